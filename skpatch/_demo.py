@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The demonstration on photographs of solar cells."""
+
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["run_demo"]
+
+_N_TRAIN = {"normal": 200, "defective": 20}
+_N_TEST = 150
+_N_SUSPICIOUS = 10
+
+
+class _Stopwatch:
+    """Seconds per named stage, in the order of the stages."""
+
+    def __init__(self):
+        self.seconds = {}
+
+    @contextmanager
+    def stage(self, name):
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - started
+
+
+def run_demo(output, seed=0):
+    """Compare PatchCore and SoftPatch on a contaminated training set of solar cells.
+
+    Parameters
+    ----------
+    output : path
+        PNG file to write.
+    seed : int
+        Chooses the images.
+    """
+    output = Path(output)
+    if not output.parent.is_dir():
+        raise FileNotFoundError(f"The folder of the output {output} does not exist.")
+    import matplotlib  # noqa: F401  missing packages are reported before the work starts
+
+    from . import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
+    from .metrics import image_auroc
+
+    train, train_labels, test, test_labels = _choose_images(seed)
+    print(
+        f"Training on {len(train)} unlabelled images, {train_labels.sum()} of them defective; "
+        f"testing on {len(test)}.\n"
+    )
+    watch = _Stopwatch()
+    extractor = PatchFeatureExtractor(verbose=True)
+    with watch.stage("features, training images"):
+        train_features = extractor.fit_transform(train)
+    with watch.stage("features, test images"):
+        test_features = extractor.transform(test)
+    models, aurocs = {}, {}
+    for name, discriminator in [("PatchCore", None), ("SoftPatch", "lof")]:
+        detector = SoftPatchDetector(discriminator=discriminator, random_state=0, verbose=True)
+        with watch.stage(f"fit {name}"):
+            detector.fit(train_features)
+        with watch.stage(f"score {name}"):
+            scores = detector.score_samples(test_features)
+        aurocs[name] = image_auroc(test_labels, -scores)
+        models[name] = make_pipeline(extractor, detector)
+    _print_table(aurocs, watch.seconds)
+    _print_suspicious(models["SoftPatch"][-1], train, train_labels)
+    _plot(models, test, test_labels, scores, output)
+    print(f"\nHeat maps: {output}")
+    print("Photographs: ELPV dataset, CC BY-NC-SA 4.0 (Deitsch et al., Buerhop-Lutz et al.).")
+
+
+def _choose_images(seed):
+    """Paths and labels (1 = defective) of the training and test images."""
+    from .datasets import load_elpv
+
+    data = load_elpv(kind="mono")
+    images = np.asarray(data.images)
+    random_state = np.random.RandomState(seed)
+    normal, defective = (
+        random_state.permutation(np.flatnonzero(data.is_defective == wanted))
+        for wanted in (False, True)
+    )
+    n_normal, n_defective = _N_TRAIN["normal"], _N_TRAIN["defective"]
+    train = random_state.permutation(np.r_[normal[:n_normal], defective[:n_defective]])
+    test = np.r_[
+        normal[n_normal : n_normal + _N_TEST], defective[n_defective : n_defective + _N_TEST]
+    ]
+    labels = data.is_defective.astype(int)
+    return list(images[train]), labels[train], list(images[test]), labels[test]
+
+
+def _print_table(aurocs, seconds):
+    print(f"{'image AUROC':<28}")
+    for name, auroc in aurocs.items():
+        print(f"  {name:<26} {auroc:7.4f}")
+    print(f"{'seconds':<28}")
+    for name, value in seconds.items():
+        print(f"  {name:<26} {value:7.1f}")
+    print(f"  {'total':<26} {sum(seconds.values()):7.1f}")
+
+
+def _print_suspicious(detector, images, labels):
+    print(f"\nThe {_N_SUSPICIOUS} most suspicious training images (SoftPatch; 1 = its threshold)")
+    suspicion = detector.training_scores_ / detector.offset_
+    order = np.argsort(np.nan_to_num(-suspicion), kind="stable")[:_N_SUSPICIOUS]
+    for rank, image in enumerate(order, start=1):
+        truth = "defective" if labels[image] else "normal"
+        print(f"  {rank:>2}  {Path(images[image]).name:<16} {suspicion[image]:5.2f}  {truth}")
+
+
+def _plot(models, images, labels, scores, output):
+    """Originals and heat maps of two normal and four defective test images."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from ._images import read_image
+
+    shown = np.r_[_spread(scores, labels == 0, 2), _spread(scores, labels == 1, 4)]
+    chosen = [images[i] for i in shown]
+    pictures = [read_image(path, path) for path in chosen]
+    figure = Figure(figsize=(1.9 * len(shown) + 0.8, 6.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1 + len(models), len(shown), squeeze=False)
+    for ax, picture, index in zip(axes[0], pictures, shown, strict=True):
+        ax.imshow(picture)
+        ax.set_title("defective" if labels[index] else "normal", fontsize=10)
+    for row, (name, model) in zip(axes[1:], models.items(), strict=True):
+        # In units of each model's own threshold, the maps of both share one colour scale.
+        threshold = -model[-1].offset_
+        for ax, picture, scores_map in zip(row, pictures, model.predict_map(chosen), strict=True):
+            ax.imshow(picture)
+            heat = ax.imshow(scores_map / threshold, cmap="inferno", vmin=0, vmax=1.5, alpha=0.75)
+        row[0].set_ylabel(name, fontsize=11)
+    axes[0, 0].set_ylabel("photograph", fontsize=11)
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+    bar = figure.colorbar(heat, ax=axes[1:], shrink=0.8, extend="max")
+    bar.set_label("anomaly score (1 = threshold)")
+    figure.suptitle("Defects in solar cells, learned from an unlabelled, contaminated folder")
+    figure.supxlabel("Photographs: ELPV dataset, CC BY-NC-SA 4.0", fontsize=8, color="0.4")
+    figure.savefig(output, dpi=110)
+
+
+def _spread(scores, among, count):
+    """Images `among` whose scores are spread evenly from the median to the extreme."""
+    order = np.flatnonzero(among)[np.argsort(-scores[among], kind="stable")]
+    return order[np.linspace(len(order) // 2, len(order) - 1, count).astype(int)]

@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""SoftPatchDetector: a memory bank of patches that survive the noise discriminator."""
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.random_projection import GaussianRandomProjection
+from sklearn.utils import check_random_state
+
+from ._coreset import farthest_on_average, greedy_coreset
+from ._neighbors import make_neighbors
+from ._parallel import execution, run_blocks
+from ._validation import (
+    HasMethods,
+    Interval,
+    RealNotInt,
+    StrOptions,
+    check_is_fitted,
+    check_patches,
+    fit_context,
+    positive_integer,
+    require_images,
+)
+from .discriminators import make_discriminator
+
+__all__ = ["SoftPatchDetector"]
+
+
+class SoftPatchDetector(OutlierMixin, BaseEstimator):
+    """Detect anomalous images by their patches, after training on images that are not all good.
+
+    A noise discriminator scores every training patch; the noisiest are dropped, a greedy coreset
+    of the others becomes the memory bank, and each memory patch keeps its noise score as a soft
+    weight. A new patch is scored by its weighted distance to the nearest memory patch, an image
+    by its worst patch.
+
+    Parameters
+    ----------
+    discriminator : {"lof", "gaussian", "nearest"}, NoiseDiscriminator, outlier detector or None, \
+            default="lof"
+        Scores how noisy a training patch is. Any scikit-learn outlier detector is fitted at each
+        grid position; None drops nothing and gives plain PatchCore.
+    noise_threshold : float in [0, 1), default=0.15
+        Share of the training patches to drop.
+    soft_weights : bool, default=True
+        Whether a distance is multiplied by the noise score of the memory patch it is measured to.
+    coreset_size : float in (0, 1] or int, default=0.1
+        Size of the memory bank: a share of *all* training patches, as in the paper, or a number.
+        It cannot be larger than what the discriminator leaves.
+    projection_dim : int or None, default=128
+        Dimension of the random projection in which noise is scored and the coreset is selected.
+        Features of no more dimensions are taken as they are; None never projects.
+    n_neighbors : int, default=1
+        Number of memory patches whose weighted distances are averaged.
+    metric : {"euclidean", "sqeuclidean"}, default="euclidean"
+        The distance, as in the paper, or its square, as in the reference implementation.
+    neighbors : {"auto", "exact", "pynndescent"} or object, default="auto"
+        Nearest-neighbour search: :class:`ExactNeighbors`, :class:`PyNNDescentNeighbors` or an
+        object like them. "auto" is exact up to a bank of 200,000 patches.
+    contamination : "auto" or float in (0, 0.5], default="auto"
+        Sets `offset_`, the score below which an image is an outlier, from `training_scores_`. A
+        float is the share of the training images to call outliers. With "auto" these are the
+        images more than three robust standard deviations (1.4826 times the median absolute
+        deviation) below the median, but at least 5 %.
+    n_jobs : int or None, default=None
+        Number of threads. None is as many as torch uses, -1 all cores.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the projection, of the first pick of the coreset and of what a discriminator or a
+        neighbour search leaves unseeded.
+    verbose : bool, default=False
+        Whether to show progress bars.
+
+    Attributes
+    ----------
+    memory_bank_ : ndarray of shape (m, d), float32
+        Features of the memory patches, in the order of their selection.
+    memory_weights_ : ndarray of shape (m,), float64
+        Soft weight of each memory patch; ones without `soft_weights`.
+    memory_source_ : ndarray of shape (m, 3), int64
+        Image, row and column each memory patch was taken from.
+    noise_scores_ : ndarray of shape (n, h, w), float64
+        Outlier score of each training patch; ones without discriminator.
+    kept_ : ndarray of shape (n, h, w), bool
+        Training patches that were not dropped.
+    discriminator_ : NoiseDiscriminator or None
+        The fitted discriminator.
+    neighbors_ : object
+        The fitted neighbour search.
+    coreset_radius_ : float
+        Largest distance, in the projection, of a kept patch to its nearest memory patch.
+    training_scores_ : ndarray of shape (n,), float64
+        Score of each training image against the bank without that image's own patches; NaN if
+        nothing is left. An image's memory patches do not count in its own score, unless the bank
+        holds more than half of the kept patches.
+    offset_ : float
+        ``decision_function = score_samples - offset_``.
+    grid_shape_ : tuple (h, w)
+        Grid of patches of an image.
+    n_features_in_ : int
+        Number of features d of a patch.
+
+    See Also
+    --------
+    skpatch.PatchFeatureExtractor : Turns images into patch features.
+    skpatch.make_pipeline : Joins the two.
+
+    Notes
+    -----
+    Results do not depend on `n_jobs`. A training image that contributed to the memory bank has
+    patches at distance 0, so `score_samples` flatters it; `training_scores_` does not.
+
+    References
+    ----------
+    X. Jiang et al., "SoftPatch: Unsupervised Anomaly Detection with Noisy Data", NeurIPS 2022.
+
+    K. Roth et al., "Towards Total Recall in Industrial Anomaly Detection" (PatchCore), CVPR 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skpatch import SoftPatchDetector
+    >>> features = np.random.RandomState(0).normal(size=(40, 4, 4, 8)).astype(np.float32)
+    >>> features[:4, 1, 1] += 6  # four training images have a defect
+    >>> detector = SoftPatchDetector(random_state=0).fit(features)
+    >>> bool(detector.kept_[:4, 1, 1].any())
+    False
+    >>> test = np.random.RandomState(1).normal(size=(2, 4, 4, 8)).astype(np.float32)
+    >>> test[1, 1, 1] += 6
+    >>> detector.predict(test)
+    array([ 1, -1])
+    """
+
+    _parameter_constraints = {
+        "discriminator": [
+            StrOptions({"nearest", "gaussian", "lof"}),
+            HasMethods(["fit", "get_params"]),
+            None,
+        ],
+        "noise_threshold": [Interval(Real, 0, 1, closed="left")],
+        "soft_weights": ["boolean"],
+        "coreset_size": [Interval(RealNotInt, 0, 1, closed="right"), positive_integer()],
+        "projection_dim": [positive_integer(), None],
+        "n_neighbors": [positive_integer()],
+        "metric": [StrOptions({"euclidean", "sqeuclidean"})],
+        "neighbors": [
+            StrOptions({"auto", "exact", "pynndescent"}),
+            HasMethods(["fit", "kneighbors"]),
+        ],
+        "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        *,
+        discriminator="lof",
+        noise_threshold=0.15,
+        soft_weights=True,
+        coreset_size=0.1,
+        projection_dim=128,
+        n_neighbors=1,
+        metric="euclidean",
+        neighbors="auto",
+        contamination="auto",
+        n_jobs=None,
+        random_state=None,
+        verbose=False,
+    ):
+        self.discriminator = discriminator
+        self.noise_threshold = noise_threshold
+        self.soft_weights = soft_weights
+        self.coreset_size = coreset_size
+        self.projection_dim = projection_dim
+        self.n_neighbors = n_neighbors
+        self.metric = metric
+        self.neighbors = neighbors
+        self.contamination = contamination
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y=None):
+        """Build the memory bank.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, h, w, d) or (n, d)
+            Patch features of the training images; a two-dimensional array has one patch an image.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For fewer than two images, NaN or infinite features, a wrong number of dimensions, or
+            a parameter out of its range.
+        """
+        patches = check_patches(self, X, reset=True)
+        require_images(patches, 2, "an image is compared with the others, so fit needs")
+        random_state = check_random_state(self.random_state)
+        with execution(self.n_jobs, self.verbose):
+            projected = self._project(patches, random_state)
+            self._score_noise(projected, random_state)
+            rows = self._select(projected, random_state)
+            self._memorize(patches, rows, random_state)
+            self._calibrate(patches)
+        return self
+
+    def _project(self, patches, random_state):
+        """Random projection (n, h, w, projection_dim) of the patches, or the patches themselves."""
+        n_features = patches.shape[-1]
+        if self.projection_dim is None or n_features <= self.projection_dim:
+            return patches
+        import torch
+
+        projection = GaussianRandomProjection(self.projection_dim, random_state=random_state)
+        components = projection.fit(patches[0, :1, 0]).components_
+        transposed = torch.from_numpy(np.asarray(components, np.float32)).T
+        rows = patches.reshape(-1, n_features)
+        projected = np.empty((len(rows), self.projection_dim), np.float32)
+
+        def project(start, stop):
+            block = torch.from_numpy(rows[start:stop])
+            torch.mm(block, transposed, out=torch.from_numpy(projected[start:stop]))
+
+        run_blocks(project, len(rows), 2048, "projection")
+        return projected.reshape(*patches.shape[:3], self.projection_dim)
+
+    def _score_noise(self, projected, random_state):
+        """Learn `noise_scores_` and `kept_`."""
+        self.discriminator_ = None
+        self.noise_scores_ = np.ones(projected.shape[:3])
+        if self.discriminator is not None:
+            self.discriminator_ = make_discriminator(
+                self.discriminator, random_state=random_state, n_jobs=self.n_jobs
+            ).fit(projected)
+            self.noise_scores_ = self.discriminator_.outlier_scores_
+        threshold = np.quantile(self.noise_scores_, 1 - self.noise_threshold)
+        self.kept_ = self.noise_scores_ <= threshold
+
+    def _select(self, projected, random_state):
+        """Rows of the memory patches among all training patches."""
+        survivors = np.flatnonzero(self.kept_)
+        size = self.coreset_size
+        if not isinstance(size, Integral):
+            size = max(1, int(size * self.kept_.size))
+        if size > len(survivors) and self.coreset_size != 1.0:
+            warnings.warn(
+                f"coreset_size={self.coreset_size} asks for {size} memory patches, but "
+                f"{len(survivors)} are left after noise_threshold={self.noise_threshold}; "
+                "all of them are used.",
+                stacklevel=3,
+            )
+        points = projected.reshape(-1, projected.shape[-1])
+        if len(survivors) < len(points):
+            points = points[survivors]
+        start = farthest_on_average(points, random_state)
+        picks, self.coreset_radius_ = greedy_coreset(points, size, start)
+        return survivors[picks]
+
+    def _memorize(self, patches, rows, random_state):
+        """Learn the memory bank and build its neighbour search."""
+        self.memory_bank_ = patches.reshape(-1, patches.shape[-1])[rows]
+        self.memory_source_ = np.stack(np.unravel_index(rows, self.kept_.shape), axis=1)
+        weights = self.noise_scores_.ravel()[rows] if self.soft_weights else np.ones(len(rows))
+        # A negative weight would call the most distant patch the most normal one.
+        self.memory_weights_ = np.maximum(weights, 0)
+        search = make_neighbors(self.neighbors, len(rows), random_state)
+        self.neighbors_ = search.fit(self.memory_bank_)
+
+    def _calibrate(self, patches):
+        """Learn `training_scores_` and `offset_`."""
+        images = np.repeat(np.arange(len(patches)), patches[0, ..., 0].size)
+        excluded = images, self.memory_source_[:, 0]
+        maps = self._score_patches(patches, excluded, "calibration")
+        if len(self.memory_bank_) <= self.kept_.sum() / 2:
+            # Without this image another patch would stand for the region that its memory patch
+            # stands for, so the distance to the remaining ones says nothing about a new image.
+            maps[tuple(self.memory_source_.T)] = 0
+        scores = -maps.max(axis=(1, 2))
+        self.training_scores_ = np.where(np.isfinite(scores), scores, np.nan)
+        if self.contamination == "auto":
+            median = np.nanmedian(self.training_scores_)
+            spread = 1.4826 * np.nanmedian(np.abs(self.training_scores_ - median))
+            self.offset_ = float(
+                max(median - 3 * spread, np.nanpercentile(self.training_scores_, 5))
+            )
+        else:
+            self.offset_ = float(np.nanpercentile(self.training_scores_, 100 * self.contamination))
+
+    def _score_patches(self, patches, excluded=None, description="scoring"):
+        """Anomaly scores (n, h, w) of patches; inf where no memory patch is left to compare."""
+        distances, indices = self.neighbors_.kneighbors(
+            patches.reshape(-1, patches.shape[-1]),
+            min(self.n_neighbors, len(self.memory_bank_)),
+            excluded,
+            description,
+        )
+        if self.metric == "sqeuclidean":
+            distances = np.square(distances)
+        found = indices >= 0
+        weighted = np.where(found, self.memory_weights_[indices] * distances, 0)
+        scores = weighted.sum(axis=1) / np.maximum(found.sum(axis=1), 1)
+        scores[~found[:, 0]] = np.inf
+        return scores.reshape(patches.shape[:3])
+
+    def predict_map(self, X):
+        """Anomaly score of each patch.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, h, w, d) or (n, d)
+            Patch features, on the grid of the training images.
+
+        Returns
+        -------
+        ndarray of shape (n, h, w), float64
+            Weighted distance to the nearest memory patch, in feature units; high = anomalous.
+        """
+        check_is_fitted(self)
+        patches = check_patches(self, X, reset=False)
+        with execution(self.n_jobs, self.verbose):
+            return self._score_patches(patches)
+
+    def score_samples(self, X):
+        """Score images; high = normal.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, h, w, d) or (n, d)
+            Patch features, on the grid of the training images.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            Minus the largest patch score of each image.
+        """
+        return -self.predict_map(X).max(axis=(1, 2))
+
+    def decision_function(self, X):
+        """Score images relative to the threshold; negative = outlier.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, h, w, d) or (n, d)
+            Patch features, on the grid of the training images.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            ``score_samples(X) - offset_``.
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X):
+        """Label images as normal or outlier.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, h, w, d) or (n, d)
+            Patch features, on the grid of the training images.
+
+        Returns
+        -------
+        ndarray of shape (n,), int
+            +1 for normal images, -1 for outliers.
+        """
+        return np.where(self.decision_function(X) < 0, -1, 1)

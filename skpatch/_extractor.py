@@ -1,0 +1,433 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""PatchFeatureExtractor: images to patch features with a pretrained network."""
+
+import os
+import tempfile
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from numbers import Integral
+
+import numpy as np
+from joblib import effective_n_jobs
+from PIL import Image
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import check_random_state
+
+from ._images import check_images
+from ._parallel import execution, progress
+from ._validation import HasMethods, StrOptions, check_is_fitted, fit_context, positive_integer
+
+__all__ = ["PatchFeatureExtractor"]
+
+_BATCHES_AHEAD = 2
+
+
+class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+    """Extract a grid of patch features from each image with a pretrained network.
+
+    Maps of a few middle layers are pooled over small neighbourhoods, brought to the finest grid
+    and joined, so every grid position holds a vector that describes the patch around it.
+
+    Parameters
+    ----------
+    backbone : str or torch.nn.Module, default="efficientnet_lite0"
+        "efficientnet_lite0", whose weights are installed with skpatch; the name of any torchvision
+        classification model; or a module, which takes images (n, 3, H, W).
+    weights : "default", None or path, default="default"
+        "default" is pretrained on ImageNet (torchvision downloads its models' weights on first
+        use) or, for a module, its own weights. None is random. A path names a file with a state
+        dict, which is loaded without running code.
+    layers : str, sequence of str or None, default=None
+        Layers whose maps are used. None takes two middle ones: "layer2" and "layer3" of a ResNet,
+        "features.3" and "features.5" of an EfficientNet, and for other networks the last ones
+        that are 8 and 16 times smaller than the image.
+    image_size : int or (int, int), default=224
+        Size of the network's input. An int is the shorter side; the aspect ratio is the median
+        of the training images', and each side is rounded to a multiple of the network's stride.
+        A pair is (height, width). All images are resized to it as a whole.
+    resize : int or None, default=None
+        With `crop`, in place of `image_size`: the shorter side of an image after resizing, before
+        cropping. The paper's protocol is ``resize=256, crop=224``.
+    crop : int or None, default=None
+        Side of the central square that is left after `resize`. The border of the image is not
+        inspected then.
+    patch_size : int, default=3
+        Side of the neighbourhood pooled around each position, odd.
+    embedding_dim : int or None, default=None
+        None joins the mean-pooled maps of all layers. An int reproduces the two adaptive poolings
+        of the reference implementations of PatchCore and SoftPatch, which use 1024.
+    batch_size : int, default=8
+        Images per forward pass.
+    device : str, default="auto"
+        Torch device. "auto" takes CUDA if there is a GPU, else the CPU.
+    dtype : {"float32", "bfloat16", "float16"}, default="float32"
+        Number type of the network. The features are float32 in any case.
+    n_jobs : int or None, default=None
+        Number of threads that decode images beside the network; None for all cores.
+    output : path or None, default=None
+        A .npy file for the features, when they do not fit in memory; `transform` returns them
+        memory-mapped. Each call of `transform` replaces the file, once it is complete.
+    random_state : int, RandomState instance or None, default=None
+        Seed of random weights.
+    verbose : bool, default=False
+        Whether to show a progress bar.
+
+    Attributes
+    ----------
+    layers_ : tuple of str
+        Layers used.
+    image_size_ : tuple (height, width)
+        Size of the network's input.
+    grid_size_ : tuple (h, w)
+        Number of patches of an image.
+    n_features_out_ : int
+        Number of features d of a patch.
+    model_ : torch.nn.Module
+        The network up to the last of the layers.
+
+    See Also
+    --------
+    skpatch.SoftPatchDetector : Finds anomalies in the features.
+
+    Notes
+    -----
+    Images whose aspect ratio differs from `image_size_` are stretched. No part of an image is cut
+    away unless `crop` is set.
+
+    References
+    ----------
+    K. Roth et al., "Towards Total Recall in Industrial Anomaly Detection" (PatchCore), CVPR 2022.
+
+    Examples
+    --------
+    >>> from skpatch import PatchFeatureExtractor
+    >>> from skpatch.datasets import make_contaminated_images
+    >>> images = make_contaminated_images(n_normal=3, n_defective=1, random_state=0).images
+    >>> PatchFeatureExtractor(image_size=64).fit_transform(images).shape
+    (4, 8, 8, 152)
+    """
+
+    _parameter_constraints = {
+        "backbone": [str, HasMethods(["forward", "named_modules"])],
+        "weights": [None, str, os.PathLike],
+        "layers": [None, str, "array-like"],
+        "image_size": [positive_integer(), tuple, list],
+        "resize": [None, positive_integer()],
+        "crop": [None, positive_integer()],
+        "patch_size": [positive_integer()],
+        "embedding_dim": [None, positive_integer()],
+        "batch_size": [positive_integer()],
+        "device": [str],
+        "dtype": [StrOptions({"float32", "bfloat16", "float16"})],
+        "n_jobs": [None, Integral],
+        "output": [None, str, os.PathLike],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        *,
+        backbone="efficientnet_lite0",
+        weights="default",
+        layers=None,
+        image_size=224,
+        resize=None,
+        crop=None,
+        patch_size=3,
+        embedding_dim=None,
+        batch_size=8,
+        device="auto",
+        dtype="float32",
+        n_jobs=None,
+        output=None,
+        random_state=None,
+        verbose=False,
+    ):
+        self.backbone = backbone
+        self.weights = weights
+        self.layers = layers
+        self.image_size = image_size
+        self.resize = resize
+        self.crop = crop
+        self.patch_size = patch_size
+        self.embedding_dim = embedding_dim
+        self.batch_size = batch_size
+        self.device = device
+        self.dtype = dtype
+        self.n_jobs = n_jobs
+        self.output = output
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Build the network and learn the common size of the images.
+
+        Parameters
+        ----------
+        X : sequence of images
+            Paths, PIL images, or arrays (H, W) or (H, W, 1|3|4), of any sizes, in a list or in any
+            object with a length and integer indexing; or an array (n, H, W) or (n, H, W, 1|3|4).
+            Numbers are uint8, uint16, or others between 0 and 255.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError, OSError
+            The message names the image, file or parameter.
+        """
+        from ._backbones import build_backbone, default_layers, feature_taps, map_shapes
+        from ._embedding import make_embedding
+
+        images = check_images(X)
+        self._check_geometry()
+        _check_device(self.device)
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        built = build_backbone(self.backbone, self.weights, seed)
+        layers = self.layers
+        if layers is None:
+            layers = default_layers(self.backbone, built.module)
+        self.layers_ = (layers,) if isinstance(layers, str) else tuple(layers)
+        self.model_ = feature_taps(self.backbone, built.module, self.layers_)
+        self._mean, self._std = built.mean, built.std
+        self.image_size_ = self._learn_size(images)
+        shapes = map_shapes(self.model_, self.image_size_)
+        self._embedding = make_embedding(shapes, self.patch_size, self.embedding_dim)
+        self.grid_size_ = tuple(self._embedding.grid)
+        self._channels = [channels for channels, *_ in shapes]
+        self.n_features_out_ = self.embedding_dim or sum(self._channels)
+        for index in range(len(images)):
+            self._check_size(images, index)
+        return self
+
+    def _check_geometry(self):
+        """Check the parameters that depend on each other."""
+        if (self.resize is None) != (self.crop is None):
+            raise ValueError(
+                f"resize={self.resize} and crop={self.crop} go together, as in resize=256, "
+                "crop=224; image_size alone resizes the whole image."
+            )
+        if self.crop is not None and self.crop > self.resize:
+            raise ValueError(f"crop={self.crop} is larger than resize={self.resize}.")
+        if self.patch_size % 2 == 0:
+            raise ValueError(f"patch_size={self.patch_size} must be odd.")
+        if not isinstance(self.image_size, Integral) and (
+            len(self.image_size) != 2
+            or not all(isinstance(side, Integral) and side > 0 for side in self.image_size)
+        ):
+            raise ValueError(
+                f"image_size={self.image_size!r} must be the shorter side or a pair (height, width)."
+            )
+        _check_output(self.output)
+
+    def _learn_size(self, images):
+        """Size (H, W) of the network's input."""
+        from ._backbones import map_shapes
+
+        if self.crop is not None:
+            return (self.crop, self.crop)
+        if not isinstance(self.image_size, Integral):
+            return tuple(int(side) for side in self.image_size)
+        sizes = np.array([images.size(index) for index in range(len(images))], float)
+        aspect = float(np.median(sizes[:, 1] / sizes[:, 0]))
+        sides = self.image_size * max(1, 1 / aspect), self.image_size * max(1, aspect)
+        probe = 224
+        stride = probe // min(height for _, height, _ in map_shapes(self.model_, (probe, probe)))
+        return tuple(max(1, round(side / stride)) * stride for side in sides)
+
+    def _check_size(self, images, index):
+        """Raise for an image with fewer pixels than patches."""
+        size = images.size(index)
+        if size[0] < self.grid_size_[0] or size[1] < self.grid_size_[1]:
+            raise ValueError(
+                f"{images.name(index)} has {size[0]} x {size[1]} pixels (height x width), fewer "
+                f"than the {self.grid_size_[0]} x {self.grid_size_[1]} patches of the grid."
+            )
+
+    def transform(self, X):
+        """Extract the patch features of images.
+
+        Parameters
+        ----------
+        X : sequence of images
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        ndarray of shape (n, h, w, d), float32
+            Features of the h x w patches of each image. A memory map with `output`.
+        """
+        check_is_fitted(self, "model_")
+        _check_output(self.output)
+        images = check_images(X)
+        shape = (len(images), *self.grid_size_, self.n_features_out_)
+        with execution(None, self.verbose):
+            if self.output is None:
+                features = np.empty(shape, np.float32)
+                self._fill(features, images)
+                return features
+            with _replacing(self.output) as temporary:
+                features = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
+                self._fill(features, images)
+                features.flush()
+                del features
+            return np.load(self.output, mmap_mode="r")
+
+    def _fill(self, features, images):
+        """Write the features of all images, batch by batch."""
+        import torch
+
+        device, dtype = _resolve_device(self.device), getattr(torch, self.dtype)
+        model = self.model_.to(device, dtype, memory_format=torch.channels_last)
+        embedding = self._embedding.to(device)
+        scale = [255 * std for std in self._std]
+        shift = [mean / std for mean, std in zip(self._mean, self._std, strict=True)]
+        scale, shift = (torch.tensor(v, device=device).view(3, 1, 1) for v in (scale, shift))
+        start = 0
+        with progress(len(images), "features") as bar, torch.inference_mode():
+            for batch in self._batches(images):
+                pixels = torch.from_numpy(batch).to(device).permute(0, 3, 1, 2)
+                maps = model((pixels / scale - shift).to(dtype)).values()
+                values = embedding([one.float() for one in maps])
+                torch.from_numpy(features[start : start + len(batch)]).copy_(values)
+                start += len(batch)
+                bar.update(len(batch))
+
+    def _batches(self, images):
+        """Yield resized batches (b, H, W, 3), uint8, decoded ahead on threads."""
+        n_threads = effective_n_jobs(-1 if self.n_jobs is None else self.n_jobs)
+        with ThreadPoolExecutor(n_threads) as pool:
+            ahead = deque()
+            try:
+                for start in range(0, len(images), self.batch_size):
+                    indices = range(start, min(start + self.batch_size, len(images)))
+                    ahead.append([pool.submit(self._prepare, images, index) for index in indices])
+                    if len(ahead) > _BATCHES_AHEAD:
+                        yield np.stack([future.result() for future in ahead.popleft()])
+                while ahead:
+                    yield np.stack([future.result() for future in ahead.popleft()])
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _prepare(self, images, index):
+        """Decode one image and bring it to the size of the network's input."""
+        pixels = images.load(index)
+        if min(pixels.shape[0] - self.grid_size_[0], pixels.shape[1] - self.grid_size_[1]) < 0:
+            self._check_size(images, index)
+        top, left, bottom, right = self._region(pixels.shape[:2])
+        return np.asarray(
+            Image.fromarray(pixels).resize(
+                self.image_size_[::-1], Image.Resampling.BILINEAR, box=(left, top, right, bottom)
+            )
+        )
+
+    def _region(self, size):
+        """Part (top, left, bottom, right) of an image of a size (H, W) that the network sees."""
+        height, width = size
+        if self.crop is None:
+            return 0.0, 0.0, float(height), float(width)
+        side = self.crop / self.resize * min(height, width)
+        top, left = (height - side) / 2, (width - side) / 2
+        return top, left, top + side, left + side
+
+    def input_regions(self, X):
+        """Sizes of images, and the parts of them that the network sees.
+
+        Parameters
+        ----------
+        X : sequence of images
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        list of ((height, width), (top, left, bottom, right))
+            In pixels of each image.
+        """
+        images = check_images(X)
+        sizes = (images.size(index) for index in range(len(images)))
+        return [(size, self._region(size)) for size in sizes]
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the features of a patch.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of shape (d,), object
+            The layer and its channel, or "embedding" and the dimension.
+        """
+        check_is_fitted(self, "model_")
+        if self.embedding_dim is not None:
+            names = [f"embedding_{index}" for index in range(self.embedding_dim)]
+        else:
+            names = [
+                f"{layer}_{channel}"
+                for layer, channels in zip(self.layers_, self._channels, strict=True)
+                for channel in range(channels)
+            ]
+        return np.array(names, dtype=object)
+
+    def __sklearn_tags__(self):
+        """Declare that the input is images, not a table."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.input_tags.string = True
+        return tags
+
+
+def _resolve_device(device):
+    import torch
+
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
+
+
+def _check_device(device):
+    import torch
+
+    try:
+        torch.zeros(1, device=_resolve_device(device))
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"device={device!r} cannot be used here: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def _check_output(output):
+    """Raise before the work when the output could not be written after it."""
+    if output is None:
+        return
+    output = os.fspath(output)
+    folder = os.path.dirname(output) or "."
+    if not output.endswith(".npy"):
+        raise ValueError(f"output={output!r} must be the name of a .npy file.")
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"output={output!r}: the folder {folder!r} does not exist.")
+
+
+@contextmanager
+def _replacing(path):
+    """Give the name of a temporary file that replaces `path` at the end, or goes on an error."""
+    handle, temporary = tempfile.mkstemp(
+        dir=os.path.dirname(os.path.abspath(path)), prefix=".skpatch-", suffix=".npy"
+    )
+    os.close(handle)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

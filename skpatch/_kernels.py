@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Compiled loops around matrix products.
+
+nearest_rows     exact k nearest rows of a bank, given approximate inner products
+lower_distances  greedy k-centre: lower each point's distance to its nearest centre
+pick_farthest    greedy k-centre: the next picks among a group of candidates
+
+All three share one idea. A float32 matrix product gives all squared distances cheaply but with
+a rounding error; whatever that error could hide is computed again, directly and in float64. So
+results equal a plain float64 loop, at the price of the matrix product. Each kernel runs on one
+thread and releases the GIL; callers hand them blocks.
+"""
+
+import numba
+import numpy as np
+
+__all__ = ["lower_distances", "nearest_rows", "pick_farthest"]
+
+_CHUNK = 64
+
+_jit = numba.njit(nogil=True, cache=True)
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"}, inline="never")
+def _squared_distance(a, b):
+    """Squared Euclidean distance of two float32 rows, accumulated in float64."""
+    total = 0.0
+    for i in range(a.shape[0]):
+        difference = np.float64(a[i]) - np.float64(b[i])
+        total += difference * difference
+    return total
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nnan", "nsz"})
+def _smallest(halves, products):
+    """Smallest ``halves - products``; vectorised because the order is free."""
+    lowest = np.float32(np.inf)
+    for j in range(halves.shape[0]):
+        value = halves[j] - products[j]
+        lowest = min(lowest, value)
+    return lowest
+
+
+@_jit
+def _chunk_minima(halves, products, minima):
+    """Smallest ``halves - products`` of each chunk, so that most chunks need no second look."""
+    for chunk in range(minima.shape[0]):
+        start = chunk * _CHUNK
+        stop = min(start + _CHUNK, halves.shape[0])
+        minima[chunk] = _smallest(halves[start:stop], products[start:stop])
+
+
+@_jit
+def _kth_smallest(halves, products, minima, buffer):
+    """k-th smallest ``halves - products``, k being the length of `buffer`."""
+    k = buffer.shape[0]
+    buffer[:] = np.inf
+    for chunk in range(minima.shape[0]):
+        if minima[chunk] >= buffer[k - 1]:
+            continue
+        for j in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, halves.shape[0])):
+            value = halves[j] - products[j]
+            if value < buffer[k - 1]:
+                i = k - 1
+                while i > 0 and buffer[i - 1] > value:
+                    buffer[i] = buffer[i - 1]
+                    i -= 1
+                buffer[i] = value
+    return buffer[k - 1]
+
+
+@_jit
+def _insert(distances, indices, distance, index):
+    """Insert into ascending distances; equal ones stay in the order of insertion."""
+    position = distances.shape[0] - 1
+    while position > 0 and distances[position - 1] > distance:
+        distances[position] = distances[position - 1]
+        indices[position] = indices[position - 1]
+        position -= 1
+    distances[position] = distance
+    indices[position] = index
+
+
+@_jit
+def nearest_rows(products, queries, bank, halves, tolerance, distances, indices):
+    """Exact nearest rows of `bank` for each query, sorted by (distance, row).
+
+    Parameters
+    ----------
+    products : (m, n) float32
+        Approximate inner products of (scaled) queries and bank; -inf excludes a pair.
+    queries : (m, d) float32
+    bank : (n, d) float32
+    halves : (n,) float32
+        Half of the squared norms of the (scaled) bank.
+    tolerance : (m,) float32
+        Bound on the error of ``halves - products`` for each query.
+    distances : (m, k) float64, output
+        Squared distances; inf where fewer than k rows are allowed.
+    indices : (m, k) int64, output
+        Rows of the bank; -1 where fewer than k rows are allowed.
+    """
+    n, k = halves.shape[0], distances.shape[1]
+    buffer = np.empty(k, np.float32)
+    minima = np.empty((n + _CHUNK - 1) // _CHUNK, np.float32)
+    for i in range(products.shape[0]):
+        _chunk_minima(halves, products[i], minima)
+        limit = _kth_smallest(halves, products[i], minima, buffer)
+        limit += np.float32(2) * tolerance[i]
+        distances[i, :] = np.inf
+        indices[i, :] = -1
+        for chunk in range(minima.shape[0]):
+            if minima[chunk] > limit:
+                continue
+            for j in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, n)):
+                value = halves[j] - products[i, j]
+                if value <= limit and value < np.inf:
+                    exact = _squared_distance(queries[i], bank[j])
+                    if exact < distances[i, k - 1]:
+                        _insert(distances[i], indices[i], exact, j)
+
+
+@_jit
+def lower_distances(products, points, centres, halves, point_halves, tolerance, unit, distances):
+    """Lower each point's squared distance to its nearest centre by a group of new centres.
+
+    Parameters
+    ----------
+    products : (m, n) float32
+        Approximate inner products of (scaled) points and new centres.
+    points : (m, d) float32
+    centres : (n, d) float32
+    halves : (n,) float32
+        Half of the squared norms of the (scaled) centres.
+    point_halves : (m,) float32
+        Half of the squared norms of the (scaled) points.
+    tolerance : (m,) float32
+        Bound on the error of half a squared distance for each point.
+    unit : float
+        One squared (scaled) distance of the products, in squared distances of the points.
+    distances : (m,) float64, changed in place
+    """
+    for i in range(products.shape[0]):
+        limit = np.float64(_smallest(halves, products[i])) + point_halves[i]
+        if 2.0 * (limit - tolerance[i]) * unit >= distances[i]:
+            continue
+        limit += 2.0 * tolerance[i] - point_halves[i]
+        for j in range(halves.shape[0]):
+            if halves[j] - products[i, j] <= limit:
+                exact = _squared_distance(points[i], centres[j])
+                distances[i] = min(distances[i], exact)
+
+
+@_jit
+def pick_farthest(products, candidates, halves, tolerance, unit, distances, bound, picks):
+    """Pick the farthest candidates one after another while they are farther than `bound`.
+
+    Parameters
+    ----------
+    products : (n, n) float32
+        Approximate inner products of the (scaled) candidates.
+    candidates : (n, d) float32
+        In the order of their row in the whole set: ties go to the lowest row.
+    halves : (n,) float32
+        Half of the squared norms of the (scaled) candidates.
+    tolerance : float32
+        Bound on the error of half a squared distance.
+    unit : float
+        One squared (scaled) distance of the products, in squared distances of the candidates.
+    distances : (n,) float64, changed in place
+    bound : float
+        Largest squared distance outside the candidates. The first pick is made in any case.
+    picks : (m,) int64, output
+
+    Returns
+    -------
+    int
+        Number of picks made.
+    """
+    pick = np.argmax(distances)
+    count = 0
+    while True:
+        picks[count] = pick
+        count += 1
+        distances[pick] = 0.0
+        farthest = -1.0
+        following = 0
+        for i in range(distances.shape[0]):
+            half = halves[i] + halves[pick] - products[pick, i]
+            if 2.0 * (half - tolerance) * unit < distances[i]:
+                exact = _squared_distance(candidates[i], candidates[pick])
+                distances[i] = min(distances[i], exact)
+            if distances[i] > farthest:
+                farthest = distances[i]
+                following = i
+        pick = following
+        if count == picks.shape[0] or farthest <= bound or farthest <= 0.0:
+            return count

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Blocks of work on a thread pool, with the thread counts set at the entry point and restored.
+
+Every block is computed by one thread, its matrix product included, so a result has the same
+bits whatever the number of threads.
+"""
+
+import contextlib
+import contextvars
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from joblib import effective_n_jobs
+from tqdm import tqdm
+
+__all__ = ["execution", "progress", "run_blocks"]
+
+_n_threads = contextvars.ContextVar("skpatch_n_threads", default=None)
+_verbose = contextvars.ContextVar("skpatch_verbose", default=False)
+
+
+class _SingleThreadedTorch:
+    """Hold torch at one thread per product while any block runs.
+
+    torch's thread count belongs to the whole process. Counting the users keeps two fits that
+    overlap in time from restoring each other's setting.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._users = 0
+        self._before = None
+
+    def __enter__(self):
+        import torch
+
+        with self._lock:
+            if self._users == 0:
+                self._before = torch.get_num_threads()
+                torch.set_num_threads(1)
+            self._users += 1
+
+    def __exit__(self, *_):
+        import torch
+
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                torch.set_num_threads(self._before)
+
+    @property
+    def available(self):
+        """Number of threads torch has when no block runs."""
+        import torch
+
+        with self._lock:
+            return self._before if self._users else torch.get_num_threads()
+
+
+_single_threaded_torch = _SingleThreadedTorch()
+
+
+@contextlib.contextmanager
+def execution(n_jobs, verbose):
+    """Set the number of threads and the progress bars for everything called inside.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        Number of threads; None for as many as torch uses, -1 for all cores.
+    verbose : bool
+        Whether progress bars are shown.
+    """
+    n_threads = _single_threaded_torch.available if n_jobs is None else effective_n_jobs(n_jobs)
+    tokens = _n_threads.set(n_threads), _verbose.set(bool(verbose))
+    try:
+        yield
+    finally:
+        _n_threads.reset(tokens[0])
+        _verbose.reset(tokens[1])
+
+
+def progress(total, description):
+    """Progress bar on standard error, silent unless the caller asked for `verbose`."""
+    return tqdm(total=total, desc=description, disable=not _verbose.get(), leave=False, delay=1)
+
+
+def run_blocks(function, n, block, description=None):
+    """Call ``function(start, stop)`` for consecutive blocks of ``range(n)`` on the threads.
+
+    Parameters
+    ----------
+    function : callable
+        Writes its result in place; blocks must not overlap in what they write.
+    n : int
+        Number of items.
+    block : int
+        Items per block.
+    description : str, optional
+        Shown in front of a progress bar; no bar without it.
+    """
+    starts = range(0, n, block)
+    n_threads = min(_n_threads.get() or _single_threaded_torch.available, len(starts))
+    bar = progress(n, description) if description else contextlib.nullcontext()
+
+    def call(start):
+        stop = min(start + block, n)
+        function(start, stop)
+        return stop - start
+
+    with _single_threaded_torch, bar, contextlib.ExitStack() as stack:
+        if n_threads <= 1:
+            done = map(call, starts)
+        else:
+            pool = stack.enter_context(ThreadPoolExecutor(n_threads))
+            # An error ends the run at once instead of after all blocks still queued.
+            stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+            done = pool.map(call, starts)
+        for count in done:
+            if description:
+                bar.update(count)

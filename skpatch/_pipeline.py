@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A scikit-learn pipeline that also gives anomaly maps at each image's own size."""
+
+from sklearn.pipeline import Pipeline
+from sklearn.pipeline import make_pipeline as sklearn_make_pipeline
+
+from ._maps import image_map
+
+__all__ = ["PatchPipeline", "make_pipeline"]
+
+
+class PatchPipeline(Pipeline):
+    """Pipeline from images to anomaly scores and maps.
+
+    A :class:`sklearn.pipeline.Pipeline` whose first step is a :class:`PatchFeatureExtractor` and
+    whose last is a :class:`SoftPatchDetector`, with :meth:`predict_map` added.
+
+    See Also
+    --------
+    skpatch.make_pipeline : Names the steps by themselves.
+    """
+
+    def predict_map(self, X, sigma=4.0):
+        """Anomaly map of each image, at its own size.
+
+        The patch scores are brought to the size of the network's input bilinearly, smoothed there
+        by a Gaussian filter, and brought to the size of the image.
+
+        Parameters
+        ----------
+        X : sequence of images
+            As for :meth:`PatchFeatureExtractor.transform`.
+        sigma : float, default=4.0
+            Standard deviation of the filter in pixels of the network's input; the paper's.
+            0 for no smoothing.
+
+        Returns
+        -------
+        list of ndarray of shape (H, W), float32
+            One map for each image, high = anomalous, all in the same unit. NaN where the
+            extractor's `crop` cut the image away.
+        """
+        extractor = self.steps[0][1]
+        grids = self.steps[-1][1].predict_map(self[:-1].transform(X))
+        return [
+            image_map(scores, extractor.image_size_, size, region, sigma)
+            for scores, (size, region) in zip(grids, extractor.input_regions(X), strict=True)
+        ]
+
+
+def make_pipeline(*steps, memory=None, verbose=False):
+    """Join an extractor and a detector.
+
+    Like :func:`sklearn.pipeline.make_pipeline`, but the result has :meth:`PatchPipeline.predict_map`.
+
+    Parameters
+    ----------
+    *steps : estimators
+        A :class:`PatchFeatureExtractor`, then a :class:`SoftPatchDetector`.
+    memory : str or joblib.Memory, optional
+        Where to cache the features.
+    verbose : bool, default=False
+        Whether to print the time of each step.
+
+    Returns
+    -------
+    PatchPipeline
+
+    Examples
+    --------
+    >>> from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
+    >>> from skpatch.datasets import make_contaminated_images
+    >>> data = make_contaminated_images(n_normal=18, n_defective=2, image_size=64, random_state=0)
+    >>> model = make_pipeline(
+    ...     PatchFeatureExtractor(image_size=64), SoftPatchDetector(random_state=0)
+    ... )
+    >>> maps = model.fit(data.images).predict_map(data.images[:2])
+    >>> maps[0].shape
+    (64, 64)
+    """
+    joined = sklearn_make_pipeline(*steps, memory=memory, verbose=verbose)
+    return PatchPipeline(joined.steps, memory=memory, verbose=verbose)

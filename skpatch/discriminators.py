@@ -1,0 +1,433 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Noise discriminators: how unusual is a training patch among those at its grid position?"""
+
+import warnings
+from abc import ABCMeta, abstractmethod
+
+import numpy as np
+from joblib import Parallel, delayed
+from scipy.stats import rankdata
+from sklearn.base import BaseEstimator, clone, is_outlier_detector
+from sklearn.utils import gen_batches
+
+from ._neighbors import squared_neighbors
+from ._parallel import run_blocks
+from ._scaling import Scaling
+from ._validation import (
+    StrOptions,
+    check_patches,
+    fit_context,
+    positive_integer,
+    require_images,
+    seed_nested,
+)
+
+__all__ = [
+    "FusionDiscriminator",
+    "GaussianDiscriminator",
+    "LOFDiscriminator",
+    "NearestDiscriminator",
+    "NoiseDiscriminator",
+    "PositionwiseDiscriminator",
+    "make_discriminator",
+]
+
+
+class NoiseDiscriminator(BaseEstimator, metaclass=ABCMeta):
+    """Base class of noise discriminators.
+
+    A subclass implements :meth:`score_patches`; the checks around it are done here. Denoising is
+    transductive, it judges the very patches it is fitted on, so the result is an attribute.
+
+    Attributes
+    ----------
+    outlier_scores_ : ndarray of shape (n, h, w), float64
+        Outlier score of each training patch. Higher is noisier; about 1 for a typical patch, so
+        that it can serve as a weight.
+
+    See Also
+    --------
+    LOFDiscriminator : The paper's best single discriminator.
+
+    Examples
+    --------
+    The distance to the median patch of the same position, in units of its own median:
+
+    >>> import numpy as np
+    >>> from skpatch.discriminators import NoiseDiscriminator
+    >>> class MedianDiscriminator(NoiseDiscriminator):
+    ...     def score_patches(self, patches):
+    ...         gaps = np.linalg.norm(patches - np.median(patches, axis=0), axis=-1)
+    ...         return gaps / np.median(gaps)
+    >>> patches = np.random.RandomState(0).rand(20, 2, 2, 5).astype(np.float32)
+    >>> patches[3, 0, 1] += 5
+    >>> scores = MedianDiscriminator().fit(patches).outlier_scores_
+    >>> [int(i) for i in np.unravel_index(scores.argmax(), scores.shape)]
+    [3, 0, 1]
+    """
+
+    _parameter_constraints: dict = {}
+
+    @abstractmethod
+    def score_patches(self, patches):
+        """Score all patches.
+
+        Parameters
+        ----------
+        patches : ndarray of shape (n, h, w, d), float32
+            Validated patch features of at least two images.
+
+        Returns
+        -------
+        ndarray of shape (n, h, w)
+            Higher is noisier, about 1 for a typical patch.
+        """
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Score the training patches.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, h, w, d) or (n, d)
+            Patch features of n images.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            With fewer than two images: a patch is judged by those of other images.
+        """
+        patches = check_patches(self, X, reset=True)
+        require_images(patches, 2, f"{type(self).__name__} compares images, so it needs")
+        scores = np.asarray(self.score_patches(patches), np.float64)
+        if scores.shape != patches.shape[:3] or not np.isfinite(scores).all():
+            raise ValueError(
+                f"{type(self).__name__}.score_patches must return one finite number for each "
+                f"patch, shape {patches.shape[:3]}; got shape {scores.shape} with "
+                f"{np.count_nonzero(~np.isfinite(scores))} values that are not finite."
+            )
+        self.outlier_scores_ = scores
+        return self
+
+
+def _positions(patches):
+    """View of the patches as (n, positions, d)."""
+    return patches.reshape(len(patches), -1, patches.shape[-1])
+
+
+def _neighbors_by_position(patches, n_neighbors, description):
+    """Nearest other images at each grid position.
+
+    Returns
+    -------
+    distances : ndarray of shape (positions, n, n_neighbors), float64
+        Euclidean, ascending.
+    indices : ndarray of shape (positions, n, n_neighbors), int64
+        Images.
+    """
+    positions = _positions(patches)
+    n, n_positions, _ = positions.shape
+    distances = np.empty((n_positions, n, n_neighbors))
+    indices = np.empty((n_positions, n, n_neighbors), np.int64)
+    itself = np.eye(n, dtype=bool)
+
+    def search(start, stop):
+        for position in range(start, stop):
+            points = np.ascontiguousarray(positions[:, position])
+            scaling = Scaling(points)
+            distances[position], indices[position] = squared_neighbors(
+                points, points, n_neighbors, scaling, scaling.apply(points), itself
+            )
+
+    run_blocks(search, n_positions, max(1, min(8, n_positions // 8)), description)
+    return np.sqrt(distances, out=distances), indices
+
+
+class NearestDiscriminator(NoiseDiscriminator):
+    """Distance to the nearest other image's patch at the same position, plus 1.
+
+    Attributes
+    ----------
+    outlier_scores_ : ndarray of shape (n, h, w), float64
+        Outlier score of each training patch, at least 1.
+
+    References
+    ----------
+    X. Jiang et al., "SoftPatch: Unsupervised Anomaly Detection with Noisy Data", NeurIPS 2022,
+    section 3.2 (nearest neighbour).
+    """
+
+    def score_patches(self, patches):
+        """Score all patches (n, h, w, d) by their nearest neighbour; see the base class."""
+        distances, _ = _neighbors_by_position(patches, 1, "nearest")
+        return distances[:, :, 0].T.reshape(patches.shape[:3]) + 1
+
+
+class LOFDiscriminator(NoiseDiscriminator):
+    """Local outlier factor among the patches at the same position.
+
+    The values are those of :class:`sklearn.neighbors.LocalOutlierFactor`, fitted at each position
+    on the patches of all images.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=6
+        Number of neighbours; the default is the paper's. Reduced, with a warning, to the number
+        of other images.
+
+    Attributes
+    ----------
+    outlier_scores_ : ndarray of shape (n, h, w), float64
+        Local outlier factor of each training patch, about 1 where the patch lies as densely as
+        its neighbours.
+    n_neighbors_ : int
+        Number of neighbours used.
+
+    References
+    ----------
+    M. Breunig et al., "LOF: identifying density-based local outliers", SIGMOD 2000.
+
+    X. Jiang et al., "SoftPatch: Unsupervised Anomaly Detection with Noisy Data", NeurIPS 2022,
+    section 3.2 (LOF).
+    """
+
+    _parameter_constraints = {"n_neighbors": [positive_integer()]}
+
+    def __init__(self, *, n_neighbors=6):
+        self.n_neighbors = n_neighbors
+
+    def score_patches(self, patches):
+        """Score all patches (n, h, w, d) by their local outlier factor; see the base class."""
+        n = len(patches)
+        if self.n_neighbors > n - 1:
+            warnings.warn(
+                f"n_neighbors={self.n_neighbors} is more than the {n - 1} other images; "
+                f"{n - 1} are used.",
+                stacklevel=2,
+            )
+        self.n_neighbors_ = min(self.n_neighbors, n - 1)
+        distances, indices = _neighbors_by_position(patches, self.n_neighbors_, "local outlier factor")
+        reach = distances[:, :, -1]
+        factors = np.empty(reach.shape)
+        for rows in gen_batches(len(reach), 16):
+            factors[rows] = _outlier_factors(distances[rows], indices[rows])
+        return factors.T.reshape(patches.shape[:3])
+
+
+def _outlier_factors(distances, indices):
+    """Local outlier factors (positions, n) from neighbours (positions, n, k).
+
+    Equations 5 to 7 of Breunig et al.; the 1e-10 is scikit-learn's, and keeps the density of
+    more than k copies of a point finite.
+    """
+    along = np.arange(len(distances))[:, np.newaxis, np.newaxis]
+    neighbor_reach = distances[:, :, -1][along, indices]
+    density = 1 / (np.maximum(distances, neighbor_reach).mean(axis=2) + 1e-10)
+    return density[along, indices].mean(axis=2) / density
+
+
+class GaussianDiscriminator(NoiseDiscriminator):
+    """Mahalanobis distance to the mean patch of the same position, plus 1.
+
+    Parameters
+    ----------
+    covariance : {"paper", "ledoit_wolf", "oas"}, default="paper"
+        Estimate of each position's covariance: the sample covariance + 0.01 I, as in the paper;
+        or a shrunk one (:func:`sklearn.covariance.ledoit_wolf`, :func:`sklearn.covariance.oas`),
+        which does not depend on the scale of the features.
+
+    Attributes
+    ----------
+    outlier_scores_ : ndarray of shape (n, h, w), float64
+        Outlier score of each training patch, at least 1.
+
+    References
+    ----------
+    X. Jiang et al., "SoftPatch: Unsupervised Anomaly Detection with Noisy Data", NeurIPS 2022,
+    section 3.2 (multi-variate Gaussian).
+    """
+
+    _parameter_constraints = {"covariance": [StrOptions({"paper", "ledoit_wolf", "oas"})]}
+
+    def __init__(self, *, covariance="paper"):
+        self.covariance = covariance
+
+    def score_patches(self, patches):
+        """Score all patches (n, h, w, d) by Mahalanobis distance; see the base class."""
+        import torch
+
+        positions = _positions(patches)
+        n, n_positions, _ = positions.shape
+        distances = np.empty((n_positions, n))
+
+        def measure(start, stop):
+            block = positions[:, start:stop].transpose(1, 0, 2).astype(np.float64)
+            block -= block.mean(axis=1, keepdims=True)
+            factor = torch.linalg.cholesky(torch.from_numpy(self._covariances(block)))
+            white = torch.linalg.solve_triangular(factor, torch.from_numpy(block).mT, upper=False)
+            distances[start:stop] = torch.linalg.vector_norm(white, dim=1).numpy()
+
+        run_blocks(measure, n_positions, 8, "gaussian")
+        return distances.T.reshape(patches.shape[:3]) + 1
+
+    def _covariances(self, centred):
+        """Covariance estimates (positions, d, d) of centred points (positions, n, d)."""
+        identity = np.eye(centred.shape[2])
+        if self.covariance == "paper":
+            sample = np.matmul(centred.transpose(0, 2, 1), centred) / (centred.shape[1] - 1)
+            return sample + 0.01 * identity
+        estimate = {"ledoit_wolf": ledoit_wolf, "oas": oas}[self.covariance]
+        shrunk = np.stack([estimate(points, assume_centered=True)[0] for points in centred])
+        # Features that never vary have no covariance to shrink towards; their distance is 0.
+        scale = np.trace(shrunk, axis1=1, axis2=2) / centred.shape[2]
+        ridge = np.finfo(np.float64).eps * scale + np.finfo(np.float64).tiny
+        return shrunk + ridge[:, np.newaxis, np.newaxis] * identity
+
+
+def _rank_scores(scores):
+    """Ranks of all patches (n, h, w), scaled to the interval (0, 2) with mean 1."""
+    return 2 * rankdata(scores).reshape(scores.shape) / (scores.size + 1)
+
+
+class FusionDiscriminator(NoiseDiscriminator):
+    """Mean rank of a patch over several discriminators.
+
+    Ranks make scores of different units comparable.
+
+    Parameters
+    ----------
+    discriminators : sequence of str or NoiseDiscriminator, default=("lof", "gaussian")
+        The discriminators to fuse; those of SoftPatch+ by default.
+
+    Attributes
+    ----------
+    outlier_scores_ : ndarray of shape (n, h, w), float64
+        Mean rank of each training patch, scaled to the interval (0, 2) with mean 1.
+    discriminators_ : list of NoiseDiscriminator
+        The fitted discriminators.
+
+    References
+    ----------
+    SoftPatch+, arXiv 2412.20870 (rank fusion of LOF and Gaussian).
+    """
+
+    _parameter_constraints = {"discriminators": ["array-like"]}
+
+    def __init__(self, *, discriminators=("lof", "gaussian")):
+        self.discriminators = discriminators
+
+    def score_patches(self, patches):
+        """Score all patches (n, h, w, d) by their mean rank; see the base class."""
+        if len(self.discriminators) == 0:
+            raise ValueError("discriminators is empty; name at least one.")
+        self.discriminators_ = [make_discriminator(one).fit(patches) for one in self.discriminators]
+        return np.mean([_rank_scores(one.outlier_scores_) for one in self.discriminators_], axis=0)
+
+
+class PositionwiseDiscriminator(NoiseDiscriminator):
+    """Any scikit-learn outlier detector, fitted at each grid position on its own.
+
+    Detectors score in units of their own, of either sign, so the scores are turned into ranks.
+
+    Parameters
+    ----------
+    estimator : outlier detector
+        For instance :class:`sklearn.ensemble.IsolationForest`. It is cloned for each position.
+    n_jobs : int or None, default=None
+        Number of processes over the positions, in joblib's meaning.
+
+    Attributes
+    ----------
+    outlier_scores_ : ndarray of shape (n, h, w), float64
+        Rank of each training patch among all, scaled to the interval (0, 2) with mean 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.covariance import EllipticEnvelope
+    >>> from skpatch.discriminators import PositionwiseDiscriminator
+    >>> patches = np.random.RandomState(0).rand(30, 2, 2, 3).astype(np.float32)
+    >>> patches[7, 1, 1] += 3
+    >>> estimator = EllipticEnvelope(random_state=0)
+    >>> noise = PositionwiseDiscriminator(estimator=estimator).fit(patches)
+    >>> [int(i) for i in np.unravel_index(noise.outlier_scores_.argmax(), (30, 2, 2))]
+    [7, 1, 1]
+    """
+
+    def __init__(self, *, estimator, n_jobs=None):
+        self.estimator = estimator
+        self.n_jobs = n_jobs
+
+    def score_patches(self, patches):
+        """Score all patches (n, h, w, d) with the estimator; see the base class."""
+        if not is_outlier_detector(self.estimator):
+            raise TypeError(
+                f"estimator={self.estimator!r} is not a scikit-learn outlier detector "
+                "(such as sklearn.ensemble.IsolationForest())."
+            )
+        positions = _positions(patches)
+        scores = Parallel(n_jobs=self.n_jobs, batch_size=8)(
+            delayed(_detector_scores)(self.estimator, np.ascontiguousarray(positions[:, position]))
+            for position in range(positions.shape[1])
+        )
+        return _rank_scores(np.stack(scores, axis=1).reshape(patches.shape[:3]))
+
+
+def _detector_scores(estimator, points):
+    """Outlier scores (n,) of points (n, d), high = outlier."""
+    fitted = clone(estimator).fit(points)
+    if hasattr(fitted, "negative_outlier_factor_"):
+        return -fitted.negative_outlier_factor_
+    if hasattr(fitted, "score_samples"):
+        return -fitted.score_samples(points)
+    return -fitted.decision_function(points)
+
+
+_DISCRIMINATORS = {
+    "nearest": NearestDiscriminator,
+    "gaussian": GaussianDiscriminator,
+    "lof": LOFDiscriminator,
+}
+
+
+def make_discriminator(discriminator, *, random_state=None, n_jobs=None):
+    """Resolve a `discriminator` parameter to an unfitted discriminator.
+
+    Parameters
+    ----------
+    discriminator : str, NoiseDiscriminator or outlier detector
+        A name ("nearest", "gaussian", "lof"), a discriminator, or a scikit-learn outlier detector
+        to be fitted at each position.
+    random_state : RandomState instance, optional
+        Seeds what the discriminator leaves unseeded.
+    n_jobs : int, optional
+        Passed on to a :class:`PositionwiseDiscriminator` made here.
+
+    Returns
+    -------
+    NoiseDiscriminator
+    """
+    known = ", ".join(map(repr, _DISCRIMINATORS))
+    if isinstance(discriminator, str):
+        if discriminator not in _DISCRIMINATORS:
+            raise ValueError(
+                f"discriminator={discriminator!r} is unknown. Known are {known}, None for plain "
+                "PatchCore, a NoiseDiscriminator, or a scikit-learn outlier detector."
+            )
+        return _DISCRIMINATORS[discriminator]()
+    if isinstance(discriminator, NoiseDiscriminator):
+        resolved = clone(discriminator)
+    elif not isinstance(discriminator, type) and is_outlier_detector(discriminator):
+        resolved = PositionwiseDiscriminator(estimator=clone(discriminator), n_jobs=n_jobs)
+    else:
+        raise ValueError(
+            f"discriminator={discriminator!r} must be a name ({known}), None for plain PatchCore, "
+            "a NoiseDiscriminator instance, or a scikit-learn outlier detector instance."
+        )
+    return resolved if random_state is None else seed_nested(resolved, random_state)

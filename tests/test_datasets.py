@@ -1,0 +1,446 @@
+# SPDX-License-Identifier: BSD-3-Clause
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from PIL import Image, UnidentifiedImageError
+from scipy import ndimage
+
+from skpatch.datasets import (
+    inject_noise,
+    load_elpv,
+    load_folder,
+    make_contaminated_images,
+    read_mask,
+)
+from skpatch.metrics import image_auroc, pixel_auroc
+
+AUGMENTATIONS = ["rotation", "affine", "blur", "noise"]
+
+
+def touch(folder, *names):
+    """Make files that are never read."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def relative(paths, folder):
+    return [None if path is None else Path(path).relative_to(folder).as_posix() for path in paths]
+
+
+# load_elpv
+
+
+def test_elpv_defaults():
+    pytest.importorskip("elpv_dataset")
+    cells = load_elpv()
+    assert len(cells.images) == len(cells.target) == len(cells.kinds) == 588 + 313
+    assert_array_equal(np.unique(cells.target), [0.0, 1.0])
+    assert_array_equal(cells.is_defective, cells.target == 1)
+    assert set(cells.kinds) == {"mono"}
+    assert all(os.path.isabs(path) for path in cells.images)
+    assert "CC BY-NC-SA 4.0" in cells.DESCR
+    assert "10.1016/j.solener.2019.02.067" in cells.DESCR
+    with Image.open(cells.images[0]) as image:
+        assert image.size == (300, 300)
+
+
+def test_elpv_grades_and_kinds():
+    pytest.importorskip("elpv_dataset")
+    every = load_elpv(kind="all", grades=(0, 0.33, 0.67, 1))
+    assert len(every.images) == len(set(every.images)) == 2624
+    assert_array_equal(np.unique(every.target), [0, 1 / 3, 2 / 3, 1])
+    assert_array_equal(np.unique(every.target[every.is_defective]), [2 / 3, 1])
+    poly = load_elpv(kind="poly", grades=(1 / 3,))
+    assert len(poly.images) == 178
+    assert not poly.is_defective.any()
+    assert poly.images == [
+        path
+        for path, grade, kind in zip(every.images, every.target, every.kinds, strict=True)
+        if kind == "poly" and grade == 1 / 3
+    ]
+
+
+def test_elpv_errors(monkeypatch):
+    with pytest.raises(ValueError, match="'mono', 'poly' and 'all'"):
+        load_elpv(kind="thin")
+    for grades in ((), (0.5,), (0, 2)):
+        with pytest.raises(ValueError, match="0, 1/3, 2/3 and 1"):
+            load_elpv(grades=grades)
+    monkeypatch.setitem(sys.modules, "elpv_dataset", None)
+    with pytest.raises(ImportError, match=r'pip install "skpatch\[demo\]"'):
+        load_elpv()
+
+
+# load_folder
+
+
+@pytest.fixture
+def mvtec(tmp_path):
+    touch(
+        tmp_path,
+        *("train/good/10.png", "train/good/9.PNG", "train/good/notes.txt", "train/good/._9.png"),
+        *("test/good/0.jpg", "test/dent/2.png", "test/dent/11.png", "test/a_crack/1.png"),
+        *("test/no_mask/1.png", ".hidden/0.png"),
+        *("ground_truth/dent/2_mask.png", "ground_truth/dent/11_mask.bmp"),
+        "ground_truth/a_crack/1.png",
+    )
+    return tmp_path
+
+
+def test_mvtec_layout(mvtec):
+    parts = load_folder(mvtec)
+    assert parts.layout == "mvtec"
+    assert relative(parts.train_images, mvtec) == ["train/good/9.PNG", "train/good/10.png"]
+    assert relative(parts.test_images, mvtec) == [
+        "test/good/0.jpg",
+        "test/a_crack/1.png",
+        "test/dent/2.png",
+        "test/dent/11.png",
+        "test/no_mask/1.png",
+    ]
+    assert relative(parts.test_masks, mvtec) == [
+        None,
+        "ground_truth/a_crack/1.png",
+        "ground_truth/dent/2_mask.png",
+        "ground_truth/dent/11_mask.bmp",
+        None,
+    ]
+    assert_array_equal(parts.test_labels, [0, 1, 1, 1, 1])
+    assert_array_equal(parts.test_annotated, [True, True, True, True, False])
+    assert parts.test_types == ["good", "a_crack", "dent", "dent", "no_mask"]
+    assert parts.defect_types == ["a_crack", "dent", "no_mask"]
+    named = load_folder(str(mvtec), layout="mvtec")
+    assert named.train_images == parts.train_images
+    assert named.test_masks == parts.test_masks
+
+
+def test_btad_layout(tmp_path):
+    touch(
+        tmp_path,
+        *("train/ok/0.bmp", "test/ok/0.bmp", "test/ko/1.bmp", "test/ko/2.bmp"),
+        *("ground_truth/ko/1.png", "ground_truth/ko/2.bmp"),
+    )
+    parts = load_folder(tmp_path)
+    assert parts.layout == "btad"
+    assert relative(parts.test_masks, tmp_path) == [
+        None,
+        "ground_truth/ko/1.png",
+        "ground_truth/ko/2.bmp",
+    ]
+    assert_array_equal(parts.test_labels, [0, 1, 1])
+    assert parts.defect_types == ["ko"]
+
+
+def test_plain_folder(tmp_path):
+    names = ["b/img1.jpeg", "img2.tif", "img10.webp", "img010.bmp", "readme.txt"]
+    touch(tmp_path, *names)
+    parts = load_folder(tmp_path)
+    assert parts.layout == "plain"
+    assert relative(parts.train_images, tmp_path) == [
+        "b/img1.jpeg",
+        "img2.tif",
+        "img010.bmp",
+        "img10.webp",
+    ]
+    assert parts.test_images == parts.test_masks == parts.test_types == parts.defect_types == []
+    assert len(parts.test_labels) == len(parts.test_annotated) == 0
+
+
+def test_train_only(tmp_path):
+    touch(tmp_path, "train/good/0.png")
+    parts = load_folder(tmp_path)
+    assert parts.layout == "mvtec"
+    assert len(parts.train_images) == 1
+    assert parts.test_images == []
+
+
+def test_relative_path_becomes_absolute(tmp_path, monkeypatch):
+    touch(tmp_path, "set/1.png")
+    monkeypatch.chdir(tmp_path)
+    assert load_folder("set").train_images == [str(tmp_path / "set" / "1.png")]
+
+
+def test_plain_layout_on_request(mvtec):
+    assert len(load_folder(mvtec, layout="plain").train_images) == 10
+
+
+def test_folder_errors(tmp_path):
+    with pytest.raises(FileNotFoundError, match="missing"):
+        load_folder(tmp_path / "missing")
+    touch(
+        tmp_path, "file.txt", "loose/test/1.png", "mvtec/bottle/train/good/1.png", "x/train/1.png"
+    )
+    with pytest.raises(NotADirectoryError, match=r"file\.txt' is a file"):
+        load_folder(tmp_path / "file.txt")
+    with pytest.raises(ValueError, match=r"Unknown layout 'visa'; known are 'auto', 'mvtec'"):
+        load_folder(tmp_path, layout="visa")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"empty' holds no images.*\.png, \.jpg"):
+        load_folder(tmp_path / "empty")
+    with pytest.raises(ValueError, match="good' does not exist"):
+        load_folder(tmp_path / "x", layout="mvtec")
+    with pytest.raises(ValueError, match=r"several categories.*: bottle"):
+        load_folder(tmp_path / "mvtec")
+    with pytest.raises(ValueError, match='layout="plain"'):
+        load_folder(tmp_path / "loose")
+    touch(tmp_path, "mvtec/bottle/test/7.png")
+    with pytest.raises(ValueError, match=r"outside of its subfolders, such as 7\.png"):
+        load_folder(tmp_path / "mvtec" / "bottle")
+
+
+# read_mask
+
+
+def test_read_mask_modes(tmp_path):
+    mask = np.zeros((6, 8), bool)
+    mask[1:3, 4:7] = True
+    grey = Image.fromarray(mask.astype(np.uint8) * 255)
+    # The smallest value counts, and neither opaque alpha nor a palette index does.
+    palette = Image.fromarray(1 - mask.astype(np.uint8)).convert("P")
+    palette.putpalette([0, 0, 255, 0, 0, 0])
+    images = {
+        "grey": grey,
+        "ones": Image.fromarray(mask.astype(np.uint8)),
+        "bits": grey.convert("1"),
+        "sixteen": Image.fromarray(mask.astype(np.uint16)),
+        "colour": Image.fromarray(mask[:, :, np.newaxis] * np.array([0, 0, 1], np.uint8)),
+        "alpha": grey.convert("RGBA"),
+        "palette": palette,
+    }
+    for name, image in images.items():
+        path = tmp_path / f"{name}.png"
+        image.save(path)
+        assert_array_equal(read_mask(path), mask, err_msg=name)
+        assert_array_equal(read_mask(str(path), (6, 8)), mask, err_msg=name)
+        larger = read_mask(path, (12, 24))
+        assert_array_equal(larger, mask.repeat(2, axis=0).repeat(3, axis=1), err_msg=name)
+        assert larger.dtype == bool
+
+
+def test_read_mask_without_file(tmp_path):
+    assert_array_equal(read_mask(None, (3, 2)), np.zeros((3, 2), bool))
+    with pytest.raises(ValueError, match="shape is needed"):
+        read_mask(None)
+    with pytest.raises(FileNotFoundError, match=r"gone\.png"):
+        read_mask(tmp_path / "gone.png")
+    touch(tmp_path, "text.png")
+    with pytest.raises(UnidentifiedImageError, match=r"text\.png"):
+        read_mask(tmp_path / "text.png")
+
+
+# inject_noise
+
+NORMALS = [f"good/{i}.png" for i in range(30)]
+DEFECTS = [f"dent/{i}.png" for i in range(12)]
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+@pytest.mark.parametrize(("ratio", "n_injected"), [(0, 0), (0.1, 3), (0.21, 6), (0.4, 12)])
+def test_inject_noise(ratio, n_injected, overlap):
+    noisy = inject_noise(NORMALS, DEFECTS, noise_ratio=ratio, overlap=overlap, random_state=0)
+    assert len(noisy.train_images) == len(noisy.is_noise) == 30 + n_injected
+    train = np.array(noisy.train_images)
+    assert sorted(train[~noisy.is_noise]) == sorted(NORMALS)
+    assert train[noisy.is_noise].tolist() == [DEFECTS[i] for i in noisy.injected_indices]
+    assert len(set(noisy.injected_indices)) == n_injected
+    assert noisy.test_defects == [DEFECTS[i] for i in noisy.test_indices]
+    if overlap:
+        assert noisy.test_defects == DEFECTS
+    else:
+        both = sorted([*noisy.test_indices, *noisy.injected_indices])
+        assert_array_equal(both, np.arange(12))
+
+
+def test_inject_noise_seed():
+    def chosen(**options):
+        return inject_noise(NORMALS, DEFECTS, noise_ratio=0.2, **options)
+
+    first = chosen(random_state=3)
+    assert first.train_images == chosen(random_state=3).train_images
+    assert first.train_images == chosen(random_state=np.random.RandomState(3)).train_images
+    assert first.train_images != chosen(random_state=4).train_images
+    assert_array_equal(
+        first.injected_indices, chosen(random_state=3, overlap=True).injected_indices
+    )
+
+
+def test_inject_noise_draws_nothing_from_the_global_generator():
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    defects = list(make_contaminated_images(0, 4, random_state=0).images)
+    inject_noise(NORMALS, defects, augment="affine", random_state=0)
+    assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+
+
+def test_inject_noise_takes_arrays_and_lazy_sequences():
+    class Lazy:
+        def __init__(self):
+            self.asked = []
+
+        def __len__(self):
+            return 12
+
+        def __getitem__(self, i):
+            self.asked.append(i)
+            return DEFECTS[i]
+
+    lazy = Lazy()
+    expected = inject_noise(NORMALS, DEFECTS, random_state=0)
+    assert inject_noise(NORMALS, lazy, random_state=0).train_images == expected.train_images
+    assert sorted(lazy.asked) == list(range(12))
+
+    images = make_contaminated_images(10, 0, random_state=0).images
+    noisy = inject_noise(images, images[:3], noise_ratio=0.2, overlap=True, random_state=0)
+    assert all(image.shape == (64, 64, 3) for image in noisy.train_images)
+
+
+@pytest.mark.parametrize("augment", AUGMENTATIONS)
+@pytest.mark.parametrize("grey", [False, True])
+def test_augmented_copies(augment, grey, tmp_path):
+    arrays = make_contaminated_images(0, 6, image_size=(48, 80), grey=grey, random_state=0).images
+    paths = [tmp_path / f"{i}.png" for i in range(6)]
+    for path, array in zip(paths, arrays, strict=True):
+        Image.fromarray(array).save(path)
+    pictures = [Image.fromarray(array) for array in arrays]
+
+    def inject(defects, **options):
+        return inject_noise(NORMALS, defects, augment=augment, random_state=0, **options)
+
+    noisy = inject(list(arrays), overlap=True)
+    for position, index in zip(np.flatnonzero(noisy.is_noise), noisy.injected_indices, strict=True):
+        copy, original = noisy.train_images[position], arrays[index]
+        assert copy.dtype == np.uint8
+        assert copy.shape == original.shape
+        difference = np.abs(copy.astype(float) - original).mean()
+        assert 0.3 < difference < 40
+        # Close to its own original, and no black corners.
+        assert abs(copy.mean() - original.mean()) < 5
+        assert int(copy.min()) >= int(original.min()) - (70 if augment == "noise" else 0)
+    for defects in (paths, [str(path) for path in paths], pictures):
+        same = inject(defects, overlap=True)
+        assert_array_equal(
+            np.stack([same.train_images[i] for i in np.flatnonzero(same.is_noise)]),
+            np.stack([noisy.train_images[i] for i in np.flatnonzero(noisy.is_noise)]),
+        )
+        assert same.test_defects == defects
+    plain = inject_noise(NORMALS, list(arrays), random_state=0)
+    assert_array_equal(plain.is_noise, noisy.is_noise)
+    assert_array_equal(plain.injected_indices, noisy.injected_indices)
+    assert len(inject(list(arrays)).test_defects) == 3
+
+
+def test_warps_turn_about_the_centre():
+    image = np.zeros((41, 61), np.uint8)
+    image[18:23, 28:33] = 255
+    noisy = inject_noise(
+        [image] * 5, [image] * 5, noise_ratio=1, augment="rotation", random_state=0
+    )
+    for copy, is_noise in zip(noisy.train_images, noisy.is_noise, strict=True):
+        assert ndimage.center_of_mass(copy) == pytest.approx((20, 30), abs=0.05)
+        assert is_noise == (copy != image).any()
+
+
+def test_augmented_modes(tmp_path):
+    array = make_contaminated_images(0, 1, random_state=0).images[0]
+    rgba = Image.fromarray(array).convert("RGBA")
+    rgba.save(tmp_path / "alpha.png")
+    rgba.convert("RGB").quantize(16).save(tmp_path / "palette.png")
+    rgba.convert("1").save(tmp_path / "bits.png")
+    shapes = {"alpha": (64, 64, 3), "palette": (64, 64, 3), "bits": (64, 64)}
+    for name, shape in shapes.items():
+        noisy = inject_noise(
+            [array], [tmp_path / f"{name}.png"], noise_ratio=1, augment="blur", random_state=0
+        )
+        assert noisy.train_images[int(np.argmax(noisy.is_noise))].shape == shape
+        assert 50 < noisy.train_images[int(np.argmax(noisy.is_noise))].mean() < 200
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_too_few_defects(overlap):
+    message = "noise_ratio=0.5 of 30 normal images needs 15 defects, but there are 12.*at most 0.4"
+    with pytest.raises(ValueError, match=message):
+        inject_noise(NORMALS, DEFECTS, noise_ratio=0.5, overlap=overlap)
+    assert inject_noise(NORMALS, DEFECTS, noise_ratio=0.4).is_noise.sum() == 12
+
+
+def test_inject_noise_errors(tmp_path):
+    for ratio in (-0.1, 10):
+        with pytest.raises(ValueError, match="noise_ratio"):
+            inject_noise(NORMALS, DEFECTS, noise_ratio=ratio)
+    with pytest.raises(ValueError, match="Unknown augment 'flip'; known are None, 'rotation'"):
+        inject_noise(NORMALS, DEFECTS, augment="flip")
+    with pytest.raises(ValueError, match="train_normal is empty"):
+        inject_noise([], DEFECTS)
+    with pytest.raises(TypeError, match="train_normal must be a list"):
+        inject_noise("good", DEFECTS)
+    with pytest.raises(TypeError, match="defects must be a list"):
+        inject_noise(NORMALS, iter(DEFECTS))
+    with pytest.raises(TypeError, match="defects must be a list"):
+        inject_noise(NORMALS, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "bad", [np.zeros((8, 8)), np.zeros(8, np.uint8), np.zeros((8, 8, 4), np.uint8)]
+)
+def test_augment_needs_8_bit_images(bad, tmp_path):
+    with pytest.raises(ValueError, match=r"defects\[0\] has type"):
+        inject_noise(NORMALS[:1], [bad], noise_ratio=1, augment="blur")
+    Image.fromarray(np.full((8, 8), 1000, np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(ValueError, match=r"defects\[0\] .*deep\.png.* has mode 'I"):
+        inject_noise(NORMALS[:1], [tmp_path / "deep.png"], noise_ratio=1, augment="blur")
+
+
+# make_contaminated_images
+
+
+@pytest.mark.parametrize("size", [16, 64, (32, 48)])
+@pytest.mark.parametrize("grey", [False, True])
+def test_synthetic_set(size, grey):
+    data = make_contaminated_images(6, 4, image_size=size, grey=grey, random_state=0)
+    height, width = np.broadcast_to(size, 2)
+    assert data.images.shape == (10, height, width) + (() if grey else (3,))
+    assert data.images.dtype == np.uint8
+    assert data.masks.shape == (10, height, width)
+    assert data.labels.sum() == 4
+    assert_array_equal(data.masks.any(axis=(1, 2)), data.labels == 1)
+    assert data.masks[data.labels == 1].mean() < 0.12
+
+
+def test_synthetic_defects_can_be_found():
+    data = make_contaminated_images(20, 8, grey=True, random_state=0)
+    images = data.images.astype(float)
+    images -= np.median(images, axis=(1, 2), keepdims=True)
+    maps = np.abs(images - np.median(images, axis=0))
+    assert image_auroc(data.labels, maps.max(axis=(1, 2))) > 0.95
+    assert pixel_auroc(data.masks, maps) > 0.95
+
+
+def test_synthetic_seed():
+    first = make_contaminated_images(3, 2, random_state=0)
+    again = make_contaminated_images(3, 2, random_state=0)
+    for name in ("images", "labels", "masks"):
+        assert_array_equal(first[name], again[name])
+    other = make_contaminated_images(3, 2, random_state=1)
+    assert (first.images != other.images).any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ((-1, 2), {}, "n_normal"),
+        ((2, -1), {}, "n_defective"),
+        ((0, 0), {}, "both 0"),
+        ((2, 2), {"image_size": 8}, "image_size=8 must be"),
+        ((2, 2), {"image_size": (32, 8)}, "image_size=.32, 8. must be"),
+        ((2, 2), {"image_size": (32, 32, 3)}, "must be one integer or"),
+        ((2, 2), {"image_size": 32.5}, "must be one integer or"),
+    ],
+)
+def test_synthetic_errors(arguments, options, message):
+    with pytest.raises(ValueError, match=message):
+        make_contaminated_images(*arguments, **options)
