@@ -92,8 +92,8 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         Largest distance, in the projection, of a kept patch to its nearest memory patch.
     training_scores_ : ndarray of shape (n,), float64
         Score of each training image against the bank without that image's own patches; NaN if
-        nothing is left. An image's memory patches do not count in its own score, unless the bank
-        holds more than half of the kept patches.
+        nothing is left. Its memory patches themselves keep their place in the bank (and so score
+        0 with one neighbour), unless the bank holds more than half of the kept patches.
     offset_ : float
         ``decision_function = score_samples - offset_``.
     grid_shape_ : tuple (h, w)
@@ -285,7 +285,10 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         if len(self.memory_bank_) <= self.kept_.sum() / 2:
             # Without this image another patch would stand for the region that its memory patch
             # stands for, so the distance to the remaining ones says nothing about a new image.
-            maps[tuple(self.memory_source_.T)] = 0
+            own = 0
+            if self.n_neighbors > 1:
+                own = self._score_patches(self.memory_bank_[:, np.newaxis, np.newaxis])[:, 0, 0]
+            maps[tuple(self.memory_source_.T)] = own
         scores = -maps.max(axis=(1, 2))
         self.training_scores_ = np.where(np.isfinite(scores), scores, np.nan)
         if self.contamination == "auto":

@@ -81,8 +81,10 @@ def execution(n_jobs, verbose):
 
 
 def progress(total, description):
-    """Progress bar on standard error, silent unless the caller asked for `verbose`."""
-    return tqdm(total=total, desc=description, disable=not _verbose.get(), leave=False, delay=1)
+    """Progress bar on a terminal, silent unless the caller asked for `verbose`."""
+    # None disables the bar where standard error is no terminal, as in a log file.
+    disable = None if _verbose.get() else True
+    return tqdm(total=total, desc=description, disable=disable, leave=False, delay=1)
 
 
 def run_blocks(function, n, block, description=None):

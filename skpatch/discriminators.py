@@ -8,6 +8,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, clone, is_outlier_detector
+from sklearn.covariance import ledoit_wolf, oas
 from sklearn.utils import gen_batches
 
 from ._neighbors import squared_neighbors
@@ -366,7 +367,7 @@ class PositionwiseDiscriminator(NoiseDiscriminator):
 
     def score_patches(self, patches):
         """Score all patches (n, h, w, d) with the estimator; see the base class."""
-        if not is_outlier_detector(self.estimator):
+        if not (isinstance(self.estimator, BaseEstimator) and is_outlier_detector(self.estimator)):
             raise TypeError(
                 f"estimator={self.estimator!r} is not a scikit-learn outlier detector "
                 "(such as sklearn.ensemble.IsolationForest())."
@@ -423,7 +424,7 @@ def make_discriminator(discriminator, *, random_state=None, n_jobs=None):
         return _DISCRIMINATORS[discriminator]()
     if isinstance(discriminator, NoiseDiscriminator):
         resolved = clone(discriminator)
-    elif not isinstance(discriminator, type) and is_outlier_detector(discriminator):
+    elif isinstance(discriminator, BaseEstimator) and is_outlier_detector(discriminator):
         resolved = PositionwiseDiscriminator(estimator=clone(discriminator), n_jobs=n_jobs)
     else:
         raise ValueError(

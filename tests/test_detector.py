@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: BSD-3-Clause
+import joblib
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+from sklearn.base import clone
+from sklearn.ensemble import IsolationForest
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skpatch import (
+    FusionDiscriminator,
+    GaussianDiscriminator,
+    LOFDiscriminator,
+    NoiseDiscriminator,
+    PyNNDescentNeighbors,
+    SoftPatchDetector,
+)
+
+CONFIGURATIONS = [
+    SoftPatchDetector(discriminator=discriminator, neighbors=neighbors)
+    for discriminator in [
+        None,
+        "nearest",
+        "gaussian",
+        "lof",
+        GaussianDiscriminator(covariance="oas"),
+        FusionDiscriminator(),
+        IsolationForest(n_estimators=5),
+    ]
+    for neighbors in ["exact", "pynndescent"]
+] + [
+    SoftPatchDetector(soft_weights=False, n_neighbors=3, metric="sqeuclidean"),
+    # A bank large enough for pynndescent to build its graph.
+    SoftPatchDetector(coreset_size=0.4, neighbors=PyNNDescentNeighbors(graph_neighbors=20)),
+]
+
+
+@parametrize_with_checks(CONFIGURATIONS)
+@pytest.mark.filterwarnings("ignore:n_neighbors=6 is more than:UserWarning")
+@pytest.mark.filterwarnings("ignore:Could not adhere to working_memory:UserWarning")
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def fitted(patches):
+    return SoftPatchDetector(random_state=0).fit(patches)
+
+
+def test_learned_attributes(fitted, patches):
+    n, h, w, d = patches.shape
+    m = int(0.1 * n * h * w)
+    assert fitted.memory_bank_.shape == (m, d)
+    assert fitted.memory_bank_.dtype == np.float32
+    assert fitted.memory_weights_.shape == (m,)
+    assert fitted.noise_scores_.shape == fitted.kept_.shape == (n, h, w)
+    assert fitted.training_scores_.shape == (n,)
+    assert fitted.n_features_in_ == d
+    assert fitted.grid_shape_ == (h, w)
+    source = tuple(fitted.memory_source_.T)
+    np.testing.assert_array_equal(fitted.memory_bank_, patches[source])
+    np.testing.assert_array_equal(fitted.memory_weights_, fitted.noise_scores_[source])
+    assert fitted.kept_[source].all()
+
+
+@pytest.mark.parametrize("noise_threshold", [0.0, 0.15, 0.5])
+def test_share_of_removed_patches(patches, noise_threshold):
+    detector = SoftPatchDetector(noise_threshold=noise_threshold, random_state=0).fit(patches)
+    expected = detector.noise_scores_ <= np.quantile(detector.noise_scores_, 1 - noise_threshold)
+    np.testing.assert_array_equal(detector.kept_, expected)
+    assert 1 - detector.kept_.mean() == pytest.approx(noise_threshold, abs=1e-3)
+
+
+def test_the_noisiest_patch_is_never_picked(patches):
+    """The reference implementation's first pick ignores the noise mask."""
+    noisy = patches.copy()
+    noisy[0, 0, 0] += 1000
+    for seed in range(5):
+        detector = SoftPatchDetector(coreset_size=1, random_state=seed).fit(noisy)
+        assert detector.memory_source_[0].tolist() != [0, 0, 0]
+
+
+def test_a_higher_threshold_never_enlarges_the_source_set(patches):
+    kept = [
+        SoftPatchDetector(noise_threshold=threshold, random_state=0).fit(patches).kept_
+        for threshold in (0, 0.1, 0.2, 0.4)
+    ]
+    for larger, smaller in zip(kept, kept[1:], strict=False):
+        assert not (smaller & ~larger).any()
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean"])
+@pytest.mark.parametrize("n_neighbors", [1, 3])
+@pytest.mark.parametrize("soft_weights", [True, False])
+def test_scores_are_weighted_distances(patches, metric, n_neighbors, soft_weights):
+    detector = SoftPatchDetector(
+        metric=metric, n_neighbors=n_neighbors, soft_weights=soft_weights, random_state=0
+    ).fit(patches[:30])
+    test = patches[30:]
+    distances = cdist(test.reshape(-1, 16), detector.memory_bank_, metric)
+    nearest = np.argsort(distances, axis=1)[:, :n_neighbors]
+    weights = detector.memory_weights_[nearest]
+    if not soft_weights:
+        np.testing.assert_array_equal(weights, 1)
+    expected = (weights * np.take_along_axis(distances, nearest, axis=1)).mean(axis=1)
+    maps = detector.predict_map(test)
+    np.testing.assert_allclose(maps, expected.reshape(10, 5, 6), rtol=1e-6)
+    np.testing.assert_array_equal(detector.score_samples(test), -maps.max(axis=(1, 2)))
+
+
+def test_decision_and_labels(fitted, patches):
+    scores = fitted.score_samples(patches)
+    decision = fitted.decision_function(patches)
+    np.testing.assert_allclose(decision, scores - fitted.offset_)
+    np.testing.assert_array_equal(fitted.predict(patches), np.where(decision < 0, -1, 1))
+
+
+def test_finds_defects_in_contaminated_training_images(patches):
+    rng = np.random.RandomState(1)
+    test = rng.normal(size=(40, 5, 6, 16)).astype(np.float32)
+    test[:20, 2, 3] += 5
+    truth = np.repeat([1, 0], 20)
+    soft = SoftPatchDetector(random_state=0).fit(patches)
+    plain = SoftPatchDetector(discriminator=None, random_state=0).fit(patches)
+    assert not soft.kept_[:4, 2, 3].any()
+    assert roc_auc_score(truth, -soft.score_samples(test)) > 0.99
+    assert roc_auc_score(truth, -plain.score_samples(test)) < 0.9
+
+
+def test_two_dimensional_input_is_a_grid_of_one(patches):
+    rows = patches[:, 0, 0]
+    flat = SoftPatchDetector(random_state=0).fit(rows)
+    grid = SoftPatchDetector(random_state=0).fit(patches[:, :1, :1])
+    np.testing.assert_array_equal(flat.score_samples(rows), grid.score_samples(patches[:, :1, :1]))
+
+
+def test_plain_patchcore(patches):
+    detector = SoftPatchDetector(discriminator=None, random_state=0).fit(patches)
+    assert detector.kept_.all()
+    assert detector.discriminator_ is None
+    np.testing.assert_array_equal(detector.memory_weights_, 1)
+
+
+def test_negative_scores_become_weight_zero(patches):
+    class Negative(NoiseDiscriminator):
+        def score_patches(self, patches):
+            return patches[..., 0].astype(float)
+
+    detector = SoftPatchDetector(discriminator=Negative(), random_state=0).fit(patches)
+    assert detector.memory_weights_.min() == 0
+
+
+class TestCalibration:
+    def test_own_patches_are_left_out(self, patches):
+        """With every patch in the bank, a training image would always score 0."""
+        detector = SoftPatchDetector(
+            discriminator=None, coreset_size=1.0, contamination=0.1, random_state=0
+        ).fit(patches)
+        assert detector.score_samples(patches).tolist() == [0] * len(patches)
+        expected = []
+        for image in range(len(patches)):
+            others = np.delete(patches, image, axis=0).reshape(-1, 16)
+            expected.append(-cdist(patches[image].reshape(-1, 16), others).min(axis=1).max())
+        np.testing.assert_allclose(detector.training_scores_, expected)
+        assert detector.offset_ == pytest.approx(np.percentile(expected, 10))
+
+    def test_memory_patches_do_not_count_in_a_small_bank(self, patches):
+        detector = SoftPatchDetector(discriminator=None, random_state=0).fit(patches)
+        image, *position = detector.memory_source_[0]
+        others = detector.memory_source_[:, 0] != image
+        distances = cdist(patches[image].reshape(-1, 16), detector.memory_bank_[others])
+        expected = distances.min(axis=1).reshape(5, 6)
+        own = detector.memory_source_[~others, 1:]
+        expected[tuple(own.T)] = 0
+        assert detector.training_scores_[image] == pytest.approx(-expected.max())
+
+    def test_memory_patches_of_several_neighbors(self, patches):
+        detector = SoftPatchDetector(n_neighbors=3, soft_weights=False, random_state=0)
+        rows = patches[:, 0, 0]
+        detector.fit(rows)
+        memory = detector.memory_source_[:, 0]
+        np.testing.assert_allclose(
+            detector.training_scores_[memory], detector.score_samples(rows[memory])
+        )
+
+    def test_share_of_unseen_normal_images_below_the_threshold(self):
+        rng = np.random.RandomState(0)
+        train, test = rng.normal(size=(2, 200, 4, 4, 8)).astype(np.float32)
+        detector = SoftPatchDetector(contamination=0.1, random_state=0).fit(train)
+        assert np.mean(detector.predict(test) == -1) == pytest.approx(0.1, abs=0.06)
+
+    def test_one_memory_patch(self, patches):
+        detector = SoftPatchDetector(coreset_size=1, random_state=0).fit(patches)
+        image = detector.memory_source_[0, 0]
+        assert np.flatnonzero(np.isnan(detector.training_scores_)).tolist() == [image]
+        assert np.isfinite(detector.offset_)
+
+    def test_auto_flags_at_least_one_in_twenty(self, fitted):
+        assert np.mean(fitted.training_scores_ < fitted.offset_) >= 0.05
+
+
+class TestInvariances:
+    def test_permuting_images_permutes_scores(self, fitted, patches):
+        order = np.random.RandomState(0).permutation(len(patches))
+        np.testing.assert_array_equal(
+            fitted.score_samples(patches[order]), fitted.score_samples(patches)[order]
+        )
+
+    def test_scoring_one_by_one(self, fitted, patches):
+        single = [fitted.score_samples(patches[i : i + 1])[0] for i in range(10)]
+        np.testing.assert_allclose(single, fitted.score_samples(patches[:10]), rtol=1e-9)
+
+    def test_constant_shift_of_all_features(self, patches):
+        rounded = np.round(patches * 16) / 16
+        detector = SoftPatchDetector(random_state=0).fit(rounded)
+        shifted = SoftPatchDetector(random_state=0).fit(rounded + np.float32(16))
+        np.testing.assert_allclose(
+            shifted.score_samples(rounded + np.float32(16)), detector.score_samples(rounded)
+        )
+
+    def test_same_seed_same_bits(self, patches):
+        wide = np.concatenate([patches, np.square(patches)] * 5, axis=-1)
+        one, two = (SoftPatchDetector(random_state=3).fit(wide) for _ in range(2))
+        np.testing.assert_array_equal(one.memory_bank_, two.memory_bank_)
+        np.testing.assert_array_equal(one.score_samples(wide), two.score_samples(wide))
+        other = SoftPatchDetector(random_state=4).fit(wide)
+        assert not np.array_equal(one.memory_source_, other.memory_source_)
+
+    @pytest.mark.parametrize("discriminator", ["nearest", "gaussian", "lof"])
+    def test_threads_do_not_change_bits(self, patches, discriminator):
+        wide = np.concatenate([patches, np.square(patches)] * 5, axis=-1)
+        one, two = (
+            SoftPatchDetector(discriminator=discriminator, n_jobs=n_jobs, random_state=0).fit(wide)
+            for n_jobs in (1, 2)
+        )
+        np.testing.assert_array_equal(one.noise_scores_, two.noise_scores_)
+        np.testing.assert_array_equal(one.memory_source_, two.memory_source_)
+        np.testing.assert_array_equal(one.score_samples(wide), two.score_samples(wide))
+        assert one.offset_ == two.offset_
+
+    def test_no_global_random_numbers(self, patches):
+        np.random.seed(0)
+        before = np.random.get_state()[1].copy()
+        detector = SoftPatchDetector(discriminator=IsolationForest(n_estimators=2), random_state=0)
+        detector.fit(patches)
+        np.testing.assert_array_equal(np.random.get_state()[1], before)
+
+    def test_forest_is_seeded_by_the_detector(self, patches):
+        one, two = (
+            SoftPatchDetector(discriminator=IsolationForest(n_estimators=3), random_state=0)
+            .fit(patches)
+            .noise_scores_
+            for _ in range(2)
+        )
+        np.testing.assert_array_equal(one, two)
+
+    def test_torch_threads_are_restored(self, patches):
+        import torch
+
+        before = torch.get_num_threads()
+        SoftPatchDetector(n_jobs=1).fit(patches).predict(patches)
+        assert torch.get_num_threads() == before
+
+    def test_memory_mapped_features(self, fitted, patches, tmp_path):
+        np.save(tmp_path / "features.npy", patches)
+        mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
+        detector = SoftPatchDetector(random_state=0).fit(mapped)
+        np.testing.assert_array_equal(
+            detector.score_samples(mapped), fitted.score_samples(patches)
+        )
+
+
+class TestModelSelection:
+    def test_joblib_round_trip(self, fitted, patches, tmp_path):
+        joblib.dump(fitted, tmp_path / "model.joblib")
+        loaded = joblib.load(tmp_path / "model.joblib")
+        np.testing.assert_array_equal(loaded.score_samples(patches), fitted.score_samples(patches))
+        np.testing.assert_array_equal(loaded.predict(patches), fitted.predict(patches))
+
+    def test_nested_parameters(self, patches):
+        detector = SoftPatchDetector(discriminator=LOFDiscriminator())
+        detector.set_params(discriminator__n_neighbors=9)
+        assert clone(detector).fit(patches).discriminator_.n_neighbors_ == 9
+
+    def test_fitting_leaves_the_parameters_alone(self, patches):
+        discriminator = LOFDiscriminator()
+        SoftPatchDetector(discriminator=discriminator).fit(patches)
+        assert not hasattr(discriminator, "outlier_scores_")
+
+    @pytest.mark.parametrize("n_jobs", [1, 2])
+    def test_grid_search(self, patches, n_jobs):
+        truth = np.where(np.arange(len(patches)) < 4, -1, 1)
+        truth[[10, 20]] = -1
+        grid = {
+            "noise_threshold": [0.0, 0.15],
+            "discriminator": [None, LOFDiscriminator(), GaussianDiscriminator()],
+        }
+        search = GridSearchCV(
+            SoftPatchDetector(random_state=0), grid, scoring="roc_auc", cv=2, n_jobs=n_jobs
+        ).fit(patches, truth)
+        assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+        assert hasattr(search.best_estimator_, "memory_bank_")
+
+
+class TestErrors:
+    @pytest.mark.parametrize("discriminator", [None, "lof"])
+    def test_one_image(self, patches, discriminator):
+        with pytest.raises(ValueError, match=r"n_samples=1.*at least 2 images"):
+            SoftPatchDetector(discriminator=discriminator).fit(patches[:1])
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    @pytest.mark.parametrize("method", ["fit", "score_samples"])
+    def test_not_finite(self, patches, fitted, value, method):
+        broken = patches.copy()
+        broken[3, 1, 1, 4] = value
+        with pytest.raises(ValueError, match="Input X contains (NaN|infinity)"):
+            getattr(fitted if method != "fit" else clone(fitted), method)(broken)
+
+    def test_another_grid(self, fitted, patches):
+        with pytest.raises(ValueError, match=r"grid of \(4, 6\).* fitted on a grid of \(5, 6\)"):
+            fitted.predict(patches[:, :4])
+
+    def test_another_number_of_features(self, fitted, patches):
+        with pytest.raises(ValueError, match="X has 15 features, but SoftPatchDetector is expect"):
+            fitted.predict(patches[..., :15])
+
+    @pytest.mark.parametrize("shape", [(3, 4, 5), (2, 2, 2, 2, 2)])
+    def test_dimensions(self, shape):
+        with pytest.raises(ValueError, match=f"X has {len(shape)} dimensions; expected patch"):
+            SoftPatchDetector().fit(np.zeros(shape))
+
+    def test_no_patches(self):
+        with pytest.raises(ValueError, match="found 0 patches"):
+            SoftPatchDetector().fit(np.zeros((4, 0, 3, 2)))
+
+    def test_not_fitted(self, patches):
+        with pytest.raises(NotFittedError):
+            SoftPatchDetector().predict_map(patches)
+
+    @pytest.mark.parametrize(
+        ("parameter", "value", "known"),
+        [
+            ("discriminator", "loff", "'lof'"),
+            ("metric", "cosine", "'sqeuclidean'"),
+            ("neighbors", "faiss", "'pynndescent'"),
+            ("contamination", "none", "'auto'"),
+            ("noise_threshold", 1.0, r"\[0.0, 1.0\)"),
+            ("coreset_size", 0, r"\[1, inf\)"),
+            ("coreset_size", 1.5, r"\(0.0, 1.0\]"),
+            ("contamination", 0.6, r"\(0.0, 0.5\]"),
+        ],
+    )
+    def test_parameters(self, patches, parameter, value, known):
+        with pytest.raises(ValueError, match=f"'{parameter}' parameter.*{known}"):
+            SoftPatchDetector(**{parameter: value}).fit(patches)
+
+    @pytest.mark.parametrize("coreset_size", [1150, 0.9])
+    def test_coreset_larger_than_what_is_left(self, patches, coreset_size):
+        detector = SoftPatchDetector(coreset_size=coreset_size, noise_threshold=0.2)
+        with pytest.warns(UserWarning, match=rf"coreset_size={coreset_size} asks for .* are left"):
+            detector.fit(patches)
+        assert len(detector.memory_bank_) == detector.kept_.sum()
+
+    def test_whole_bank_needs_no_warning(self, patches):
+        detector = SoftPatchDetector(coreset_size=1.0).fit(patches)
+        assert len(detector.memory_bank_) == detector.kept_.sum()

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The kernels are compared with plain loops in test_coreset and test_neighbors; here, the edges."""
+
+import numpy as np
+import pytest
+
+from skpatch._kernels import nearest_rows
+from skpatch._scaling import Scaling
+
+
+@pytest.mark.parametrize("n", [1, 63, 64, 65, 130])
+def test_chunks_of_the_bank(n):
+    rng = np.random.RandomState(n)
+    bank = rng.normal(size=(n, 5)).astype(np.float32)
+    query = rng.normal(size=(1, 5)).astype(np.float32)
+    scaling = Scaling(bank)
+    rows, halves = scaling.apply(bank)
+    scaled, query_halves = scaling.apply(query)
+    k = min(n, 3)
+    distances, indices = np.empty((1, k)), np.empty((1, k), np.int64)
+    tolerance = scaling.tolerance(query_halves, halves.max(), 5)
+    nearest_rows(scaled @ rows.T, query, bank, halves, tolerance, distances, indices)
+    expected = np.square(query.astype(np.float64) - bank).sum(axis=1)
+    np.testing.assert_array_equal(indices[0], np.argsort(expected)[:k])
+    np.testing.assert_allclose(distances[0], np.sort(expected)[:k])
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-3, 1.0, 1e20])
+@pytest.mark.parametrize("shift", [0, 100])
+def test_tolerance_bounds_the_rounding_error(scale, shift):
+    rng = np.random.RandomState(0)
+    points = ((rng.normal(size=(300, 512)) + shift) * scale).astype(np.float32)
+    scaling = Scaling(points)
+    scaled, halves = scaling.apply(points)
+    approximate = halves[:, None] + halves - scaled @ scaled.T
+    exact = np.square(points[:, None].astype(np.float64) - points).sum(axis=2) / 2 / scaling.unit
+    tolerance = scaling.tolerance(halves, halves.max(), 512)
+    assert (np.abs(approximate - exact) <= tolerance[:, None]).all()
+
+
+def test_constant_points_have_a_scale():
+    scaling = Scaling(np.full((3, 2), 7, np.float32))
+    scaled, halves = scaling.apply(np.full((1, 2), 7, np.float32))
+    assert scaled.tolist() == [[0, 0]]
+    assert halves.tolist() == [0]
