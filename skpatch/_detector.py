@@ -5,6 +5,7 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.random_projection import GaussianRandomProjection
 from sklearn.utils import check_random_state
@@ -157,19 +158,19 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        discriminator="lof",
-        noise_threshold=0.15,
-        soft_weights=True,
-        coreset_size=0.1,
-        projection_dim=128,
-        n_neighbors=1,
-        metric="euclidean",
-        neighbors="auto",
-        contamination="auto",
-        n_jobs=None,
-        random_state=None,
-        verbose=False,
-    ):
+        discriminator: str | BaseEstimator | None = "lof",
+        noise_threshold: float = 0.15,
+        soft_weights: bool = True,
+        coreset_size: float | int = 0.1,
+        projection_dim: int | None = 128,
+        n_neighbors: int = 1,
+        metric: str = "euclidean",
+        neighbors: str | BaseEstimator = "auto",
+        contamination: str | float = "auto",
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
         self.discriminator = discriminator
         self.noise_threshold = noise_threshold
         self.soft_weights = soft_weights
@@ -184,7 +185,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: None = None) -> "SoftPatchDetector":
         """Build the memory bank.
 
         Parameters
@@ -316,7 +317,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         scores[~found[:, 0]] = np.inf
         return scores.reshape(patches.shape[:3])
 
-    def predict_map(self, X):
+    def predict_map(self, X: ArrayLike) -> NDArray[np.float64]:
         """Anomaly score of each patch.
 
         Parameters
@@ -334,7 +335,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         with execution(self.n_jobs, self.verbose):
             return self._score_patches(patches)
 
-    def score_samples(self, X):
+    def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
         """Score images; high = normal.
 
         Parameters
@@ -349,7 +350,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         """
         return -self.predict_map(X).max(axis=(1, 2))
 
-    def decision_function(self, X):
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Score images relative to the threshold; negative = outlier.
 
         Parameters
@@ -364,7 +365,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         """
         return self.score_samples(X) - self.offset_
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """Label images as normal or outlier.
 
         Parameters
@@ -377,4 +378,4 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         ndarray of shape (n,), int
             +1 for normal images, -1 for outliers.
         """
-        return np.where(self.decision_function(X) < 0, -1, 1)
+        return np.where(self.decision_function(X) < 0, -1, 1).astype(np.int64)

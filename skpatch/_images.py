@@ -144,9 +144,7 @@ def read_image(item, name):
         return _from_pil(item, name)
     if hasattr(item, "__array__") or isinstance(item, (list, tuple)):
         return _from_array(np.asarray(item), name)
-    raise TypeError(
-        f"{name} is a {type(item).__name__}; expected a path, a PIL image or an array."
-    )
+    raise TypeError(f"{name} is a {type(item).__name__}; expected a path, a PIL image or an array.")
 
 
 def _is_path(item):
@@ -178,7 +176,9 @@ def _on_file(path, function):
         ) from None
     except Exception as error:
         # Decoders fail in many ways: OSError, SyntaxError, struct.error, DecompressionBombError...
-        raise ValueError(f"The image file {os.fspath(path)!r} cannot be decoded: {error}") from error
+        raise ValueError(
+            f"The image file {os.fspath(path)!r} cannot be decoded: {error}"
+        ) from error
 
 
 def _oriented_size(image):
@@ -191,7 +191,7 @@ def _from_pil(image, name):
     image = ImageOps.exif_transpose(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         values = np.asarray(image)
-        if image.mode != "F" and values.size and 0 <= values.min() and values.max() <= 65535:
+        if image.mode != "F" and values.size and values.min() >= 0 and values.max() <= 65535:
             values = values.astype(np.uint16)
         return _from_array(values, name)
     if image.has_transparency_data:

@@ -2,6 +2,7 @@
 """Nearest-neighbour search in a memory bank, exact or approximate, behind one call."""
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 
@@ -80,7 +81,7 @@ class ExactNeighbors(BaseEstimator):
            [1, 0]])
     """
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: None = None) -> "ExactNeighbors":
         """Take the memory bank `X` (n, d)."""
         self.bank_ = np.ascontiguousarray(X, np.float32)
         self._prepare()
@@ -100,7 +101,13 @@ class ExactNeighbors(BaseEstimator):
         if "bank_" in state:
             self._prepare()
 
-    def kneighbors(self, X, n_neighbors=1, excluded=None, description=None):
+    def kneighbors(
+        self,
+        X: NDArray[np.float32],
+        n_neighbors: int = 1,
+        excluded: tuple[NDArray, NDArray] | None = None,
+        description: str | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Find the nearest rows of the bank.
 
         Parameters
@@ -172,12 +179,18 @@ class PyNNDescentNeighbors(BaseEstimator):
     # Rows of the own group that a search may meet before it must fall back on an exact one.
     _spare = 16
 
-    def __init__(self, *, graph_neighbors=60, epsilon=0.2, random_state=None):
+    def __init__(
+        self,
+        *,
+        graph_neighbors: int = 60,
+        epsilon: float = 0.2,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.graph_neighbors = graph_neighbors
         self.epsilon = epsilon
         self.random_state = random_state
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: None = None) -> "PyNNDescentNeighbors":
         """Build the search graph of the memory bank `X` (n, d)."""
         from pynndescent import NNDescent
 
@@ -194,7 +207,13 @@ class PyNNDescentNeighbors(BaseEstimator):
             self.index_.prepare()
         return self
 
-    def kneighbors(self, X, n_neighbors=1, excluded=None, description=None):
+    def kneighbors(
+        self,
+        X: NDArray[np.float32],
+        n_neighbors: int = 1,
+        excluded: tuple[NDArray, NDArray] | None = None,
+        description: str | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Find near rows of the bank; see :meth:`ExactNeighbors.kneighbors`."""
         wanted = max(n_neighbors, self._least) if excluded is None else n_neighbors + self._spare
         if self.index_ is None or wanted > self.graph_neighbors:
@@ -240,7 +259,9 @@ def make_neighbors(neighbors, bank_size, random_state):
     if isinstance(neighbors, str):
         if neighbors not in _NEIGHBORS:
             known = ", ".join(map(repr, ["auto", *_NEIGHBORS]))
-            raise ValueError(f"neighbors={neighbors!r} is unknown. Known are {known}, or an object.")
+            raise ValueError(
+                f"neighbors={neighbors!r} is unknown. Known are {known}, or an object."
+            )
         search = _NEIGHBORS[neighbors]()
     elif hasattr(neighbors, "fit") and hasattr(neighbors, "kneighbors"):
         search = clone(neighbors)

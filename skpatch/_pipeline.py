@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A scikit-learn pipeline that also gives anomaly maps at each image's own size."""
 
+from collections.abc import Sequence
+
+import numpy as np
+from joblib import Memory
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.pipeline import make_pipeline as sklearn_make_pipeline
 
@@ -20,7 +26,7 @@ class PatchPipeline(Pipeline):
     skpatch.make_pipeline : Names the steps by themselves.
     """
 
-    def predict_map(self, X, sigma=4.0):
+    def predict_map(self, X: Sequence, sigma: float = 4.0) -> list[NDArray[np.float32]]:
         """Anomaly map of each image, at its own size.
 
         The patch scores are brought to the size of the network's input bilinearly, smoothed there
@@ -48,10 +54,12 @@ class PatchPipeline(Pipeline):
         ]
 
 
-def make_pipeline(*steps, memory=None, verbose=False):
+def make_pipeline(
+    *steps: BaseEstimator, memory: str | Memory | None = None, verbose: bool = False
+) -> PatchPipeline:
     """Join an extractor and a detector.
 
-    Like :func:`sklearn.pipeline.make_pipeline`, but the result has :meth:`PatchPipeline.predict_map`.
+    Like :func:`sklearn.pipeline.make_pipeline`, but the result is a :class:`PatchPipeline`.
 
     Parameters
     ----------

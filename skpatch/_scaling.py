@@ -25,7 +25,9 @@ class Scaling:
 
     def __init__(self, points):
         self.shift = points.mean(axis=0, dtype=np.float64).astype(np.float32)
-        largest = max(points.max() - float(self.shift.min()), float(self.shift.max()) - points.min())
+        largest = max(
+            points.max() - float(self.shift.min()), float(self.shift.max()) - points.min()
+        )
         self.factor = np.float32(1 / largest) if 0 < largest < np.inf else np.float32(1)
         self.unit = 1 / float(self.factor) ** 2
 

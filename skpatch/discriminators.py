@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Noise discriminators: how unusual is a training patch among those at its grid position?"""
+"""Noise discriminators: how unusual a training patch is among those at its grid position."""
 
 import warnings
 from abc import ABCMeta, abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 from joblib import Parallel, delayed
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, clone, is_outlier_detector
 from sklearn.covariance import ledoit_wolf, oas
@@ -70,7 +72,7 @@ class NoiseDiscriminator(BaseEstimator, metaclass=ABCMeta):
     _parameter_constraints: dict = {}
 
     @abstractmethod
-    def score_patches(self, patches):
+    def score_patches(self, patches: NDArray[np.float32]) -> NDArray:
         """Score all patches.
 
         Parameters
@@ -85,7 +87,7 @@ class NoiseDiscriminator(BaseEstimator, metaclass=ABCMeta):
         """
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: None = None) -> "NoiseDiscriminator":
         """Score the training patches.
 
         Parameters
@@ -164,7 +166,7 @@ class NearestDiscriminator(NoiseDiscriminator):
     section 3.2 (nearest neighbour).
     """
 
-    def score_patches(self, patches):
+    def score_patches(self, patches: NDArray[np.float32]) -> NDArray:
         """Score all patches (n, h, w, d) by their nearest neighbour; see the base class."""
         distances, _ = _neighbors_by_position(patches, 1, "nearest")
         return distances[:, :, 0].T.reshape(patches.shape[:3]) + 1
@@ -200,10 +202,10 @@ class LOFDiscriminator(NoiseDiscriminator):
 
     _parameter_constraints = {"n_neighbors": [positive_integer()]}
 
-    def __init__(self, *, n_neighbors=6):
+    def __init__(self, *, n_neighbors: int = 6) -> None:
         self.n_neighbors = n_neighbors
 
-    def score_patches(self, patches):
+    def score_patches(self, patches: NDArray[np.float32]) -> NDArray:
         """Score all patches (n, h, w, d) by their local outlier factor; see the base class."""
         n = len(patches)
         if self.n_neighbors > n - 1:
@@ -213,7 +215,9 @@ class LOFDiscriminator(NoiseDiscriminator):
                 stacklevel=2,
             )
         self.n_neighbors_ = min(self.n_neighbors, n - 1)
-        distances, indices = _neighbors_by_position(patches, self.n_neighbors_, "local outlier factor")
+        distances, indices = _neighbors_by_position(
+            patches, self.n_neighbors_, "local outlier factor"
+        )
         reach = distances[:, :, -1]
         factors = np.empty(reach.shape)
         for rows in gen_batches(len(reach), 16):
@@ -256,10 +260,10 @@ class GaussianDiscriminator(NoiseDiscriminator):
 
     _parameter_constraints = {"covariance": [StrOptions({"paper", "ledoit_wolf", "oas"})]}
 
-    def __init__(self, *, covariance="paper"):
+    def __init__(self, *, covariance: str = "paper") -> None:
         self.covariance = covariance
 
-    def score_patches(self, patches):
+    def score_patches(self, patches: NDArray[np.float32]) -> NDArray:
         """Score all patches (n, h, w, d) by Mahalanobis distance; see the base class."""
         import torch
 
@@ -320,10 +324,12 @@ class FusionDiscriminator(NoiseDiscriminator):
 
     _parameter_constraints = {"discriminators": ["array-like"]}
 
-    def __init__(self, *, discriminators=("lof", "gaussian")):
+    def __init__(
+        self, *, discriminators: Sequence[str | NoiseDiscriminator] = ("lof", "gaussian")
+    ) -> None:
         self.discriminators = discriminators
 
-    def score_patches(self, patches):
+    def score_patches(self, patches: NDArray[np.float32]) -> NDArray:
         """Score all patches (n, h, w, d) by their mean rank; see the base class."""
         if len(self.discriminators) == 0:
             raise ValueError("discriminators is empty; name at least one.")
@@ -361,11 +367,11 @@ class PositionwiseDiscriminator(NoiseDiscriminator):
     [7, 1, 1]
     """
 
-    def __init__(self, *, estimator, n_jobs=None):
+    def __init__(self, *, estimator: BaseEstimator, n_jobs: int | None = None) -> None:
         self.estimator = estimator
         self.n_jobs = n_jobs
 
-    def score_patches(self, patches):
+    def score_patches(self, patches: NDArray[np.float32]) -> NDArray:
         """Score all patches (n, h, w, d) with the estimator; see the base class."""
         if not (isinstance(self.estimator, BaseEstimator) and is_outlier_detector(self.estimator)):
             raise TypeError(

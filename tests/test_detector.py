@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
+from itertools import pairwise
+
 import joblib
 import numpy as np
 import pytest
@@ -88,7 +90,7 @@ def test_a_higher_threshold_never_enlarges_the_source_set(patches):
         SoftPatchDetector(noise_threshold=threshold, random_state=0).fit(patches).kept_
         for threshold in (0, 0.1, 0.2, 0.4)
     ]
-    for larger, smaller in zip(kept, kept[1:], strict=False):
+    for larger, smaller in pairwise(kept):
         assert not (smaller & ~larger).any()
 
 
@@ -169,7 +171,7 @@ class TestCalibration:
 
     def test_memory_patches_do_not_count_in_a_small_bank(self, patches):
         detector = SoftPatchDetector(discriminator=None, random_state=0).fit(patches)
-        image, *position = detector.memory_source_[0]
+        image = detector.memory_source_[0, 0]
         others = detector.memory_source_[:, 0] != image
         distances = cdist(patches[image].reshape(-1, 16), detector.memory_bank_[others])
         expected = distances.min(axis=1).reshape(5, 6)
@@ -242,11 +244,10 @@ class TestInvariances:
         assert one.offset_ == two.offset_
 
     def test_no_global_random_numbers(self, patches):
-        np.random.seed(0)
-        before = np.random.get_state()[1].copy()
+        before = np.random.get_state()[1].copy()  # noqa: NPY002
         detector = SoftPatchDetector(discriminator=IsolationForest(n_estimators=2), random_state=0)
         detector.fit(patches)
-        np.testing.assert_array_equal(np.random.get_state()[1], before)
+        np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
     def test_forest_is_seeded_by_the_detector(self, patches):
         one, two = (
@@ -268,9 +269,7 @@ class TestInvariances:
         np.save(tmp_path / "features.npy", patches)
         mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
         detector = SoftPatchDetector(random_state=0).fit(mapped)
-        np.testing.assert_array_equal(
-            detector.score_samples(mapped), fitted.score_samples(patches)
-        )
+        np.testing.assert_array_equal(detector.score_samples(mapped), fitted.score_samples(patches))
 
 
 class TestModelSelection:
@@ -316,7 +315,7 @@ class TestErrors:
     def test_not_finite(self, patches, fitted, value, method):
         broken = patches.copy()
         broken[3, 1, 1, 4] = value
-        with pytest.raises(ValueError, match="Input X contains (NaN|infinity)"):
+        with pytest.raises(ValueError, match=r"Input X contains (NaN|infinity)"):
             getattr(fitted if method != "fit" else clone(fitted), method)(broken)
 
     def test_another_grid(self, fitted, patches):

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.covariance import EmpiricalCovariance, LedoitWolf, OAS, EllipticEnvelope
+from sklearn.covariance import OAS, EllipticEnvelope, EmpiricalCovariance, LedoitWolf
 from sklearn.ensemble import IsolationForest
 from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
@@ -66,9 +66,7 @@ def test_scores_equal_the_formulas(features, name):
     np.testing.assert_array_equal(kept, expected <= np.quantile(expected, 0.85))
 
 
-@pytest.mark.parametrize(
-    ("covariance", "estimator"), [("ledoit_wolf", LedoitWolf), ("oas", OAS)]
-)
+@pytest.mark.parametrize(("covariance", "estimator"), [("ledoit_wolf", LedoitWolf), ("oas", OAS)])
 def test_shrunk_covariance(features, covariance, estimator):
     expected = by_position(
         features, lambda points: np.sqrt(estimator().fit(points).mahalanobis(points)) + 1
@@ -217,7 +215,7 @@ class TestErrors:
     def test_not_finite(self, features, name, value):
         broken = features.copy()
         broken[3, 1, 1, 4] = value
-        with pytest.raises(ValueError, match="Input X contains (NaN|infinity)"):
+        with pytest.raises(ValueError, match=r"Input X contains (NaN|infinity)"):
             clone(ALL[name]).fit(broken)
 
     def test_own_scores_not_finite(self):
@@ -233,7 +231,7 @@ class TestErrors:
             Wrong().fit(np.zeros((3, 2, 2, 1)))
 
     def test_unknown_name(self):
-        with pytest.raises(ValueError, match="'loff' is unknown. Known are 'nearest', 'gaussian'"):
+        with pytest.raises(ValueError, match=r"'loff' is unknown\. Known are 'nearest', 'gaussian'"):
             make_discriminator("loff")
 
     @pytest.mark.parametrize("wrong", [3, LOFDiscriminator, IsolationForest, LinearRegression()])

@@ -103,7 +103,9 @@ def test_pickle_keeps_no_second_copy_of_the_bank(bank, queries):
     search = ExactNeighbors().fit(bank)
     data = pickle.dumps(search)
     assert len(data) < 1.1 * bank.nbytes
-    np.testing.assert_array_equal(pickle.loads(data).kneighbors(queries), search.kneighbors(queries))
+    np.testing.assert_array_equal(
+        pickle.loads(data).kneighbors(queries), search.kneighbors(queries)
+    )
 
 
 def test_names():

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: BSD-3-Clause
+import subprocess
+import sys
+
+import pytest
+
+import skpatch
+
+
+def run_python(code):
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def test_import_loads_nothing_heavy():
+    code = (
+        "import sys, skpatch;"
+        "print([m for m in ('torch', 'numba', 'pynndescent', 'sklearn') if m in sys.modules])"
+    )
+    assert run_python(code) == "[]"
+
+
+@pytest.mark.parametrize("name", skpatch.__all__)
+def test_public_names_exist(name):
+    assert getattr(skpatch, name) is not None
+    assert name in dir(skpatch)
+
+
+def test_unknown_name():
+    with pytest.raises(AttributeError, match="has no attribute 'SoftPatch'"):
+        skpatch.SoftPatch  # noqa: B018
+
+
+def test_star_import():
+    names = {}
+    exec("from skpatch import *", names)
+    assert names["make_pipeline"] is skpatch.make_pipeline
