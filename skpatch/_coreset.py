@@ -4,14 +4,14 @@
 import numpy as np
 
 from ._parallel import progress, run_blocks
-from ._scaling import Scaling
+from ._scaling import LowerBounds
 
 __all__ = ["farthest_on_average", "greedy_coreset"]
 
 # Candidates of one round, and points of one block. Measured on 172,480 x 128 points: larger
 # rounds spend more on the candidates' mutual distances, smaller ones on passes over the points;
 # a block's products should stay in the processor's cache.
-_CANDIDATES = 3072
+_CANDIDATES = 2048
 _BLOCK = 512
 
 
@@ -77,23 +77,23 @@ def greedy_coreset(points, size, start):
     """
     points = np.ascontiguousarray(points, np.float32)
     size = min(size, len(points))
-    scaling = Scaling(points)
+    bounds = LowerBounds(points)
     distances = np.full(len(points), np.inf)
     selected = np.empty(size, np.int64)
     selected[0], count = start, 1
-    _update(points, selected[:1], scaling, distances)
+    _update(points, selected[:1], bounds, distances)
     with progress(size, "coreset") as bar:
         bar.update(1)
         while count < size and distances.max() > 0:
-            picks = _pick(points, distances, size - count, scaling)
+            picks = _pick(points, distances, size - count, bounds)
             selected[count : count + len(picks)] = picks
             count += len(picks)
-            _update(points, picks, scaling, distances)
+            _update(points, picks, bounds, distances)
             bar.update(len(picks))
     return selected[:count], float(np.sqrt(distances.max()))
 
 
-def _pick(points, distances, most, scaling):
+def _pick(points, distances, most, bounds):
     """Next picks, found among the points with the largest distances."""
     import torch
 
@@ -108,38 +108,37 @@ def _pick(points, distances, most, scaling):
         # Ties at the edge are cut arbitrarily; numpy's argmax takes the lowest row.
         candidates = np.union1d(order[n - _CANDIDATES :], np.argmax(distances))
     rows = points[candidates]
-    scaled, halves = scaling.apply(rows)
-    products = torch.mm(torch.from_numpy(scaled), torch.from_numpy(scaled).T).numpy()
-    tolerance = scaling.tolerance(halves.max(), halves.max(), points.shape[1])
+    coordinates, halves = bounds.take(candidates)
+    products = torch.mm(torch.from_numpy(coordinates), torch.from_numpy(coordinates).T).numpy()
+    tolerance = bounds.tolerance(halves.max(), halves.max())
     picks = np.empty(min(most, len(candidates)), np.int64)
     count = pick_farthest(
-        products, rows, halves, tolerance, scaling.unit, distances[candidates], bound, picks
+        products, rows, halves, tolerance, bounds.unit, distances[candidates], bound, picks
     )
     return candidates[picks[:count]]
 
 
-def _update(points, picks, scaling, distances):
+def _update(points, picks, bounds, distances):
     """Lower all distances by the new picks."""
     import torch
 
     from ._kernels import lower_distances
 
     centres = points[picks]
-    scaled_centres, halves = scaling.apply(centres)
-    transposed = torch.from_numpy(scaled_centres).T
+    coordinates, halves = bounds.take(picks)
+    transposed = torch.from_numpy(coordinates).T
     largest = halves.max()
 
     def lower(start, stop):
-        block = points[start:stop]
-        scaled, point_halves = scaling.apply(block)
+        coordinates, point_halves = bounds.take(slice(start, stop))
         lower_distances(
-            torch.mm(torch.from_numpy(scaled), transposed).numpy(),
-            block,
+            torch.mm(torch.from_numpy(coordinates), transposed).numpy(),
+            points[start:stop],
             centres,
             halves,
             point_halves,
-            scaling.tolerance(point_halves, largest, points.shape[1]),
-            scaling.unit,
+            bounds.tolerance(point_halves, largest),
+            bounds.unit,
             distances[start:stop],
         )
 

@@ -16,7 +16,7 @@ import numpy as np
 
 __all__ = ["lower_distances", "nearest_rows", "pick_farthest"]
 
-_CHUNK = 64
+_CHUNK = 32
 
 _jit = numba.njit(nogil=True, cache=True)
 
@@ -127,28 +127,39 @@ def lower_distances(products, points, centres, halves, point_halves, tolerance, 
     Parameters
     ----------
     products : (m, n) float32
-        Approximate inner products of (scaled) points and new centres.
+        Approximate inner products of the coordinates of points and new centres. Distances of the
+        coordinates bound those of the points from below.
     points : (m, d) float32
     centres : (n, d) float32
     halves : (n,) float32
-        Half of the squared norms of the (scaled) centres.
+        Half of the squared norms of the centres' coordinates.
     point_halves : (m,) float32
-        Half of the squared norms of the (scaled) points.
+        Half of the squared norms of the points' coordinates.
     tolerance : (m,) float32
         Bound on the error of half a squared distance for each point.
     unit : float
-        One squared (scaled) distance of the products, in squared distances of the points.
+        One squared distance of the coordinates, in squared distances of the points.
     distances : (m,) float64, changed in place
     """
+    n = halves.shape[0]
+    minima = np.empty((n + _CHUNK - 1) // _CHUNK, np.float32)
     for i in range(products.shape[0]):
-        limit = np.float64(_smallest(halves, products[i])) + point_halves[i]
-        if 2.0 * (limit - tolerance[i]) * unit >= distances[i]:
-            continue
-        limit += 2.0 * tolerance[i] - point_halves[i]
-        for j in range(halves.shape[0]):
-            if halves[j] - products[i, j] <= limit:
-                exact = _squared_distance(points[i], centres[j])
-                distances[i] = min(distances[i], exact)
+        slack = np.float64(tolerance[i]) - point_halves[i]
+        limit = np.float32(distances[i] / (2.0 * unit) + slack)
+        _chunk_minima(halves, products[i], minima)
+        # The most promising chunk first: what it lowers rules most of the others out.
+        best = np.argmin(minima)
+        for step in range(-1, minima.shape[0]):
+            chunk = best if step < 0 else step
+            if minima[chunk] >= limit:
+                continue
+            for j in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, n)):
+                if halves[j] - products[i, j] < limit:
+                    exact = _squared_distance(points[i], centres[j])
+                    if exact < distances[i]:
+                        distances[i] = exact
+                        limit = np.float32(exact / (2.0 * unit) + slack)
+            minima[chunk] = np.inf
 
 
 @_jit

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from skpatch._coreset import farthest_on_average, greedy_coreset
+from skpatch._scaling import LowerBounds
 
 
 def plain_greedy(points, size, start):
@@ -22,7 +23,17 @@ def clustered(n, d, seed=0):
     return (centres[rng.randint(40, size=n)] + spread * rng.normal(size=(n, d))).astype(np.float32)
 
 
+def few_axes(n, d, seed=0):
+    """Most of the variance along few directions, as in a network's features."""
+    rng = np.random.RandomState(seed)
+    scales = 1 / np.arange(1, d + 1)
+    return clustered(n, d, seed) * np.float32(scales) @ np.linalg.qr(rng.normal(size=(d, d)))[0]
+
+
 DATA = {
+    "few principal axes": few_axes(12_000, 64),
+    "few principal axes, huge": few_axes(12_000, 64) * 1e20 + 1e21,
+    "constant": np.full((12_000, 40), 3.0),
     "clustered": clustered(5000, 128),
     "gaussian": np.random.RandomState(1).normal(size=(5000, 32)).astype(np.float32),
     "plane": np.random.RandomState(2).uniform(size=(5000, 2)).astype(np.float32),
@@ -34,8 +45,8 @@ DATA = {
 
 @pytest.mark.parametrize("name", DATA)
 def test_picks_equal_the_plain_loop(name):
-    points = DATA[name]
-    size = 5000 if name == "clustered" else 1500
+    points = DATA[name].astype(np.float32)
+    size = 1 if name == "constant" else 5000 if name == "clustered" else 1500
     expected, radius = plain_greedy(points, size, start=17)
     picks, measured_radius = greedy_coreset(points, size, start=17)
     np.testing.assert_array_equal(picks, expected)
@@ -92,3 +103,22 @@ def test_start_is_farthest_on_average():
     anchors = points[np.random.RandomState(0).choice(500, 10, replace=False)]
     distances = np.linalg.norm(points[:, None].astype(np.float64) - anchors, axis=2).mean(axis=1)
     assert start == np.argmax(distances)
+
+
+def test_bounds_are_lower_bounds():
+    points = few_axes(12_000, 64).astype(np.float32)
+    bounds = LowerBounds(points)
+    coordinates, halves = bounds.take(slice(0, 300))
+    assert coordinates.shape[1] < 20
+    approximate = halves[:, None] + halves - coordinates @ coordinates.T
+    exact = np.square(points[:300, None].astype(np.float64) - points[:300]).sum(axis=2)
+    tolerance = bounds.tolerance(halves, halves.max())
+    assert (approximate - tolerance[:, None] <= exact / 2 / bounds.unit).all()
+    # Most of a distance is in the few coordinates, or they would exclude nothing.
+    apart = ~np.eye(300, dtype=bool)
+    assert np.median((2 * approximate * bounds.unit)[apart] / exact[apart]) > 0.7
+
+
+def test_isotropic_points_keep_all_coordinates():
+    points = np.random.RandomState(0).normal(size=(12_000, 40)).astype(np.float32)
+    assert LowerBounds(points).take(slice(0, 5))[0].shape == (5, 40)
