@@ -7,9 +7,10 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
 from scipy import ndimage
 from sklearn.utils import Bunch, check_random_state, check_scalar
+
+from ._images import read_image
 
 __all__ = ["inject_noise"]
 
@@ -37,7 +38,7 @@ def inject_noise(
         Whether the injected defects also stay in the test set. True is cleaning the very folder
         that is inspected; False takes them out of the test set.
     augment : {None, "rotation", "affine", "blur", "noise"}, default=None
-        Inject altered copies of the chosen defects, as uint8 arrays:
+        Inject altered copies of the chosen defects, as uint8 arrays (height, width, 3):
 
         - "rotation": by an angle between -15 and 15 degrees;
         - "affine": rotation within 5 degrees, scale 0.9 to 1.1, shear within 5 degrees, shift
@@ -46,8 +47,8 @@ def inject_noise(
         - "noise": Gaussian, standard deviation 5 to 15 grey levels.
 
         Every copy draws its own values, uniformly. What a rotation or shift uncovers is filled
-        by reflection, so that no black corner gives the copy away. Only 8-bit images can be
-        augmented. The magnitudes are this library's choice.
+        by reflection, so that no black corner gives the copy away. The magnitudes are this
+        library's choice.
     random_state : int, RandomState instance or None, default=None
         Pass an int for the same result every time. For a given seed, the same defects are chosen
         whatever `overlap` and `augment` are.
@@ -68,8 +69,7 @@ def inject_noise(
     ------
     ValueError
         If there are fewer defects than `noise_ratio` needs, `noise_ratio` is not in [0, 1],
-        `train_normal` is empty, `augment` is unknown, or an image that is to be augmented is not
-        an 8-bit image.
+        `train_normal` is empty, `augment` is unknown, or an image cannot be read.
     TypeError
         If an input has no length, or is a string.
 
@@ -138,29 +138,9 @@ def _augmented(defects, index, augment, rng):
     item = defects[int(index)]
     if augment is None:
         return item
-    image = _read_uint8(item, f"defects[{index}]")
+    image = read_image(item, f"defects[{index}]")
     changed = _AUGMENTATIONS[augment](image.astype(np.float32), rng)
     return np.clip(np.rint(changed), 0, 255).astype(np.uint8)
-
-
-def _read_uint8(item, name):
-    """Read an image as (height, width) or (height, width, channels), uint8."""
-    if isinstance(item, (str, os.PathLike)):
-        name = f"{name} ({os.fspath(item)!r})"
-        with Image.open(item) as image:
-            item = ImageOps.exif_transpose(image)
-    if isinstance(item, Image.Image) and item.mode not in ("L", "RGB"):
-        # Palette indices and bits are not brightness, and alpha must not be blurred.
-        if item.mode.startswith(("I", "F")):
-            raise ValueError(f"{name} has mode {item.mode!r}; only 8-bit images can be augmented.")
-        item = item.convert("L" if item.mode in ("1", "LA") else "RGB")
-    array = np.asarray(item)
-    if array.dtype != np.uint8 or array.shape[2:] not in ((), (1,), (3,)) or array.ndim < 2:
-        raise ValueError(
-            f"{name} has type {array.dtype} and shape {array.shape}; only uint8 images (height, "
-            "width) or (height, width, 1 or 3) can be augmented."
-        )
-    return array
 
 
 def _rotate(image, rng):
@@ -179,7 +159,8 @@ def _blur(image, rng):
 
 
 def _add_noise(image, rng):
-    return image + rng.normal(0, rng.uniform(5, 15), image.shape)
+    # The same for all channels, so that a grey image stays grey.
+    return image + rng.normal(0, rng.uniform(5, 15), (*image.shape[:2], 1))
 
 
 def _rotation(degrees):
@@ -191,12 +172,11 @@ def _warp(image, matrix, shift):
     """Map output to input coordinates by `matrix` about the centre, then `shift`."""
     centre = (np.array(image.shape[:2]) - 1) / 2
     offset = centre - matrix @ centre + shift
-    channels = np.atleast_3d(image)
     warped = [
-        ndimage.affine_transform(channels[:, :, c], matrix, offset, order=1, mode="reflect")
-        for c in range(channels.shape[2])
+        ndimage.affine_transform(channel, matrix, offset, order=1, mode="reflect")
+        for channel in np.moveaxis(image, 2, 0)
     ]
-    return np.stack(warped, axis=2).reshape(image.shape)
+    return np.stack(warped, axis=2)
 
 
 _AUGMENTATIONS = {"rotation": _rotate, "affine": _affine, "blur": _blur, "noise": _add_noise}

@@ -15,10 +15,12 @@ from collections.abc import Sequence
 from numbers import Real
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import ndimage
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score
 from sklearn.utils import check_scalar
+
+from ._metrics_checks import check_image_scores, check_pixels, pool_pixels
 
 __all__ = [
     "aupro",
@@ -71,7 +73,7 @@ def image_auroc(y_true: ArrayLike, scores: ArrayLike) -> float:
     >>> image_auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     0.75
     """
-    return float(roc_auc_score(*_check_images(y_true, scores)))
+    return float(roc_auc_score(*check_image_scores(y_true, scores)))
 
 
 def image_average_precision(y_true: ArrayLike, scores: ArrayLike) -> float:
@@ -109,7 +111,7 @@ def image_average_precision(y_true: ArrayLike, scores: ArrayLike) -> float:
     >>> round(image_average_precision([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]), 4)
     0.8333
     """
-    return float(average_precision_score(*_check_images(y_true, scores)))
+    return float(average_precision_score(*check_image_scores(y_true, scores)))
 
 
 def f1_max(y_true: ArrayLike, scores: ArrayLike) -> float:
@@ -151,7 +153,7 @@ def f1_max(y_true: ArrayLike, scores: ArrayLike) -> float:
     >>> f1_max([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     0.8
     """
-    return _best_f1(*_check_images(y_true, scores))
+    return _best_f1(*check_image_scores(y_true, scores))
 
 
 def pixel_auroc(masks: Sequence[ArrayLike | None], maps: Sequence[ArrayLike]) -> float:
@@ -198,7 +200,7 @@ def pixel_auroc(masks: Sequence[ArrayLike | None], maps: Sequence[ArrayLike]) ->
     >>> round(pixel_auroc(masks, maps), 4)
     0.8333
     """
-    return float(roc_auc_score(*_pool(_check_pixels(masks, maps))))
+    return float(roc_auc_score(*pool_pixels(check_pixels(masks, maps))))
 
 
 def pixel_average_precision(masks: Sequence[ArrayLike | None], maps: Sequence[ArrayLike]) -> float:
@@ -230,7 +232,7 @@ def pixel_average_precision(masks: Sequence[ArrayLike | None], maps: Sequence[Ar
     >>> pixel_average_precision([[[0, 1], [0, 0]]], [[[0.3, 0.9], [0.2, 1.0]]])
     0.5
     """
-    return float(average_precision_score(*_pool(_check_pixels(masks, maps))))
+    return float(average_precision_score(*pool_pixels(check_pixels(masks, maps))))
 
 
 def pixel_f1_max(masks: Sequence[ArrayLike | None], maps: Sequence[ArrayLike]) -> float:
@@ -261,7 +263,7 @@ def pixel_f1_max(masks: Sequence[ArrayLike | None], maps: Sequence[ArrayLike]) -
     >>> round(pixel_f1_max([[[0, 1], [0, 0]]], [[[0.3, 0.9], [0.2, 1.0]]]), 4)
     0.6667
     """
-    return _best_f1(*_pool(_check_pixels(masks, maps)))
+    return _best_f1(*pool_pixels(check_pixels(masks, maps)))
 
 
 def aupro(
@@ -316,8 +318,8 @@ def aupro(
     0.15
     """
     check_scalar(max_fpr, "max_fpr", Real, min_val=0, max_val=1, include_boundaries="right")
-    pixels = _check_pixels(masks, maps)
-    is_defect, scores = _pool(pixels)
+    pixels = check_pixels(masks, maps)
+    is_defect, scores = pool_pixels(pixels)
     overlap = _region_shares(pixels)
     normal = scores[~is_defect]
 
@@ -363,85 +365,3 @@ def _best_f1(y_true, scores):
     precision, recall, _ = precision_recall_curve(y_true, scores)
     total = precision + recall
     return float(np.max(2 * precision * recall / np.where(total > 0, total, 1)))
-
-
-def _check_images(y_true, scores):
-    """Return labels (n,), bool, and scores (n,), float64."""
-    y_true = np.asarray(y_true)
-    scores = np.asarray(scores, dtype=np.float64)
-    for name, values in (("y_true", y_true), ("scores", scores)):
-        if values.ndim != 1:
-            raise ValueError(f"{name} has shape {values.shape}; expected (n_images,).")
-    if len(y_true) != len(scores):
-        raise ValueError(f"y_true has {len(y_true)} labels, but scores has {len(scores)} values.")
-    if len(y_true) == 0:
-        raise ValueError("y_true and scores are empty; at least one image of each class is needed.")
-    if y_true.dtype.kind not in "biuf" or not np.isin(y_true, (0, 1)).all():
-        raise ValueError(
-            f"y_true must hold 1 (defective) and 0 (normal), got {np.unique(y_true)[:5]}. For the "
-            "output of predict, pass `y == -1`."
-        )
-    if not np.isfinite(scores).all():
-        raise ValueError(f"scores[{np.argmin(np.isfinite(scores))}] is NaN or infinite.")
-    y_true = y_true.astype(bool)
-    if y_true.all() or not y_true.any():
-        kind = "defective" if y_true.all() else "normal"
-        raise ValueError(f"y_true holds only {kind} images; at least one of each class is needed.")
-    return y_true, scores
-
-
-def _check_pixels(masks, maps):
-    """Return one (mask, map, inspected) of shape (height, width) each per image."""
-    for name, values in (("masks", masks), ("maps", maps)):
-        if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
-            raise TypeError(
-                f"{name} must be a list of arrays (height, width) or one array (n_images, "
-                f"height, width), got {type(values).__name__}."
-            )
-    if len(masks) != len(maps):
-        raise ValueError(f"There are {len(masks)} masks, but {len(maps)} maps.")
-    if len(maps) == 0:
-        raise ValueError("masks and maps are empty; at least one image is needed.")
-    return [_check_image_pixels(*pair, i) for i, pair in enumerate(zip(masks, maps, strict=True))]
-
-
-def _check_image_pixels(mask, map_, index):
-    map_ = np.asarray(map_)
-    if map_.ndim != 2 or map_.dtype.kind not in "biuf":
-        raise ValueError(
-            f"maps[{index}] has shape {map_.shape} and type {map_.dtype}; expected numbers of "
-            "shape (height, width)."
-        )
-    if map_.dtype.kind != "f":
-        map_ = map_.astype(np.float64)
-    if np.isinf(map_).any():
-        raise ValueError(f"maps[{index}] has infinite values; use NaN for pixels not inspected.")
-    return _check_mask(mask, map_.shape, index), map_, ~np.isnan(map_)
-
-
-def _check_mask(mask, shape, index) -> NDArray[np.bool_]:
-    if mask is None:
-        return np.zeros(shape, bool)
-    mask = np.asarray(mask)
-    if mask.dtype.kind not in "biuf":
-        raise TypeError(
-            f"masks[{index}] is {mask.dtype}, not an array of numbers; read files with "
-            "skpatch.datasets.read_mask."
-        )
-    if mask.shape != shape:
-        raise ValueError(
-            f"masks[{index}] has shape {mask.shape}, but maps[{index}] has shape {shape}."
-        )
-    if np.isnan(mask).any():
-        raise ValueError(f"masks[{index}] has NaN values; mark pixels not inspected in the map.")
-    return mask != 0
-
-
-def _pool(pixels):
-    """Labels (n_pixels,), bool, and scores (n_pixels,) of all inspected pixels."""
-    labels = np.concatenate([mask[inspected] for mask, _, inspected in pixels])
-    if not labels.any():
-        raise ValueError("masks has no defective pixel that was inspected; at least one is needed.")
-    if labels.all():
-        raise ValueError("masks has no normal pixel that was inspected; at least one is needed.")
-    return labels, np.concatenate([map_[inspected] for _, map_, inspected in pixels])
