@@ -2,6 +2,7 @@
 """Exact greedy k-centre selection (farthest point sampling), in batches."""
 
 import numpy as np
+from sklearn.utils import gen_batches
 
 from ._parallel import progress, run_blocks
 from ._scaling import LowerBounds
@@ -77,7 +78,7 @@ def greedy_coreset(points, size, start):
     """
     points = np.ascontiguousarray(points, np.float32)
     size = min(size, len(points))
-    bounds = LowerBounds(points)
+    bounds = _PointBounds(points)
     distances = np.full(len(points), np.inf)
     selected = np.empty(size, np.int64)
     selected[0], count = start, 1
@@ -91,6 +92,24 @@ def greedy_coreset(points, size, start):
             _update(points, picks, bounds, distances)
             bar.update(len(picks))
     return selected[:count], float(np.sqrt(distances.max()))
+
+
+class _PointBounds(LowerBounds):
+    """Lower bounds of the points themselves: few coordinates are kept, many computed again."""
+
+    def __init__(self, points):
+        super().__init__(points)
+        self._points = points
+        self._kept = None
+        if self.reduced:
+            blocks = [self.apply(points[rows]) for rows in gen_batches(len(points), 4096)]
+            self._kept = tuple(map(np.concatenate, zip(*blocks, strict=True)))
+
+    def take(self, rows):
+        """Coordinates and halves of some of the points, as of :meth:`apply`."""
+        if self._kept is None:
+            return self.apply(self._points[rows])
+        return self._kept[0][rows], self._kept[1][rows]
 
 
 def _pick(points, distances, most, bounds):

@@ -71,30 +71,43 @@ def _kth_smallest(halves, products, minima, buffer):
 
 @_jit
 def _insert(distances, indices, distance, index):
-    """Insert into ascending distances; equal ones stay in the order of insertion."""
-    position = distances.shape[0] - 1
-    while position > 0 and distances[position - 1] > distance:
-        distances[position] = distances[position - 1]
-        indices[position] = indices[position - 1]
+    """Insert into neighbours ascending by (distance, index), unless it comes after all."""
+    position = distances.shape[0]
+    while position > 0 and (
+        distances[position - 1] > distance
+        or (distances[position - 1] == distance and indices[position - 1] > index)
+    ):
         position -= 1
+    if position == distances.shape[0]:
+        return
+    for i in range(distances.shape[0] - 1, position, -1):
+        distances[i] = distances[i - 1]
+        indices[i] = indices[i - 1]
     distances[position] = distance
     indices[position] = index
 
 
 @_jit
-def nearest_rows(products, queries, bank, halves, tolerance, distances, indices):
+def nearest_rows(
+    products, queries, bank, halves, query_halves, tolerance, unit, distances, indices
+):
     """Exact nearest rows of `bank` for each query, sorted by (distance, row).
 
     Parameters
     ----------
     products : (m, n) float32
-        Approximate inner products of (scaled) queries and bank; -inf excludes a pair.
+        Approximate inner products of the coordinates of queries and bank; -inf excludes a pair.
+        Distances of the coordinates bound those of the rows from below.
     queries : (m, d) float32
     bank : (n, d) float32
     halves : (n,) float32
-        Half of the squared norms of the (scaled) bank.
+        Half of the squared norms of the bank's coordinates.
+    query_halves : (m,) float32
+        Half of the squared norms of the queries' coordinates.
     tolerance : (m,) float32
-        Bound on the error of ``halves - products`` for each query.
+        Bound on the error of half a squared distance for each query.
+    unit : float
+        One squared distance of the coordinates, in squared distances of the rows.
     distances : (m, k) float64, output
         Squared distances; inf where fewer than k rows are allowed.
     indices : (m, k) int64, output
@@ -104,20 +117,25 @@ def nearest_rows(products, queries, bank, halves, tolerance, distances, indices)
     buffer = np.empty(k, np.float32)
     minima = np.empty((n + _CHUNK - 1) // _CHUNK, np.float32)
     for i in range(products.shape[0]):
-        _chunk_minima(halves, products[i], minima)
-        limit = _kth_smallest(halves, products[i], minima, buffer)
-        limit += np.float32(2) * tolerance[i]
         distances[i, :] = np.inf
         indices[i, :] = -1
-        for chunk in range(minima.shape[0]):
-            if minima[chunk] > limit:
-                continue
-            for j in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, n)):
-                value = halves[j] - products[i, j]
-                if value <= limit and value < np.inf:
-                    exact = _squared_distance(queries[i], bank[j])
-                    if exact < distances[i, k - 1]:
-                        _insert(distances[i], indices[i], exact, j)
+        slack = np.float64(tolerance[i]) - query_halves[i]
+        _chunk_minima(halves, products[i], minima)
+        # First the k rows with the lowest bounds, then all whose bounds leave them in question.
+        first = _kth_smallest(halves, products[i], minima, buffer)
+        limit = first
+        for step in range(2):
+            for chunk in range(minima.shape[0]):
+                if minima[chunk] > limit:
+                    continue
+                for j in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, n)):
+                    value = halves[j] - products[i, j]
+                    if value > limit or value == np.inf or (step == 1 and value <= first):
+                        continue
+                    _insert(distances[i], indices[i], _squared_distance(queries[i], bank[j]), j)
+                    if step == 1:
+                        limit = np.float32(distances[i, k - 1] / (2.0 * unit) + slack)
+            limit = np.float32(distances[i, k - 1] / (2.0 * unit) + slack)
 
 
 @_jit

@@ -7,19 +7,19 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 
 from ._parallel import run_blocks
-from ._scaling import Scaling
+from ._scaling import LowerBounds, Scaling
 
 __all__ = ["ExactNeighbors", "PyNNDescentNeighbors", "make_neighbors", "squared_neighbors"]
 
-# Floats of one block's matrix product: 16 MB per thread. Smaller blocks are slower products.
-_PRODUCT_SIZE = 2**22
+# Floats of one block's matrix product, 4 MB per thread: it should stay in the cache.
+_PRODUCT_SIZE = 2**20
 
 # Above it "auto" builds a graph. Building costs about a minute, mostly compilation, and every
 # query of an exact search is a pass over the bank.
 _LARGE_BANK = 200_000
 
 
-def squared_neighbors(queries, bank, n_neighbors, scaling, scaled_bank, excluded=None):
+def squared_neighbors(queries, bank, n_neighbors, bounds, bank_coordinates, excluded=None):
     """Exact nearest rows of a bank for one block of queries, on the calling thread.
 
     Parameters
@@ -27,9 +27,9 @@ def squared_neighbors(queries, bank, n_neighbors, scaling, scaled_bank, excluded
     queries : ndarray of shape (m, d), float32
     bank : ndarray of shape (n, d), float32
     n_neighbors : int
-    scaling : Scaling
-    scaled_bank : tuple of ndarray
-        ``scaling.apply(bank)``.
+    bounds : Scaling or LowerBounds
+    bank_coordinates : tuple of ndarray
+        ``bounds.apply(bank)``.
     excluded : ndarray of shape (m, n), bool, optional
         Pairs that are not to be matched.
 
@@ -44,23 +44,33 @@ def squared_neighbors(queries, bank, n_neighbors, scaling, scaled_bank, excluded
 
     from ._kernels import nearest_rows
 
-    bank_rows, bank_halves = scaled_bank
-    scaled, halves = scaling.apply(queries)
-    products = torch.mm(torch.from_numpy(scaled), torch.from_numpy(bank_rows).T).numpy()
+    bank_rows, bank_halves = bank_coordinates
+    coordinates, halves = bounds.apply(queries)
+    products = torch.mm(torch.from_numpy(coordinates), torch.from_numpy(bank_rows).T).numpy()
     if excluded is not None:
         products[excluded] = -np.inf
-    tolerance = scaling.tolerance(halves, bank_halves.max(), queries.shape[1])
     distances = np.empty((len(queries), n_neighbors))
     indices = np.empty((len(queries), n_neighbors), np.int64)
-    nearest_rows(products, queries, bank, bank_halves, tolerance, distances, indices)
+    nearest_rows(
+        products,
+        queries,
+        bank,
+        bank_halves,
+        halves,
+        bounds.tolerance(halves, bank_halves.max()),
+        bounds.unit,
+        distances,
+        indices,
+    )
     return distances, indices
 
 
 class ExactNeighbors(BaseEstimator):
     """Exact nearest neighbours by matrix products.
 
-    The distances are computed in float64 for the few rows that the rounding of the float32
-    product leaves in question, so they equal those of a plain loop.
+    A float32 product of a few principal coordinates bounds all distances from below. The few that
+    the bounds leave in question are computed in float64, so the result equals that of a plain
+    loop.
 
     Attributes
     ----------
@@ -88,13 +98,13 @@ class ExactNeighbors(BaseEstimator):
         return self
 
     def _prepare(self):
-        self._scaling = Scaling(self.bank_)
-        self._scaled_bank = self._scaling.apply(self.bank_)
+        self._bounds = LowerBounds(self.bank_)
+        self._coordinates = self._bounds.apply(self.bank_)
 
     def __getstate__(self):
-        # The scaled copy would double the size of a saved model.
+        # What follows from the bank would up to double the size of a saved model.
         state = super().__getstate__()
-        return {name: value for name, value in state.items() if not name.startswith("_scal")}
+        return {k: v for k, v in state.items() if k not in ("_bounds", "_coordinates")}
 
     def __setstate__(self, state):
         super().__setstate__(state)
@@ -135,7 +145,7 @@ class ExactNeighbors(BaseEstimator):
                 mask = excluded[0][start:stop, np.newaxis] == excluded[1]
             block = np.ascontiguousarray(X[start:stop], np.float32)
             distances[start:stop], indices[start:stop] = squared_neighbors(
-                block, self.bank_, n_neighbors, self._scaling, self._scaled_bank, mask
+                block, self.bank_, n_neighbors, self._bounds, self._coordinates, mask
             )
 
         run_blocks(search, len(X), max(1, _PRODUCT_SIZE // len(self.bank_)), description)
@@ -200,7 +210,8 @@ class PyNNDescentNeighbors(BaseEstimator):
         if len(self.bank_) > self.graph_neighbors + self._spare:
             seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
             # Scaled, since the graph's float32 distances underflow for tiny features.
-            rows, _ = self._exact._scaled_bank
+            self._scaling = Scaling(self.bank_)
+            rows, _ = self._scaling.apply(self.bank_)
             self.index_ = NNDescent(
                 rows, n_neighbors=self.graph_neighbors, random_state=seed, n_jobs=1
             )
@@ -220,7 +231,7 @@ class PyNNDescentNeighbors(BaseEstimator):
             # A bank smaller than the graph's degree, or more rows than the graph knows.
             return self._exact.kneighbors(X, n_neighbors, excluded, description)
         queries = np.ascontiguousarray(X, np.float32)
-        scaled, _ = self._exact._scaling.apply(queries)
+        scaled, _ = self._scaling.apply(queries)
         found, _ = self.index_.query(scaled, k=wanted, epsilon=self.epsilon)
         found = found.astype(np.int64)
         distances = self._measure(queries, found)

@@ -108,7 +108,7 @@ def test_start_is_farthest_on_average():
 def test_bounds_are_lower_bounds():
     points = few_axes(12_000, 64).astype(np.float32)
     bounds = LowerBounds(points)
-    coordinates, halves = bounds.take(slice(0, 300))
+    coordinates, halves = bounds.apply(points[:300])
     assert coordinates.shape[1] < 20
     approximate = halves[:, None] + halves - coordinates @ coordinates.T
     exact = np.square(points[:300, None].astype(np.float64) - points[:300]).sum(axis=2)
@@ -121,4 +121,4 @@ def test_bounds_are_lower_bounds():
 
 def test_isotropic_points_keep_all_coordinates():
     points = np.random.RandomState(0).normal(size=(12_000, 40)).astype(np.float32)
-    assert LowerBounds(points).take(slice(0, 5))[0].shape == (5, 40)
+    assert LowerBounds(points).apply(points[:5])[0].shape == (5, 40)

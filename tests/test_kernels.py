@@ -18,8 +18,18 @@ def test_chunks_of_the_bank(n):
     scaled, query_halves = scaling.apply(query)
     k = min(n, 3)
     distances, indices = np.empty((1, k)), np.empty((1, k), np.int64)
-    tolerance = scaling.tolerance(query_halves, halves.max(), 5)
-    nearest_rows(scaled @ rows.T, query, bank, halves, tolerance, distances, indices)
+    tolerance = scaling.tolerance(query_halves, halves.max())
+    nearest_rows(
+        scaled @ rows.T,
+        query,
+        bank,
+        halves,
+        query_halves,
+        tolerance,
+        scaling.unit,
+        distances,
+        indices,
+    )
     expected = np.square(query.astype(np.float64) - bank).sum(axis=1)
     np.testing.assert_array_equal(indices[0], np.argsort(expected)[:k])
     np.testing.assert_allclose(distances[0], np.sort(expected)[:k])
@@ -34,7 +44,7 @@ def test_tolerance_bounds_the_rounding_error(scale, shift):
     scaled, halves = scaling.apply(points)
     approximate = halves[:, None] + halves - scaled @ scaled.T
     exact = np.square(points[:, None].astype(np.float64) - points).sum(axis=2) / 2 / scaling.unit
-    tolerance = scaling.tolerance(halves, halves.max(), 512)
+    tolerance = scaling.tolerance(halves, halves.max())
     assert (np.abs(approximate - exact) <= tolerance[:, None]).all()
 
 

@@ -32,6 +32,23 @@ def test_exact_equals_brute_force(bank, queries, n_neighbors, shift, scale):
     np.testing.assert_allclose(distances, np.take_along_axis(reference, expected, 1), rtol=1e-9)
 
 
+@pytest.mark.parametrize("n_neighbors", [1, 4])
+def test_exact_in_a_bank_with_few_principal_axes(n_neighbors):
+    """The bounds come from few coordinates then; copies make ties."""
+    rng = np.random.RandomState(0)
+    scales = np.float32(1 / np.arange(1, 65))
+    bank, queries = (rng.normal(size=(n, 64)).astype(np.float32) * scales for n in (6000, 200))
+    bank[3000:3010] = bank[:10]
+    queries[:10] = bank[:10]
+    search = ExactNeighbors().fit(bank)
+    assert search._coordinates[0].shape[1] < 22
+    distances, rows = search.kneighbors(queries, n_neighbors)
+    reference = cdist(queries, bank)
+    expected = np.argsort(reference, axis=1, kind="stable")[:, :n_neighbors]
+    np.testing.assert_array_equal(rows, expected)
+    np.testing.assert_allclose(distances, np.take_along_axis(reference, expected, 1), rtol=1e-9)
+
+
 def test_exact_at_a_copy_is_zero(bank):
     distances, rows = ExactNeighbors().fit(bank).kneighbors(bank)
     np.testing.assert_array_equal(rows[:, 0], np.arange(len(bank)))
