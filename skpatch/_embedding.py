@@ -120,17 +120,17 @@ def _gather_form(matrix, patch_size):
 
     Returns
     -------
-    outputs : ndarray of shape (r,), int64
+    outputs : ndarray of shape (r,), integer
         Rows that are not empty.
-    sources : ndarray of shape (terms, r), int64
+    sources : ndarray of shape (terms, r), integer
         Channel of each term.
     kernels : ndarray of shape (terms, r, 1, patch_size, patch_size), float32
         Weights of the term; zero where an output has fewer terms.
     """
     area = patch_size**2
     entries = sparse.coo_array(matrix)
-    outputs, rows = np.unique(entries.coords[0], return_inverse=True)
-    channels, offsets = np.divmod(entries.coords[1], area)
+    outputs, rows = np.unique(entries.row, return_inverse=True)
+    channels, offsets = np.divmod(entries.col, area)
     lowest = np.full(len(outputs), matrix.shape[1])
     np.minimum.at(lowest, rows, channels)
     terms = channels - lowest[rows]

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """PatchFeatureExtractor: images to patch features with a pretrained network."""
 
+import copy
+import errno
 import os
-import tempfile
+import uuid
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from numbers import Integral
 
 import numpy as np
 from joblib import effective_n_jobs
+from numpy.typing import NDArray
 from PIL import Image
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
@@ -21,6 +25,7 @@ from ._validation import HasMethods, StrOptions, check_is_fitted, fit_context, p
 __all__ = ["PatchFeatureExtractor"]
 
 _BATCHES_AHEAD = 2
+_PROBE_SIZE = (224, 224)
 
 
 class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -33,15 +38,16 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
     ----------
     backbone : str or torch.nn.Module, default="efficientnet_lite0"
         "efficientnet_lite0", whose weights are installed with skpatch; the name of any torchvision
-        classification model; or a module, which takes images (n, 3, H, W).
+        classification model; or a module, which takes images (n, 3, H, W) normalised by ImageNet's
+        mean and standard deviation. A module is copied, not changed.
     weights : "default", None or path, default="default"
         "default" is pretrained on ImageNet (torchvision downloads its models' weights on first
-        use) or, for a module, its own weights. None is random. A path names a file with a state
-        dict, which is loaded without running code.
+        use) or, for a module, its own weights. None is random, for a named backbone. A path names
+        a file with a state dict, which is loaded without running code.
     layers : str, sequence of str or None, default=None
-        Layers whose maps are used. None takes two middle ones: "layer2" and "layer3" of a ResNet,
-        "features.3" and "features.5" of an EfficientNet, and for other networks the last ones
-        that are 8 and 16 times smaller than the image.
+        Layers whose maps are used. None takes the last stages whose maps are 8 and 16 times
+        smaller than the image: "layer2" and "layer3" of a ResNet, "features.3" and "features.5" of
+        an EfficientNet.
     image_size : int or (int, int), default=224
         Size of the network's input. An int is the shorter side; the aspect ratio is the median
         of the training images', and each side is rounded to a multiple of the network's stride.
@@ -57,14 +63,16 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
     embedding_dim : int or None, default=None
         None joins the mean-pooled maps of all layers. An int reproduces the two adaptive poolings
         of the reference implementations of PatchCore and SoftPatch, which use 1024.
-    batch_size : int, default=8
-        Images per forward pass.
+    batch_size : int, default=4
+        Images per forward pass. The default was the fastest of 1, 4, 8 and 16 on a CPU core.
     device : str, default="auto"
         Torch device. "auto" takes CUDA if there is a GPU, else the CPU.
     dtype : {"float32", "bfloat16", "float16"}, default="float32"
-        Number type of the network. The features are float32 in any case.
+        Number type of the network. The features are float32 in any case. On a GPU, torch's own
+        setting says whether float32 convolutions may use TF32.
     n_jobs : int or None, default=None
-        Number of threads that decode images beside the network; None for all cores.
+        Number of threads that decode images beside the network; None for all cores. A lazy
+        sequence is indexed from these threads; 1 is for one that no two threads may use at once.
     output : path or None, default=None
         A .npy file for the features, when they do not fit in memory; `transform` returns them
         memory-mapped. Each call of `transform` replaces the file, once it is complete.
@@ -84,7 +92,8 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
     n_features_out_ : int
         Number of features d of a patch.
     model_ : torch.nn.Module
-        The network up to the last of the layers.
+        The network up to the last of the layers, float32 on the CPU. `transform` uses a copy of it
+        for another `device` or `dtype`.
 
     See Also
     --------
@@ -137,7 +146,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         crop=None,
         patch_size=3,
         embedding_dim=None,
-        batch_size=8,
+        batch_size=4,
         device="auto",
         dtype="float32",
         n_jobs=None,
@@ -162,7 +171,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: Sequence, y: None = None) -> "PatchFeatureExtractor":
         """Build the network and learn the common size of the images.
 
         Parameters
@@ -183,28 +192,37 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         TypeError, ValueError, OSError
             The message names the image, file or parameter.
         """
+        import torch
+
         from ._backbones import build_backbone, default_layers, feature_taps, map_shapes
         from ._embedding import make_embedding
 
         images = check_images(X)
         self._check_geometry()
         _check_device(self.device)
+        sizes = [images.size(index) for index in range(len(images))]
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         built = build_backbone(self.backbone, self.weights, seed)
         layers = self.layers
         if layers is None:
             layers = default_layers(self.backbone, built.module)
-        self.layers_ = (layers,) if isinstance(layers, str) else tuple(layers)
-        self.model_ = feature_taps(self.backbone, built.module, self.layers_)
+        layers = (layers,) if isinstance(layers, str) else tuple(map(str, layers))
+        model = feature_taps(self.backbone, built.module, layers)
+        image_size = self._learn_size(sizes, model, layers)
+        shapes = map_shapes(self.backbone, model, layers, image_size)
+        embedding = make_embedding(shapes, self.patch_size, self.embedding_dim)
+        for index, size in enumerate(sizes):
+            _check_size(images, index, size, embedding.grid)
+        # Only now: a fit that fails leaves the estimator as it was.
+        self.layers_ = layers
+        self.image_size_ = image_size
+        self.grid_size_ = tuple(embedding.grid)
+        self.n_features_out_ = self.embedding_dim or sum(channels for channels, *_ in shapes)
+        self.model_ = model.to(memory_format=torch.channels_last)
+        self._embedding = embedding
+        self._converted = None
         self._mean, self._std = built.mean, built.std
-        self.image_size_ = self._learn_size(images)
-        shapes = map_shapes(self.model_, self.image_size_)
-        self._embedding = make_embedding(shapes, self.patch_size, self.embedding_dim)
-        self.grid_size_ = tuple(self._embedding.grid)
-        self._channels = [channels for channels, *_ in shapes]
-        self.n_features_out_ = self.embedding_dim or sum(self._channels)
-        for index in range(len(images)):
-            self._check_size(images, index)
+        self._feature_names = self._name_features(layers, shapes)
         return self
 
     def _check_geometry(self):
@@ -223,35 +241,36 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
             or not all(isinstance(side, Integral) and side > 0 for side in self.image_size)
         ):
             raise ValueError(
-                f"image_size={self.image_size!r} must be the shorter side or a pair (height, width)."
+                f"image_size={self.image_size!r} must be the shorter side or a pair "
+                "(height, width)."
             )
         _check_output(self.output)
 
-    def _learn_size(self, images):
+    def _learn_size(self, sizes, model, layers):
         """Size (H, W) of the network's input."""
-        from ._backbones import map_shapes
+        from ._backbones import map_shapes, stride
 
         if self.crop is not None:
             return (self.crop, self.crop)
         if not isinstance(self.image_size, Integral):
             return tuple(int(side) for side in self.image_size)
-        sizes = np.array([images.size(index) for index in range(len(images))], float)
-        aspect = float(np.median(sizes[:, 1] / sizes[:, 0]))
+        heights, widths = np.array(sizes, float).T
+        aspect = float(np.median(widths / heights))
         sides = self.image_size * max(1, 1 / aspect), self.image_size * max(1, aspect)
-        probe = 224
-        stride = probe // min(height for _, height, _ in map_shapes(self.model_, (probe, probe)))
-        return tuple(max(1, round(side / stride)) * stride for side in sides)
+        shapes = map_shapes(self.backbone, model, layers, _PROBE_SIZE)
+        step = max(stride(_PROBE_SIZE, shape) for shape in shapes)
+        return tuple(max(1, round(side / step)) * step for side in sides)
 
-    def _check_size(self, images, index):
-        """Raise for an image with fewer pixels than patches."""
-        size = images.size(index)
-        if size[0] < self.grid_size_[0] or size[1] < self.grid_size_[1]:
-            raise ValueError(
-                f"{images.name(index)} has {size[0]} x {size[1]} pixels (height x width), fewer "
-                f"than the {self.grid_size_[0]} x {self.grid_size_[1]} patches of the grid."
-            )
+    def _name_features(self, layers, shapes):
+        if self.embedding_dim is not None:
+            return [f"embedding_{index}" for index in range(self.embedding_dim)]
+        return [
+            f"{layer}_{channel}"
+            for layer, (channels, *_) in zip(layers, shapes, strict=True)
+            for channel in range(channels)
+        ]
 
-    def transform(self, X):
+    def transform(self, X: Sequence) -> NDArray[np.float32]:
         """Extract the patch features of images.
 
         Parameters
@@ -265,6 +284,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
             Features of the h x w patches of each image. A memory map with `output`.
         """
         check_is_fitted(self, "model_")
+        _check_device(self.device)
         _check_output(self.output)
         images = check_images(X)
         shape = (len(images), *self.grid_size_, self.n_features_out_)
@@ -274,7 +294,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
                 self._fill(features, images)
                 return features
             with _replacing(self.output) as temporary:
-                features = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
+                features = _create_memmap(temporary, shape)
                 self._fill(features, images)
                 features.flush()
                 del features
@@ -285,20 +305,43 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         import torch
 
         device, dtype = _resolve_device(self.device), getattr(torch, self.dtype)
-        model = self.model_.to(device, dtype, memory_format=torch.channels_last)
-        embedding = self._embedding.to(device)
+        model, embedding = self._networks(device, dtype)
         scale = [255 * std for std in self._std]
         shift = [mean / std for mean, std in zip(self._mean, self._std, strict=True)]
         scale, shift = (torch.tensor(v, device=device).view(3, 1, 1) for v in (scale, shift))
         start = 0
-        with progress(len(images), "features") as bar, torch.inference_mode():
-            for batch in self._batches(images):
+        with (
+            progress(len(images), "features") as bar,
+            closing(self._batches(images)) as batches,
+            torch.inference_mode(),
+        ):
+            for batch in batches:
                 pixels = torch.from_numpy(batch).to(device).permute(0, 3, 1, 2)
-                maps = model((pixels / scale - shift).to(dtype)).values()
-                values = embedding([one.float() for one in maps])
+                maps = model((pixels / scale - shift).to(dtype))
+                values = embedding([maps[layer].float() for layer in self.layers_])
                 torch.from_numpy(features[start : start + len(batch)]).copy_(values)
                 start += len(batch)
                 bar.update(len(batch))
+
+    def _networks(self, device, dtype):
+        """Network and embedding for a device and a number type; the last ones are kept."""
+        import torch
+
+        if device.type == "cpu" and dtype == torch.float32:
+            return self.model_, self._embedding
+        kept = self._converted
+        if kept is None or kept[0] != (device, dtype):
+            # Converting the fitted network itself would lose its precision for good.
+            networks = (
+                copy.deepcopy(self.model_).to(device, dtype),
+                copy.deepcopy(self._embedding).to(device),
+            )
+            self._converted = kept = (device, dtype), networks
+        return kept[1]
+
+    def __getstate__(self):
+        """Leave the copy of the network for a device out of pickles."""
+        return {**super().__getstate__(), "_converted": None}
 
     def _batches(self, images):
         """Yield resized batches (b, H, W, 3), uint8, decoded ahead on threads."""
@@ -319,8 +362,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
     def _prepare(self, images, index):
         """Decode one image and bring it to the size of the network's input."""
         pixels = images.load(index)
-        if min(pixels.shape[0] - self.grid_size_[0], pixels.shape[1] - self.grid_size_[1]) < 0:
-            self._check_size(images, index)
+        _check_size(images, index, pixels.shape[:2], self.grid_size_)
         top, left, bottom, right = self._region(pixels.shape[:2])
         return np.asarray(
             Image.fromarray(pixels).resize(
@@ -337,7 +379,9 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         top, left = (height - side) / 2, (width - side) / 2
         return top, left, top + side, left + side
 
-    def input_regions(self, X):
+    def input_regions(
+        self, X: Sequence
+    ) -> list[tuple[tuple[int, int], tuple[float, float, float, float]]]:
         """Sizes of images, and the parts of them that the network sees.
 
         Parameters
@@ -354,7 +398,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         sizes = (images.size(index) for index in range(len(images)))
         return [(size, self._region(size)) for size in sizes]
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: None = None) -> NDArray[np.object_]:
         """Names of the features of a patch.
 
         Parameters
@@ -368,15 +412,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
             The layer and its channel, or "embedding" and the dimension.
         """
         check_is_fitted(self, "model_")
-        if self.embedding_dim is not None:
-            names = [f"embedding_{index}" for index in range(self.embedding_dim)]
-        else:
-            names = [
-                f"{layer}_{channel}"
-                for layer, channels in zip(self.layers_, self._channels, strict=True)
-                for channel in range(channels)
-            ]
-        return np.array(names, dtype=object)
+        return np.array(self._feature_names, dtype=object)
 
     def __sklearn_tags__(self):
         """Declare that the input is images, not a table."""
@@ -385,6 +421,15 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         tags.input_tags.three_d_array = True
         tags.input_tags.string = True
         return tags
+
+
+def _check_size(images, index, size, grid):
+    """Raise for an image with fewer pixels than patches."""
+    if size[0] < grid[0] or size[1] < grid[1]:
+        raise ValueError(
+            f"{images.name(index)} has {size[0]} x {size[1]} pixels (height x width), fewer "
+            f"than the {grid[0]} x {grid[1]} patches of the grid."
+        )
 
 
 def _resolve_device(device):
@@ -416,15 +461,32 @@ def _check_output(output):
         raise ValueError(f"output={output!r} must be the name of a .npy file.")
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"output={output!r}: the folder {folder!r} does not exist.")
+    if os.path.isdir(output):
+        raise IsADirectoryError(f"output={output!r} is a folder.")
+
+
+def _create_memmap(path, shape):
+    """Create a .npy file for float32 features, mapped to memory."""
+    features = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+    if hasattr(os, "posix_fallocate"):
+        # A disk that fills up under a memory map kills the process; this raises OSError instead.
+        with open(path, "r+b") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
+            except OSError as error:
+                # File systems that cannot allocate ahead.
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                    raise
+    return features
 
 
 @contextmanager
 def _replacing(path):
     """Give the name of a temporary file that replaces `path` at the end, or goes on an error."""
-    handle, temporary = tempfile.mkstemp(
-        dir=os.path.dirname(os.path.abspath(path)), prefix=".skpatch-", suffix=".npy"
-    )
-    os.close(handle)
+    # Unlike tempfile's, a file made in the ordinary way gets the permissions that users expect.
+    folder = os.path.dirname(os.path.abspath(path))
+    temporary = os.path.join(folder, f".skpatch-{uuid.uuid4().hex}.npy")
+    open(temporary, "xb").close()
     try:
         yield temporary
         os.replace(temporary, path)

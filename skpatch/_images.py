@@ -2,16 +2,30 @@
 """Image input: whatever users have, one by one, as uint8 RGB arrays."""
 
 import os
+import struct
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 __all__ = ["ImageList", "check_images", "read_image"]
 
 _EXIF_ORIENTATION = 0x0112
+_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _SHOWN = 5
+# PIL decodes a lazily opened image in place, so two threads must not ask for the same one at once.
+_PIL_LOCKS = [threading.Lock() for _ in range(64)]
 
 
 class ImageList:
@@ -43,8 +57,6 @@ class ImageList:
         item = self._items[index]
         if _is_path(item):
             return _on_file(item, _oriented_size)
-        if isinstance(item, Image.Image):
-            return _oriented_size(item)
         return read_image(item, _name(item, index)).shape[:2]
 
 
@@ -84,8 +96,6 @@ def check_images(X):
         )
     if hasattr(X, "ndim"):
         X = _check_array(X)
-    elif hasattr(X, "iloc"):
-        X = list(X)
     if len(X) == 0:
         raise ValueError("X is empty: found 0 images, while at least 1 is required.")
     if isinstance(X, (list, tuple, np.ndarray)):
@@ -94,19 +104,23 @@ def check_images(X):
 
 
 def _check_array(X):
-    """Check the shape of an array of images; a torch tensor or a Series becomes an array."""
-    X = np.asarray(X)
-    if X.ndim == 1 and X.dtype.kind in "OUT":
-        return X
-    if X.ndim == 3 and X.shape[-1] in (3, 4) and X.shape[0] > 4:
+    """Check the shape of an array of images, pixels unread; a Series becomes an array."""
+    if X.ndim == 1:
+        X = np.asarray(X)
+        if X.dtype.kind in "OUT":
+            return X
+    shape = tuple(X.shape)
+    if len(shape) == 3 and shape[-1] in (3, 4) and shape[0] > 4:
         raise ValueError(
-            f"X has shape {X.shape}, which looks like a single colour image; pass X[np.newaxis], "
+            f"X has shape {shape}, which looks like a single colour image; pass X[np.newaxis], "
             "or for many grey images an array of shape (n, H, W, 1)."
         )
-    if X.ndim not in (3, 4) or (X.ndim == 4 and X.shape[-1] not in (1, 3, 4)):
+    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[-1] not in (1, 3, 4)):
+        first = len(shape) == 4 and shape[1] in (1, 3, 4)
+        hint = " Move the channels from the second axis to the last." if first else ""
         raise ValueError(
-            f"X has shape {X.shape}; an array of images must have shape (n, H, W), (n, H, W, 1), "
-            "(n, H, W, 3) or (n, H, W, 4)."
+            f"X has shape {shape}; an array of images must have shape (n, H, W), (n, H, W, 1), "
+            f"(n, H, W, 3) or (n, H, W, 4).{hint}"
         )
     return X
 
@@ -129,8 +143,8 @@ def read_image(item, name):
     ----------
     item : path, PIL image or array of shape (H, W) or (H, W, 1|3|4)
         Colours with transparency are laid over black. Files and PIL images are turned upright by
-        their EXIF orientation. Sixteen-bit values are divided by 257, so 65535 becomes 255. Other
-        numbers must lie between 0 and 255.
+        their EXIF orientation. Sixteen-bit values, which uint16 arrays and sixteen-bit files hold,
+        are divided by 257, so 65535 becomes 255. Other numbers must lie between 0 and 255.
     name : str
         Names the image in error messages.
 
@@ -139,11 +153,21 @@ def read_image(item, name):
     ndarray of shape (H, W, 3), uint8
     """
     if _is_path(item):
-        return _on_file(item, lambda image: _from_pil(image, name))
+        return _from_array(_on_file(item, _pixels), name)
     if isinstance(item, Image.Image):
-        return _from_pil(item, name)
+        try:
+            with _PIL_LOCKS[id(item) // 64 % len(_PIL_LOCKS)]:
+                values = _pixels(item)
+        except Exception as error:
+            raise ValueError(f"{name}, a PIL image, cannot be decoded: {error}") from error
+        return _from_array(values, name)
     if hasattr(item, "__array__") or isinstance(item, (list, tuple)):
-        return _from_array(np.asarray(item), name)
+        try:
+            values = np.asarray(item)
+        except (TypeError, ValueError, RuntimeError) as error:
+            # A ragged list, or a tensor that has no counterpart in NumPy.
+            raise ValueError(f"{name} cannot be made an array: {error}") from error
+        return _from_array(values, name)
     raise TypeError(f"{name} is a {type(item).__name__}; expected a path, a PIL image or an array.")
 
 
@@ -182,21 +206,52 @@ def _on_file(path, function):
 
 
 def _oriented_size(image):
+    """Height and width of an image that was just opened, once it is turned upright."""
     width, height = image.size
-    turned = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
+    if image.format == "TIFF":
+        # Some versions of PIL turn the size of a TIFF file by themselves, others do not.
+        width, height = image.tag_v2[_TIFF_WIDTH], image.tag_v2[_TIFF_HEIGHT]
+    if image.format == "PNG" and not _has_metadata(image):
+        return height, width
+    turned = _orientation(image) in (5, 6, 7, 8)
     return (width, height) if turned else (height, width)
 
 
-def _from_pil(image, name):
-    image = ImageOps.exif_transpose(image)
+def _orientation(image):
+    try:
+        return image.getexif().get(_EXIF_ORIENTATION)
+    except Exception:
+        # Damaged metadata, over which PIL raises many kinds of errors, leaves the pixels usable.
+        return None
+
+
+def _has_metadata(image):
+    """Whether a PNG file may hold an orientation; asking PIL would decode the whole image."""
+    if {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"} & image.info.keys():
+        return True
+    with open(image.filename, "rb") as file:
+        file.seek(8)
+        while len(header := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", header)
+            if kind in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
+                return True
+            file.seek(length + 4, os.SEEK_CUR)
+    return False
+
+
+def _pixels(image):
+    """Array (H, W) or (H, W, 3|4) of an image, upright."""
+    # Loading comes first: PIL turns TIFF files by itself then, and removes their orientation.
+    image.load()
+    sixteen_bit = image.format in ("PNG", "PPM")
+    method = _UPRIGHT.get(_orientation(image))
+    if method is not None:
+        image = image.transpose(method)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         values = np.asarray(image)
-        if image.mode != "F" and values.size and values.min() >= 0 and values.max() <= 65535:
-            values = values.astype(np.uint16)
-        return _from_array(values, name)
-    if image.has_transparency_data:
-        return _from_array(np.asarray(image.convert("RGBA")), name)
-    return np.asarray(image.convert("RGB"))
+        # PIL opens sixteen-bit PGM files, and in some versions PNG files, in 32 bits.
+        return values.astype(np.uint16) if image.mode == "I" and sixteen_bit else values
+    return np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
 
 
 def _from_array(values, name):
@@ -224,7 +279,7 @@ def _to_uint8(values, name):
         return values
     if kind == "b":
         return values.astype(np.uint8) * 255
-    if values.dtype == np.uint16:
+    if kind == "u" and values.dtype.itemsize == 2:
         return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if kind not in "iuf":
         raise TypeError(f"{name} has values of type {values.dtype}; expected real numbers.")
