@@ -2,13 +2,11 @@
 """PatchFeatureExtractor: images to patch features with a pretrained network."""
 
 import copy
-import errno
 import os
-import uuid
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from numbers import Integral
 
 import numpy as np
@@ -18,7 +16,9 @@ from PIL import Image
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 
+from ._device import check_device, resolve_device
 from ._images import check_images
+from ._output import check_output, create_memmap, replacing
 from ._parallel import execution, progress
 from ._validation import HasMethods, StrOptions, check_is_fitted, fit_context, positive_integer
 
@@ -195,11 +195,11 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         import torch
 
         from ._backbones import build_backbone, default_layers, feature_taps, map_shapes
-        from ._embedding import make_embedding
+        from ._embedding import feature_names, make_embedding
 
         images = check_images(X)
         self._check_geometry()
-        _check_device(self.device)
+        check_device(self.device)
         sizes = [images.size(index) for index in range(len(images))]
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         built = build_backbone(self.backbone, self.weights, seed)
@@ -212,7 +212,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         shapes = map_shapes(self.backbone, model, layers, image_size)
         embedding = make_embedding(shapes, self.patch_size, self.embedding_dim)
         for index, size in enumerate(sizes):
-            _check_size(images, index, size, embedding.grid)
+            images.check_size(index, size, embedding.grid)
         # Only now: a fit that fails leaves the estimator as it was.
         self.layers_ = layers
         self.image_size_ = image_size
@@ -222,7 +222,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         self._embedding = embedding
         self._converted = None
         self._mean, self._std = built.mean, built.std
-        self._feature_names = self._name_features(layers, shapes)
+        self._feature_names = feature_names(layers, shapes, self.embedding_dim)
         return self
 
     def _check_geometry(self):
@@ -244,7 +244,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
                 f"image_size={self.image_size!r} must be the shorter side or a pair "
                 "(height, width)."
             )
-        _check_output(self.output)
+        check_output(self.output)
 
     def _learn_size(self, sizes, model, layers):
         """Size (H, W) of the network's input."""
@@ -261,15 +261,6 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         step = max(stride(_PROBE_SIZE, shape) for shape in shapes)
         return tuple(max(1, round(side / step)) * step for side in sides)
 
-    def _name_features(self, layers, shapes):
-        if self.embedding_dim is not None:
-            return [f"embedding_{index}" for index in range(self.embedding_dim)]
-        return [
-            f"{layer}_{channel}"
-            for layer, (channels, *_) in zip(layers, shapes, strict=True)
-            for channel in range(channels)
-        ]
-
     def transform(self, X: Sequence) -> NDArray[np.float32]:
         """Extract the patch features of images.
 
@@ -284,8 +275,8 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
             Features of the h x w patches of each image. A memory map with `output`.
         """
         check_is_fitted(self, "model_")
-        _check_device(self.device)
-        _check_output(self.output)
+        check_device(self.device)
+        check_output(self.output)
         images = check_images(X)
         shape = (len(images), *self.grid_size_, self.n_features_out_)
         with execution(None, self.verbose):
@@ -293,8 +284,8 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
                 features = np.empty(shape, np.float32)
                 self._fill(features, images)
                 return features
-            with _replacing(self.output) as temporary:
-                features = _create_memmap(temporary, shape)
+            with replacing(self.output) as temporary:
+                features = create_memmap(temporary, shape)
                 self._fill(features, images)
                 features.flush()
                 del features
@@ -304,7 +295,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         """Write the features of all images, batch by batch."""
         import torch
 
-        device, dtype = _resolve_device(self.device), getattr(torch, self.dtype)
+        device, dtype = resolve_device(self.device), getattr(torch, self.dtype)
         model, embedding = self._networks(device, dtype)
         scale = [255 * std for std in self._std]
         shift = [mean / std for mean, std in zip(self._mean, self._std, strict=True)]
@@ -362,7 +353,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
     def _prepare(self, images, index):
         """Decode one image and bring it to the size of the network's input."""
         pixels = images.load(index)
-        _check_size(images, index, pixels.shape[:2], self.grid_size_)
+        images.check_size(index, pixels.shape[:2], self.grid_size_)
         top, left, bottom, right = self._region(pixels.shape[:2])
         return np.asarray(
             Image.fromarray(pixels).resize(
@@ -421,75 +412,3 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         tags.input_tags.three_d_array = True
         tags.input_tags.string = True
         return tags
-
-
-def _check_size(images, index, size, grid):
-    """Raise for an image with fewer pixels than patches."""
-    if size[0] < grid[0] or size[1] < grid[1]:
-        raise ValueError(
-            f"{images.name(index)} has {size[0]} x {size[1]} pixels (height x width), fewer "
-            f"than the {grid[0]} x {grid[1]} patches of the grid."
-        )
-
-
-def _resolve_device(device):
-    import torch
-
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
-
-
-def _check_device(device):
-    import torch
-
-    try:
-        torch.zeros(1, device=_resolve_device(device))
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(
-            f"device={device!r} cannot be used here: {str(error).splitlines()[0]}"
-        ) from error
-
-
-def _check_output(output):
-    """Raise before the work when the output could not be written after it."""
-    if output is None:
-        return
-    output = os.fspath(output)
-    folder = os.path.dirname(output) or "."
-    if not output.endswith(".npy"):
-        raise ValueError(f"output={output!r} must be the name of a .npy file.")
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"output={output!r}: the folder {folder!r} does not exist.")
-    if os.path.isdir(output):
-        raise IsADirectoryError(f"output={output!r} is a folder.")
-
-
-def _create_memmap(path, shape):
-    """Create a .npy file for float32 features, mapped to memory."""
-    features = np.lib.format.open_memmap(path, "w+", np.float32, shape)
-    if hasattr(os, "posix_fallocate"):
-        # A disk that fills up under a memory map kills the process; this raises OSError instead.
-        with open(path, "r+b") as file:
-            try:
-                os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
-            except OSError as error:
-                # File systems that cannot allocate ahead.
-                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-                    raise
-    return features
-
-
-@contextmanager
-def _replacing(path):
-    """Give the name of a temporary file that replaces `path` at the end, or goes on an error."""
-    # Unlike tempfile's, a file made in the ordinary way gets the permissions that users expect.
-    folder = os.path.dirname(os.path.abspath(path))
-    temporary = os.path.join(folder, f".skpatch-{uuid.uuid4().hex}.npy")
-    open(temporary, "xb").close()
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

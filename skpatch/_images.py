@@ -59,6 +59,14 @@ class ImageList:
             return _on_file(item, _oriented_size)
         return read_image(item, _name(item, index)).shape[:2]
 
+    def check_size(self, index, size, grid):
+        """Raise for an image whose size (H, W) has fewer pixels than the grid has patches."""
+        if size[0] < grid[0] or size[1] < grid[1]:
+            raise ValueError(
+                f"{self.name(index)} has {size[0]} x {size[1]} pixels (height x width), fewer "
+                f"than the {grid[0]} x {grid[1]} patches of the grid."
+            )
+
 
 def check_images(X):
     """Validate a collection of images.

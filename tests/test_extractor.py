@@ -20,7 +20,7 @@ from sklearn.utils import get_tags
 from torch import nn
 
 from skpatch import PatchFeatureExtractor
-from skpatch._extractor import _check_device
+from skpatch._device import check_device
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -388,7 +388,7 @@ def test_cuda_without_a_gpu(fitted):
 def test_unknown_device():
     with pytest.raises(ValueError, match="device='abacus' cannot be used here"):
         PatchFeatureExtractor(device="abacus").fit(IMAGES)
-    assert _check_device("cpu") is None
+    assert check_device("cpu") is None
 
 
 # Features on disk
