@@ -7,7 +7,7 @@ from scipy import sparse
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["make_embedding"]
+__all__ = ["feature_names", "make_embedding"]
 
 
 def make_embedding(shapes, patch_size, embedding_dim):
