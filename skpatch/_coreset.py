@@ -2,21 +2,20 @@
 """Exact greedy k-centre selection (farthest point sampling), in batches."""
 
 import numpy as np
-from sklearn.utils import gen_batches
 
 from ._parallel import progress, run_blocks
-from ._scaling import LowerBounds
+from ._scaling import LowerBounds, inner_products
 
 __all__ = ["farthest_on_average", "greedy_coreset"]
 
-# Candidates of one round, and points of one block. Measured on 172,480 x 128 points: larger
-# rounds spend more on the candidates' mutual distances, smaller ones on passes over the points;
-# a block's products should stay in the processor's cache.
+# Points measured again and candidates of one round; points and centres of one block.
+_UPDATED = 16_384
 _CANDIDATES = 2048
 _BLOCK = 512
+_CENTRES = 2048
 
 
-def farthest_on_average(points, random_state, n_anchors=10):
+def farthest_on_average(points, random_state, rows=None, n_anchors=10):
     """Row of the point farthest on average from a few random points.
 
     The reference implementations of PatchCore and SoftPatch start their selection there.
@@ -25,49 +24,54 @@ def farthest_on_average(points, random_state, n_anchors=10):
     ----------
     points : ndarray of shape (n, d), float32
     random_state : numpy.random.RandomState
+    rows : ndarray of shape (m,), int64, optional
+        Rows that take part; all by default.
     n_anchors : int
 
     Returns
     -------
     int
     """
-    n = len(points)
-    anchors = points[random_state.choice(n, min(n_anchors, n), replace=False)]
+    rows = np.arange(len(points)) if rows is None else rows
+    n = len(rows)
+    anchors = points[rows[random_state.choice(n, min(n_anchors, n), replace=False)]]
     mean_distance = np.empty(n, np.float32)
 
     def measure(start, stop):
-        block = points[start:stop]
+        block = points[rows[start:stop]]
         total = np.zeros(len(block))
         for anchor in anchors:
             total += np.sqrt(np.square(block - anchor, dtype=np.float64).sum(axis=1))
         mean_distance[start:stop] = total / len(anchors)
 
     run_blocks(measure, n, 4096)
-    return int(np.argmax(mean_distance))
+    return int(rows[np.argmax(mean_distance)])
 
 
-def greedy_coreset(points, size, start):
+def greedy_coreset(points, size, start, rows=None):
     """Select points greedily, each the farthest from those selected before.
 
-    The picks are those of the plain algorithm, one pass over all points per pick, but many are
-    made per pass: distances to the selection only shrink, so among the points that are farthest
-    now, picks can be made without looking at the others for as long as they stay farther than
-    all others were. Then one matrix product updates all points at once.
+    The picks are those of the plain algorithm, one pass over all points per pick, for a small
+    part of its work. Distances to the selection only shrink. So a distance that is out of date
+    is an upper bound, and a point is measured again only when it could be the farthest; and among
+    the points that are farthest now, picks can be made without looking at the others for as long
+    as they stay farther than all others were.
 
     Parameters
     ----------
     points : ndarray of shape (n, d), float32
-        At least one.
     size : int
         Number of points to select.
     start : int
         Row of the first pick.
+    rows : ndarray of shape (m,), int64, optional
+        Rows that take part, ascending, at least one; all by default.
 
     Returns
     -------
-    rows : ndarray of shape (n_selected,), int64
-        In the order of selection. Fewer than `size` when the selection already holds a copy of
-        every point.
+    picks : ndarray of shape (n_selected,), int64
+        Rows of `points` in the order of selection. Fewer than `size` when the selection already
+        holds a copy of every point.
     radius : float
         Largest distance of a point to its nearest selected one.
 
@@ -77,88 +81,126 @@ def greedy_coreset(points, size, start):
     Computer Science 38, 1985.
     """
     points = np.ascontiguousarray(points, np.float32)
-    size = min(size, len(points))
-    bounds = _PointBounds(points)
-    distances = np.full(len(points), np.inf)
-    selected = np.empty(size, np.int64)
-    selected[0], count = start, 1
-    _update(points, selected[:1], bounds, distances)
+    rows = np.arange(len(points)) if rows is None else rows
+    size = min(size, len(rows))
+    selection = _Selection(points, rows, size)
     with progress(size, "coreset") as bar:
-        bar.update(1)
-        while count < size and distances.max() > 0:
-            picks = _pick(points, distances, size - count, bounds)
-            selected[count : count + len(picks)] = picks
-            count += len(picks)
-            _update(points, picks, bounds, distances)
-            bar.update(len(picks))
-    return selected[:count], float(np.sqrt(distances.max()))
+        selection.add(np.searchsorted(rows, [start]))
+        while True:
+            bar.update(selection.count - bar.n)
+            farthest, bound = selection.farthest()
+            squared_radius = selection.distances[farthest[0]]
+            if selection.count == size or squared_radius == 0:
+                break
+            selection.add(selection.pick(farthest, bound))
+    return rows[selection.picks[: selection.count]], float(np.sqrt(squared_radius))
 
 
-class _PointBounds(LowerBounds):
-    """Lower bounds of the points themselves: few coordinates are kept, many computed again."""
+class _Selection:
+    """Points selected so far, and upper bounds of the others' distances to them.
 
-    def __init__(self, points):
-        super().__init__(points)
-        self._points = points
-        self._kept = None
-        if self.reduced:
-            blocks = [self.apply(points[rows]) for rows in gen_batches(len(points), 4096)]
-            self._kept = tuple(map(np.concatenate, zip(*blocks, strict=True)))
+    Parameters
+    ----------
+    points : ndarray of shape (n, d), float32
+    rows : ndarray of shape (m,), int64
+        Rows that take part. All else counts among these.
+    size : int
+        Number of points to select.
+    """
 
-    def take(self, rows):
-        """Coordinates and halves of some of the points, as of :meth:`apply`."""
-        if self._kept is None:
-            return self.apply(self._points[rows])
-        return self._kept[0][rows], self._kept[1][rows]
+    def __init__(self, points, rows, size):
+        self.points, self.rows, self.size = points, rows, size
+        bounds = LowerBounds(points)
+        self.unit = bounds.unit
+        self.coordinates, self.halves = bounds.apply_to_rows(points, rows)
+        self.tolerances = bounds.tolerance(self.halves, self.halves.max())
+        self.picks = np.empty(size, np.int64)
+        # Copies, so that blocks of picks are contiguous.
+        self.pick_coordinates = np.empty((size, self.coordinates.shape[1]), np.float32)
+        self.pick_halves = np.empty(size, np.float32)
+        self.count = 0
+        # Squared distances to the nearest of the first `seen` picks.
+        self.distances = np.full(len(rows), np.inf)
+        self.seen = np.zeros(len(rows), np.int64)
 
+    def add(self, picks):
+        """Select points."""
+        new = slice(self.count, self.count + len(picks))
+        self.picks[new] = picks
+        self.pick_coordinates[new] = self.coordinates[picks]
+        self.pick_halves[new] = self.halves[picks]
+        self.count = new.stop
 
-def _pick(points, distances, most, bounds):
-    """Next picks, found among the points with the largest distances."""
-    import torch
+    def farthest(self):
+        """Find the points that are farthest from the selection.
 
-    from ._kernels import pick_farthest
+        Returns
+        -------
+        farthest : ndarray of shape (k,), int64
+            Points with up-to-date distances, descending; ties by row, as in numpy's argmax.
+        bound : float
+            Squared distance of the last of them; no other point comes before it.
+        """
+        n = len(self.rows)
+        rank = max(0, n - _UPDATED)
+        while True:
+            bound = np.partition(self.distances, rank)[rank]
+            points = np.flatnonzero(self.distances >= bound)
+            self._update(points, bound)
+            points = points[self.distances[points] >= bound]
+            if len(points):
+                break
+        order = np.argsort(-self.distances[points], kind="stable")[:_CANDIDATES]
+        points = points[order]
+        return points, bound if len(order) < _CANDIDATES else self.distances[points[-1]]
 
-    n = len(points)
-    bound = -np.inf
-    candidates = np.arange(n)
-    if n > _CANDIDATES:
-        order = np.argpartition(distances, n - _CANDIDATES - 1)
-        bound = distances[order[n - _CANDIDATES - 1]]
-        # Ties at the edge are cut arbitrarily; numpy's argmax takes the lowest row.
-        candidates = np.union1d(order[n - _CANDIDATES :], np.argmax(distances))
-    rows = points[candidates]
-    coordinates, halves = bounds.take(candidates)
-    products = torch.mm(torch.from_numpy(coordinates), torch.from_numpy(coordinates).T).numpy()
-    tolerance = bounds.tolerance(halves.max(), halves.max())
-    picks = np.empty(min(most, len(candidates)), np.int64)
-    count = pick_farthest(
-        products, rows, halves, tolerance, bounds.unit, distances[candidates], bound, picks
-    )
-    return candidates[picks[:count]]
+    def _update(self, points, bound):
+        """Bring distances up to date, except those that fall below a bound meanwhile."""
+        points = points[np.argsort(self.seen[points], kind="stable")]
 
+        def update(start, stop):
+            block = points[start:stop]
+            first = self.seen[block[0]]
+            while first < self.count and len(block):
+                last = min(first + _CENTRES, self.count)
+                self._lower(block, slice(first, last))
+                self.seen[block] = first = last
+                block = block[self.distances[block] >= bound]
 
-def _update(points, picks, bounds, distances):
-    """Lower all distances by the new picks."""
-    import torch
+        run_blocks(update, len(points), _BLOCK)
 
-    from ._kernels import lower_distances
+    def _lower(self, block, picks):
+        from ._kernels import lower_distances
 
-    centres = points[picks]
-    coordinates, halves = bounds.take(picks)
-    transposed = torch.from_numpy(coordinates).T
-    largest = halves.max()
-
-    def lower(start, stop):
-        coordinates, point_halves = bounds.take(slice(start, stop))
+        distances = self.distances[block]
         lower_distances(
-            torch.mm(torch.from_numpy(coordinates), transposed).numpy(),
-            points[start:stop],
-            centres,
-            halves,
-            point_halves,
-            bounds.tolerance(point_halves, largest),
-            bounds.unit,
-            distances[start:stop],
+            inner_products(self.coordinates[block], self.pick_coordinates[picks]),
+            self.points,
+            self.rows[block],
+            self.rows[self.picks[picks]],
+            self.pick_halves[picks],
+            self.halves[block],
+            self.tolerances[block],
+            self.unit,
+            distances,
         )
+        self.distances[block] = distances
 
-    run_blocks(lower, len(points), _BLOCK)
+    def pick(self, candidates, bound):
+        """Next picks among the farthest points."""
+        from ._kernels import pick_farthest
+
+        candidates = np.sort(candidates)
+        coordinates = self.coordinates[candidates]
+        picks = np.empty(min(self.size - self.count, len(candidates)), np.int64)
+        count = pick_farthest(
+            inner_products(coordinates, coordinates),
+            self.points[self.rows[candidates]],
+            self.halves[candidates],
+            self.tolerances[candidates].max(),
+            self.unit,
+            self.distances[candidates],
+            bound,
+            picks,
+        )
+        return candidates[picks[:count]]

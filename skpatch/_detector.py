@@ -212,6 +212,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
             projected = self._project(patches, random_state)
             self._score_noise(projected, random_state)
             rows = self._select(projected, random_state)
+            del projected
             self._memorize(patches, rows, random_state)
             self._calibrate(patches)
         return self
@@ -262,11 +263,9 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
                 stacklevel=3,
             )
         points = projected.reshape(-1, projected.shape[-1])
-        if len(survivors) < len(points):
-            points = points[survivors]
-        start = farthest_on_average(points, random_state)
-        picks, self.coreset_radius_ = greedy_coreset(points, size, start)
-        return survivors[picks]
+        start = farthest_on_average(points, random_state, survivors)
+        picks, self.coreset_radius_ = greedy_coreset(points, size, start, survivors)
+        return picks
 
     def _memorize(self, patches, rows, random_state):
         """Learn the memory bank and build its neighbour search."""

@@ -139,17 +139,22 @@ def nearest_rows(
 
 
 @_jit
-def lower_distances(products, points, centres, halves, point_halves, tolerance, unit, distances):
-    """Lower each point's squared distance to its nearest centre by a group of new centres.
+def lower_distances(
+    products, points, rows, centres, halves, point_halves, tolerance, unit, distances
+):
+    """Lower points' squared distances to their nearest centres by a group of new centres.
 
     Parameters
     ----------
-    products : (m, n) float32
+    products : (m, c) float32
         Approximate inner products of the coordinates of points and new centres. Distances of the
         coordinates bound those of the points from below.
-    points : (m, d) float32
-    centres : (n, d) float32
-    halves : (n,) float32
+    points : (n, d) float32
+    rows : (m,) int64
+        Rows of the points in `points`.
+    centres : (c,) int64
+        Rows of the new centres in `points`.
+    halves : (c,) float32
         Half of the squared norms of the centres' coordinates.
     point_halves : (m,) float32
         Half of the squared norms of the points' coordinates.
@@ -173,7 +178,7 @@ def lower_distances(products, points, centres, halves, point_halves, tolerance, 
                 continue
             for j in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, n)):
                 if halves[j] - products[i, j] < limit:
-                    exact = _squared_distance(points[i], centres[j])
+                    exact = _squared_distance(points[rows[i]], points[centres[j]])
                     if exact < distances[i]:
                         distances[i] = exact
                         limit = np.float32(exact / (2.0 * unit) + slack)
@@ -182,7 +187,7 @@ def lower_distances(products, points, centres, halves, point_halves, tolerance, 
 
 @_jit
 def pick_farthest(products, candidates, halves, tolerance, unit, distances, bound, picks):
-    """Pick the farthest candidates one after another while they are farther than `bound`.
+    """Pick the farthest candidates one after another down to the distance `bound`.
 
     Parameters
     ----------
@@ -198,7 +203,8 @@ def pick_farthest(products, candidates, halves, tolerance, unit, distances, boun
         One squared (scaled) distance of the products, in squared distances of the candidates.
     distances : (n,) float64, changed in place
     bound : float
-        Largest squared distance outside the candidates. The first pick is made in any case.
+        Least squared distance at which a candidate is farther than all other points. The first
+        pick is made in any case.
     picks : (m,) int64, output
 
     Returns
@@ -223,5 +229,5 @@ def pick_farthest(products, candidates, halves, tolerance, unit, distances, boun
                 farthest = distances[i]
                 following = i
         pick = following
-        if count == picks.shape[0] or farthest <= bound or farthest <= 0.0:
+        if count == picks.shape[0] or farthest < bound or farthest <= 0.0:
             return count

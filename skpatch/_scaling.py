@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Coordinates of points whose matrix products have a known rounding error."""
 
+import threading
+
 import numpy as np
+
+from ._parallel import run_blocks
 
 __all__ = ["LowerBounds", "Scaling"]
 
@@ -12,6 +16,25 @@ __all__ = ["LowerBounds", "Scaling"]
 _LEAST = 4096
 _SAMPLE = 10_000
 _VARIANCE_SHARE = 0.88
+
+
+_buffers = threading.local()
+
+
+def inner_products(left, right):
+    """Inner products (m, n) of rows (m, k) and (n, k), float32.
+
+    They are written to a buffer of the calling thread, which its next call overwrites: fresh
+    memory for each block of a large product would cost as much as the product.
+    """
+    import torch
+
+    size = len(left) * len(right)
+    if getattr(_buffers, "products", np.empty(0)).size < size:
+        _buffers.products = np.empty(size, np.float32)
+    products = _buffers.products[:size].reshape(len(left), len(right))
+    torch.mm(torch.from_numpy(left), torch.from_numpy(right).T, out=torch.from_numpy(products))
+    return products
 
 
 class Scaling:
@@ -89,6 +112,19 @@ class LowerBounds:
         scaled -= coordinates[:, :-1] @ self._axes.T
         coordinates[:, -1] = np.sqrt(np.einsum("ij,ij->i", scaled, scaled))
         return coordinates, 0.5 * np.einsum("ij,ij->i", coordinates, coordinates)
+
+    def apply_to_rows(self, points, rows):
+        """Return the same for some rows (m,) of many points, block by block on the threads."""
+        n_features = points.shape[1] if self._axes is None else self._axes.shape[1] + 1
+        coordinates = np.empty((len(rows), n_features), np.float32)
+        halves = np.empty(len(rows), np.float32)
+
+        def apply(start, stop):
+            block = self.apply(points[rows[start:stop]])
+            coordinates[start:stop], halves[start:stop] = block
+
+        run_blocks(apply, len(rows), 2048)
+        return coordinates, halves
 
     def tolerance(self, halves, largest_half):
         """Bound on the float32 error of half a squared distance; see :class:`Scaling`."""

@@ -61,6 +61,25 @@ def test_ties_go_to_the_lowest_row():
     np.testing.assert_array_equal(picks, expected)
 
 
+def test_equidistant_points_are_taken_by_row():
+    # All tie, many more than are looked at in one round; every other one is a copy.
+    points = np.repeat(np.eye(3000, dtype=np.float32), 2, axis=0)
+    picks, radius = greedy_coreset(points, 2500, start=100)
+    expected = np.delete(np.arange(0, 6000, 2), 50)[:2499]
+    np.testing.assert_array_equal(picks, np.r_[100, expected])
+    assert radius == pytest.approx(np.sqrt(2))
+
+
+@pytest.mark.parametrize("name", ["few principal axes", "gaussian", "clustered"])
+def test_selects_among_some_rows(name):
+    points = DATA[name].astype(np.float32)
+    rows = np.flatnonzero(np.random.RandomState(0).uniform(size=len(points)) < 0.8)
+    expected, radius = plain_greedy(points[rows], 600, start=17)
+    picks, measured_radius = greedy_coreset(points, 600, rows[17], rows)
+    np.testing.assert_array_equal(picks, rows[expected])
+    assert measured_radius == pytest.approx(radius, rel=1e-12)
+
+
 def test_stops_when_only_copies_are_left():
     points = np.repeat(np.random.RandomState(0).normal(size=(30, 5)), 10, axis=0)
     picks, radius = greedy_coreset(points.astype(np.float32), 200, start=0)
@@ -103,6 +122,9 @@ def test_start_is_farthest_on_average():
     anchors = points[np.random.RandomState(0).choice(500, 10, replace=False)]
     distances = np.linalg.norm(points[:, None].astype(np.float64) - anchors, axis=2).mean(axis=1)
     assert start == np.argmax(distances)
+    rows = np.arange(100, 500)
+    start = farthest_on_average(points, np.random.RandomState(0), rows)
+    assert start == 100 + farthest_on_average(points[100:], np.random.RandomState(0))
 
 
 def test_bounds_are_lower_bounds():
