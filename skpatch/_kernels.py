@@ -16,7 +16,7 @@ import numpy as np
 
 __all__ = ["lower_distances", "nearest_rows", "pick_farthest"]
 
-_CHUNK = 32
+_CHUNK = 16
 
 _jit = numba.njit(nogil=True, cache=True)
 
@@ -51,21 +51,17 @@ def _chunk_minima(halves, products, minima):
 
 
 @_jit
-def _kth_smallest(halves, products, minima, buffer):
-    """k-th smallest ``halves - products``, k being the length of `buffer`."""
+def _kth_smallest(values, buffer):
+    """k-th smallest value, k being the length of `buffer`; inf if there are fewer."""
     k = buffer.shape[0]
     buffer[:] = np.inf
-    for chunk in range(minima.shape[0]):
-        if minima[chunk] >= buffer[k - 1]:
-            continue
-        for j in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, halves.shape[0])):
-            value = halves[j] - products[j]
-            if value < buffer[k - 1]:
-                i = k - 1
-                while i > 0 and buffer[i - 1] > value:
-                    buffer[i] = buffer[i - 1]
-                    i -= 1
-                buffer[i] = value
+    for value in values:
+        if value < buffer[k - 1]:
+            i = k - 1
+            while i > 0 and buffer[i - 1] > value:
+                buffer[i] = buffer[i - 1]
+                i -= 1
+            buffer[i] = value
     return buffer[k - 1]
 
 
@@ -89,9 +85,9 @@ def _insert(distances, indices, distance, index):
 
 @_jit
 def nearest_rows(
-    products, queries, bank, halves, query_halves, tolerance, unit, distances, indices
+    products, queries, bank, offset, halves, query_halves, tolerance, unit, distances, indices
 ):
-    """Exact nearest rows of `bank` for each query, sorted by (distance, row).
+    """Improve the nearest rows of each query, sorted by (distance, row), by those of a bank.
 
     Parameters
     ----------
@@ -100,6 +96,8 @@ def nearest_rows(
         Distances of the coordinates bound those of the rows from below.
     queries : (m, d) float32
     bank : (n, d) float32
+    offset : int
+        Index of its first row.
     halves : (n,) float32
         Half of the squared norms of the bank's coordinates.
     query_halves : (m,) float32
@@ -108,22 +106,21 @@ def nearest_rows(
         Bound on the error of half a squared distance for each query.
     unit : float
         One squared distance of the coordinates, in squared distances of the rows.
-    distances : (m, k) float64, output
-        Squared distances; inf where fewer than k rows are allowed.
-    indices : (m, k) int64, output
-        Rows of the bank; -1 where fewer than k rows are allowed.
+    distances : (m, k) float64, changed in place
+        Squared distances found so far; inf where there is none.
+    indices : (m, k) int64, changed in place
+        Indices found so far; -1 where there is none.
     """
     n, k = halves.shape[0], distances.shape[1]
     buffer = np.empty(k, np.float32)
     minima = np.empty((n + _CHUNK - 1) // _CHUNK, np.float32)
     for i in range(products.shape[0]):
-        distances[i, :] = np.inf
-        indices[i, :] = -1
         slack = np.float64(tolerance[i]) - query_halves[i]
         _chunk_minima(halves, products[i], minima)
-        # First the k rows with the lowest bounds, then all whose bounds leave them in question.
-        first = _kth_smallest(halves, products[i], minima, buffer)
-        limit = first
+        # First the rows that are probably the nearest, then all that their distances leave in
+        # question. At least k rows have bounds as low as the k-th smallest minimum of a chunk.
+        first = _kth_smallest(minima, buffer)
+        limit = min(first, np.float32(distances[i, k - 1] / (2.0 * unit) + slack))
         for step in range(2):
             for chunk in range(minima.shape[0]):
                 if minima[chunk] > limit:
@@ -132,10 +129,31 @@ def nearest_rows(
                     value = halves[j] - products[i, j]
                     if value > limit or value == np.inf or (step == 1 and value <= first):
                         continue
-                    _insert(distances[i], indices[i], _squared_distance(queries[i], bank[j]), j)
+                    exact = _squared_distance(queries[i], bank[j])
+                    _insert(distances[i], indices[i], exact, offset + j)
                     if step == 1:
                         limit = np.float32(distances[i, k - 1] / (2.0 * unit) + slack)
             limit = np.float32(distances[i, k - 1] / (2.0 * unit) + slack)
+
+
+@_jit
+def nearest_in_groups(products, points, halves, tolerance, unit, distances, indices):
+    """Nearest other rows in each of several groups; :func:`nearest_rows` for each (g, ...)."""
+    for group in range(products.shape[0]):
+        for i in range(products.shape[1]):
+            products[group, i, i] = -np.inf
+        nearest_rows(
+            products[group],
+            points[group],
+            points[group],
+            0,
+            halves[group],
+            halves[group],
+            tolerance[group],
+            unit[group],
+            distances[group],
+            indices[group],
+        )
 
 
 @_jit

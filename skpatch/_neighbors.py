@@ -7,9 +7,9 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 
 from ._parallel import run_blocks
-from ._scaling import LowerBounds, Scaling
+from ._scaling import LowerBounds, Scaling, inner_products
 
-__all__ = ["ExactNeighbors", "PyNNDescentNeighbors", "make_neighbors", "squared_neighbors"]
+__all__ = ["ExactNeighbors", "PyNNDescentNeighbors", "make_neighbors"]
 
 # Floats of one block's matrix product, 4 MB per thread: it should stay in the cache.
 _PRODUCT_SIZE = 2**20
@@ -17,52 +17,6 @@ _PRODUCT_SIZE = 2**20
 # Above it "auto" builds a graph. Building costs about a minute, mostly compilation, and every
 # query of an exact search is a pass over the bank.
 _LARGE_BANK = 200_000
-
-
-def squared_neighbors(queries, bank, n_neighbors, bounds, bank_coordinates, excluded=None):
-    """Exact nearest rows of a bank for one block of queries, on the calling thread.
-
-    Parameters
-    ----------
-    queries : ndarray of shape (m, d), float32
-    bank : ndarray of shape (n, d), float32
-    n_neighbors : int
-    bounds : Scaling or LowerBounds
-    bank_coordinates : tuple of ndarray
-        ``bounds.apply(bank)``.
-    excluded : ndarray of shape (m, n), bool, optional
-        Pairs that are not to be matched.
-
-    Returns
-    -------
-    distances : ndarray of shape (m, n_neighbors), float64
-        Squared Euclidean distances, ascending; inf where no row is left.
-    indices : ndarray of shape (m, n_neighbors), int64
-        Rows of the bank; -1 where no row is left.
-    """
-    import torch
-
-    from ._kernels import nearest_rows
-
-    bank_rows, bank_halves = bank_coordinates
-    coordinates, halves = bounds.apply(queries)
-    products = torch.mm(torch.from_numpy(coordinates), torch.from_numpy(bank_rows).T).numpy()
-    if excluded is not None:
-        products[excluded] = -np.inf
-    distances = np.empty((len(queries), n_neighbors))
-    indices = np.empty((len(queries), n_neighbors), np.int64)
-    nearest_rows(
-        products,
-        queries,
-        bank,
-        bank_halves,
-        halves,
-        bounds.tolerance(halves, bank_halves.max()),
-        bounds.unit,
-        distances,
-        indices,
-    )
-    return distances, indices
 
 
 class ExactNeighbors(BaseEstimator):
@@ -91,6 +45,8 @@ class ExactNeighbors(BaseEstimator):
            [1, 0]])
     """
 
+    _derived = ("_bounds", "_coordinates", "_largest_half")
+
     def fit(self, X: ArrayLike, y: None = None) -> "ExactNeighbors":
         """Take the memory bank `X` (n, d)."""
         self.bank_ = np.ascontiguousarray(X, np.float32)
@@ -99,12 +55,13 @@ class ExactNeighbors(BaseEstimator):
 
     def _prepare(self):
         self._bounds = LowerBounds(self.bank_)
-        self._coordinates = self._bounds.apply(self.bank_)
+        self._coordinates = self._bounds.apply_to_rows(self.bank_, np.arange(len(self.bank_)))
+        self._largest_half = self._coordinates[1].max()
 
     def __getstate__(self):
         # What follows from the bank would up to double the size of a saved model.
         state = super().__getstate__()
-        return {k: v for k, v in state.items() if k not in ("_bounds", "_coordinates")}
+        return {k: v for k, v in state.items() if k not in self._derived}
 
     def __setstate__(self, state):
         super().__setstate__(state)
@@ -136,20 +93,62 @@ class ExactNeighbors(BaseEstimator):
         indices : ndarray of shape (m, n_neighbors), int64
             Rows of the bank; -1 where no row is left.
         """
-        distances = np.empty((len(X), n_neighbors))
-        indices = np.empty((len(X), n_neighbors), np.int64)
+        distances = np.full((len(X), n_neighbors), np.inf)
+        indices = np.full((len(X), n_neighbors), -1)
 
         def search(start, stop):
-            mask = None
-            if excluded is not None:
-                mask = excluded[0][start:stop, np.newaxis] == excluded[1]
-            block = np.ascontiguousarray(X[start:stop], np.float32)
-            distances[start:stop], indices[start:stop] = squared_neighbors(
-                block, self.bank_, n_neighbors, self._bounds, self._coordinates, mask
+            query_groups = None if excluded is None else excluded[0][start:stop]
+            self.improve(
+                self.prepare(X[start:stop]),
+                slice(None),
+                distances[start:stop],
+                indices[start:stop],
+                None if excluded is None else (query_groups, excluded[1]),
             )
 
         run_blocks(search, len(X), max(1, _PRODUCT_SIZE // len(self.bank_)), description)
         return np.sqrt(distances, out=distances), indices
+
+    def prepare(self, X):
+        """Queries (m, d) with their coordinates (m, k) and half of those' squared norms (m,)."""
+        queries = np.ascontiguousarray(X, np.float32)
+        return queries, *self._bounds.apply(queries)
+
+    def improve(self, prepared, part, distances, indices, excluded=None):
+        """Improve nearest neighbours by those in a part of the bank, on the calling thread.
+
+        Parameters
+        ----------
+        prepared : tuple of ndarray
+            As of :meth:`prepare`.
+        part : slice
+            Rows of the bank.
+        distances : ndarray of shape (m, n_neighbors), float64, changed in place
+            Squared distances found so far, inf where there is none.
+        indices : ndarray of shape (m, n_neighbors), int64, changed in place
+            Their rows of the bank, -1 where there is none.
+        excluded : tuple of (query_group, bank_group), optional
+            As for :meth:`kneighbors`.
+        """
+        from ._kernels import nearest_rows
+
+        queries, coordinates, halves = prepared
+        bank_coordinates, bank_halves = (array[part] for array in self._coordinates)
+        products = inner_products(coordinates, bank_coordinates)
+        if excluded is not None:
+            products[excluded[0][:, np.newaxis] == excluded[1][part]] = -np.inf
+        nearest_rows(
+            products,
+            queries,
+            self.bank_[part],
+            part.start or 0,
+            bank_halves,
+            halves,
+            self._bounds.tolerance(halves, self._largest_half),
+            self._bounds.unit,
+            distances,
+            indices,
+        )
 
 
 class PyNNDescentNeighbors(BaseEstimator):

@@ -46,8 +46,13 @@ class Scaling:
 
     Parameters
     ----------
-    points : ndarray of shape (n, d), float32
-        The points that define the shift and the scale.
+    points : ndarray of shape (..., n, d), float32
+        The points that define the shift and the scale, or several groups of them.
+
+    Attributes
+    ----------
+    unit : ndarray of shape (...), float64
+        One squared distance of the scaled points, in squared distances of the points.
     """
 
     # Beyond it a squared norm would overflow float32. Clipped points keep a huge norm, and so a
@@ -55,20 +60,26 @@ class Scaling:
     _largest = np.float32(1e15)
 
     def __init__(self, points):
-        self.n_features = points.shape[1]
-        self.shift = points.mean(axis=0, dtype=np.float64).astype(np.float32)
-        largest = max(
-            points.max() - float(self.shift.min()), float(self.shift.max()) - points.min()
-        )
-        self.factor = np.float32(1 / largest) if 0 < largest < np.inf else np.float32(1)
-        self.unit = 1 / float(self.factor) ** 2
+        self.n_features = points.shape[-1]
+        self.shift = points.mean(axis=-2, dtype=np.float64, keepdims=True).astype(np.float32)
+        extremes = [
+            points.max(axis=(-2, -1), keepdims=True).astype(np.float64) - self._edge(np.min),
+            self._edge(np.max) - points.min(axis=(-2, -1), keepdims=True),
+        ]
+        largest = np.maximum(*extremes)
+        largest[~((largest > 0) & (largest < np.inf))] = 1
+        self.factor = (1 / largest).astype(np.float32)
+        self.unit = 1 / np.square(self.factor[..., 0, 0], dtype=np.float64)
+
+    def _edge(self, extreme):
+        return extreme(self.shift, axis=-1, keepdims=True).astype(np.float64)
 
     def apply(self, points):
-        """Return the scaled points (n, d) and half of their squared norms (n,), float32."""
+        """Return the scaled points (..., n, d) and half of their squared norms (..., n)."""
         scaled = np.subtract(points, self.shift)
         scaled *= self.factor
         np.clip(scaled, -self._largest, self._largest, out=scaled)
-        return scaled, 0.5 * np.einsum("ij,ij->i", scaled, scaled)
+        return scaled, 0.5 * np.einsum("...j,...j->...", scaled, scaled)
 
     def tolerance(self, halves, largest_half):
         """Bound on the float32 error of half a squared distance.
@@ -94,7 +105,7 @@ class LowerBounds:
 
     def __init__(self, points):
         self._scaling = Scaling(points)
-        self.unit = self._scaling.unit
+        self.unit = float(self._scaling.unit)
         self._axes = _principal_axes(self._scaling, points)
 
     @property

@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, clone, is_outlier_detector
 from sklearn.covariance import ledoit_wolf, oas
-from sklearn.utils import gen_batches
 
 from ._discriminator_base import NoiseDiscriminator
-from ._neighbors import squared_neighbors
 from ._parallel import run_blocks
 from ._scaling import Scaling
 from ._validation import (
@@ -38,32 +36,52 @@ def _positions(patches):
     return patches.reshape(len(patches), -1, patches.shape[-1])
 
 
-def _neighbors_by_position(patches, n_neighbors, description):
-    """Nearest other images at each grid position.
+def _score_by_neighbors(patches, n_neighbors, score, description):
+    """Score patches by the nearest other images at their grid position.
+
+    Parameters
+    ----------
+    patches : ndarray of shape (n, h, w, d), float32
+    n_neighbors : int
+    score : callable
+        From distances (p, n, n_neighbors), Euclidean and ascending, and indices of images
+        (p, n, n_neighbors) at p positions to scores (p, n).
+    description : str
+        Name of the progress bar.
 
     Returns
     -------
-    distances : ndarray of shape (positions, n, n_neighbors), float64
-        Euclidean, ascending.
-    indices : ndarray of shape (positions, n, n_neighbors), int64
-        Images.
+    ndarray of shape (n, h, w), float64
     """
+    import torch
+
+    from ._kernels import nearest_in_groups
+
     positions = _positions(patches)
     n, n_positions, _ = positions.shape
-    distances = np.empty((n_positions, n, n_neighbors))
-    indices = np.empty((n_positions, n, n_neighbors), np.int64)
-    itself = np.eye(n, dtype=bool)
+    scores = np.empty((n_positions, n))
 
     def search(start, stop):
-        for position in range(start, stop):
-            points = np.ascontiguousarray(positions[:, position])
-            scaling = Scaling(points)
-            distances[position], indices[position] = squared_neighbors(
-                points, points, n_neighbors, scaling, scaling.apply(points), itself
-            )
+        points = np.ascontiguousarray(positions[:, start:stop].swapaxes(0, 1))
+        scaling = Scaling(points)
+        scaled, halves = scaling.apply(points)
+        scaled = torch.from_numpy(scaled)
+        distances = np.full((stop - start, n, n_neighbors), np.inf)
+        indices = np.full((stop - start, n, n_neighbors), -1)
+        nearest_in_groups(
+            torch.bmm(scaled, scaled.mT).numpy(),
+            points,
+            halves,
+            scaling.tolerance(halves, halves.max(axis=1, keepdims=True)),
+            scaling.unit,
+            distances,
+            indices,
+        )
+        scores[start:stop] = score(np.sqrt(distances, out=distances), indices)
 
-    run_blocks(search, n_positions, max(1, min(8, n_positions // 8)), description)
-    return np.sqrt(distances, out=distances), indices
+    # Few positions at once: the products of 1,000 images and more take megabytes for each.
+    run_blocks(search, n_positions, max(1, min(8, n_positions // 8, 2**20 // n**2)), description)
+    return scores.T.reshape(patches.shape[:3])
 
 
 class NearestDiscriminator(NoiseDiscriminator):
@@ -82,8 +100,9 @@ class NearestDiscriminator(NoiseDiscriminator):
 
     def score_patches(self, patches: NDArray[np.float32]) -> NDArray:
         """Score all patches (n, h, w, d) by their nearest neighbour; see the base class."""
-        distances, _ = _neighbors_by_position(patches, 1, "nearest")
-        return distances[:, :, 0].T.reshape(patches.shape[:3]) + 1
+        return _score_by_neighbors(
+            patches, 1, lambda distances, _: distances[..., 0] + 1, "nearest"
+        )
 
 
 class LOFDiscriminator(NoiseDiscriminator):
@@ -129,14 +148,9 @@ class LOFDiscriminator(NoiseDiscriminator):
                 stacklevel=2,
             )
         self.n_neighbors_ = min(self.n_neighbors, n - 1)
-        distances, indices = _neighbors_by_position(
-            patches, self.n_neighbors_, "local outlier factor"
+        return _score_by_neighbors(
+            patches, self.n_neighbors_, _outlier_factors, "local outlier factor"
         )
-        reach = distances[:, :, -1]
-        factors = np.empty(reach.shape)
-        for rows in gen_batches(len(reach), 16):
-            factors[rows] = _outlier_factors(distances[rows], indices[rows])
-        return factors.T.reshape(patches.shape[:3])
 
 
 def _outlier_factors(distances, indices):
@@ -186,10 +200,11 @@ class GaussianDiscriminator(NoiseDiscriminator):
         distances = np.empty((n_positions, n))
 
         def measure(start, stop):
-            block = positions[:, start:stop].transpose(1, 0, 2).astype(np.float64)
+            block = positions[:, start:stop].swapaxes(0, 1).astype(np.float64)
             block -= block.mean(axis=1, keepdims=True)
-            factor = torch.linalg.cholesky(torch.from_numpy(self._covariances(block)))
-            white = torch.linalg.solve_triangular(factor, torch.from_numpy(block).mT, upper=False)
+            block = torch.from_numpy(block)
+            factor = torch.linalg.cholesky(self._covariances(block))
+            white = torch.linalg.solve_triangular(factor, block.mT, upper=False)
             distances[start:stop] = torch.linalg.vector_norm(white, dim=1).numpy()
 
         run_blocks(measure, n_positions, 8, "gaussian")
@@ -197,16 +212,19 @@ class GaussianDiscriminator(NoiseDiscriminator):
 
     def _covariances(self, centred):
         """Covariance estimates (positions, d, d) of centred points (positions, n, d)."""
-        identity = np.eye(centred.shape[2])
+        import torch
+
+        identity = torch.eye(centred.shape[2], dtype=centred.dtype)
         if self.covariance == "paper":
-            sample = np.matmul(centred.transpose(0, 2, 1), centred) / (centred.shape[1] - 1)
+            sample = torch.bmm(centred.mT, centred) / (centred.shape[1] - 1)
             return sample + 0.01 * identity
         estimate = {"ledoit_wolf": ledoit_wolf, "oas": oas}[self.covariance]
-        shrunk = np.stack([estimate(points, assume_centered=True)[0] for points in centred])
+        shrunk = [estimate(points.numpy(), assume_centered=True)[0] for points in centred]
+        shrunk = torch.from_numpy(np.stack(shrunk))
         # Features that never vary have no covariance to shrink towards; their distance is 0.
-        scale = np.trace(shrunk, axis1=1, axis2=2) / centred.shape[2]
+        scale = shrunk.diagonal(dim1=1, dim2=2).mean(dim=1)
         ridge = np.finfo(np.float64).eps * scale + np.finfo(np.float64).tiny
-        return shrunk + ridge[:, np.newaxis, np.newaxis] * identity
+        return shrunk + ridge[:, None, None] * identity
 
 
 def _rank_scores(scores):

@@ -17,16 +17,17 @@ def test_chunks_of_the_bank(n):
     rows, halves = scaling.apply(bank)
     scaled, query_halves = scaling.apply(query)
     k = min(n, 3)
-    distances, indices = np.empty((1, k)), np.empty((1, k), np.int64)
+    distances, indices = np.full((1, k), np.inf), np.full((1, k), -1)
     tolerance = scaling.tolerance(query_halves, halves.max())
     nearest_rows(
         scaled @ rows.T,
         query,
         bank,
+        0,
         halves,
         query_halves,
         tolerance,
-        scaling.unit,
+        float(scaling.unit),
         distances,
         indices,
     )
