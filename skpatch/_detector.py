@@ -11,7 +11,8 @@ from sklearn.random_projection import GaussianRandomProjection
 from sklearn.utils import check_random_state
 
 from ._coreset import farthest_on_average, greedy_coreset
-from ._neighbors import make_neighbors
+from ._image_scores import worst_patch_scores
+from ._neighbors import ExactNeighbors, make_neighbors
 from ._parallel import execution, run_blocks
 from ._validation import (
     HasMethods,
@@ -27,6 +28,9 @@ from ._validation import (
 from .discriminators import make_discriminator
 
 __all__ = ["SoftPatchDetector"]
+
+# Patches of an image below which looking for the worst one first does not pay.
+_LEAST_GRID = 32
 
 
 class SoftPatchDetector(OutlierMixin, BaseEstimator):
@@ -279,17 +283,14 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
 
     def _calibrate(self, patches):
         """Learn `training_scores_` and `offset_`."""
-        images = np.repeat(np.arange(len(patches)), patches[0, ..., 0].size)
-        excluded = images, self.memory_source_[:, 0]
-        maps = self._score_patches(patches, excluded, "calibration")
+        own = np.empty(self.kept_.shape, np.int64)
+        own[:] = np.arange(len(patches))[:, np.newaxis, np.newaxis]
         if len(self.memory_bank_) <= self.kept_.sum() / 2:
             # Without this image another patch would stand for the region that its memory patch
             # stands for, so the distance to the remaining ones says nothing about a new image.
-            own = 0
-            if self.n_neighbors > 1:
-                own = self._score_patches(self.memory_bank_[:, np.newaxis, np.newaxis])[:, 0, 0]
-            maps[tuple(self.memory_source_.T)] = own
-        scores = -maps.max(axis=(1, 2))
+            own[tuple(self.memory_source_.T)] = -1
+        excluded = own, self.memory_source_[:, 0]
+        scores = -self._score_images(patches, excluded, "calibration")
         self.training_scores_ = np.where(np.isfinite(scores), scores, np.nan)
         if self.contamination == "auto":
             median = np.nanmedian(self.training_scores_)
@@ -300,21 +301,46 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         else:
             self.offset_ = float(np.nanpercentile(self.training_scores_, 100 * self.contamination))
 
-    def _score_patches(self, patches, excluded=None, description="scoring"):
-        """Anomaly scores (n, h, w) of patches; inf where no memory patch is left to compare."""
-        distances, indices = self.neighbors_.kneighbors(
-            patches.reshape(-1, patches.shape[-1]),
+    def _score_images(self, patches, excluded=None, description="scoring"):
+        """Largest patch score of each image (n,); inf where no memory patch is left to compare.
+
+        `excluded` is an integer array (n, h, w) and one for the memory patches; patches are not
+        compared with memory patches of the same number.
+        """
+        n_images, height, width, n_features = patches.shape
+        if height * width < _LEAST_GRID or not isinstance(self.neighbors_, ExactNeighbors):
+            return self._score_patches(patches, excluded, description).max(axis=(1, 2))
+        if excluded is not None:
+            excluded = excluded[0].reshape(n_images, -1), excluded[1]
+        return worst_patch_scores(
+            self.neighbors_,
+            patches.reshape(n_images, -1, n_features),
             min(self.n_neighbors, len(self.memory_bank_)),
+            self._weigh,
+            self.memory_weights_,
             excluded,
             description,
         )
+
+    def _score_patches(self, patches, excluded=None, description="scoring"):
+        """Anomaly scores (n, h, w) of patches; as for :meth:`_score_images`."""
+        distances, indices = self.neighbors_.kneighbors(
+            patches.reshape(-1, patches.shape[-1]),
+            min(self.n_neighbors, len(self.memory_bank_)),
+            None if excluded is None else (excluded[0].ravel(), excluded[1]),
+            description,
+        )
+        return self._weigh(distances, self.memory_weights_[indices]).reshape(patches.shape[:3])
+
+    def _weigh(self, distances, weights):
+        """Scores (m,) from distances (m, k), inf for a missing neighbour, and their weights."""
+        found = np.isfinite(distances)
         if self.metric == "sqeuclidean":
             distances = np.square(distances)
-        found = indices >= 0
-        weighted = np.where(found, self.memory_weights_[indices] * distances, 0)
+        weighted = np.where(found, weights * distances, 0)
         scores = weighted.sum(axis=1) / np.maximum(found.sum(axis=1), 1)
         scores[~found[:, 0]] = np.inf
-        return scores.reshape(patches.shape[:3])
+        return scores
 
     def predict_map(self, X: ArrayLike) -> NDArray[np.float64]:
         """Anomaly score of each patch.
@@ -347,7 +373,10 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         ndarray of shape (n,), float64
             Minus the largest patch score of each image.
         """
-        return -self.predict_map(X).max(axis=(1, 2))
+        check_is_fitted(self)
+        patches = check_patches(self, X, reset=False)
+        with execution(self.n_jobs, self.verbose):
+            return -self._score_images(patches)
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Score images relative to the threshold; negative = outlier.

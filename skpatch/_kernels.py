@@ -137,6 +137,15 @@ def nearest_rows(
 
 
 @_jit
+def exclude(products, query_groups, bank_groups):
+    """Set the products (m, n) of queries (m,) and rows (n,) of the same group to -inf."""
+    for i in range(products.shape[0]):
+        for j in range(products.shape[1]):
+            if query_groups[i] == bank_groups[j]:
+                products[i, j] = -np.inf
+
+
+@_jit
 def nearest_in_groups(products, points, halves, tolerance, unit, distances, indices):
     """Nearest other rows in each of several groups; :func:`nearest_rows` for each (g, ...)."""
     for group in range(products.shape[0]):

@@ -130,13 +130,13 @@ class ExactNeighbors(BaseEstimator):
         excluded : tuple of (query_group, bank_group), optional
             As for :meth:`kneighbors`.
         """
-        from ._kernels import nearest_rows
+        from ._kernels import exclude, nearest_rows
 
         queries, coordinates, halves = prepared
         bank_coordinates, bank_halves = (array[part] for array in self._coordinates)
         products = inner_products(coordinates, bank_coordinates)
         if excluded is not None:
-            products[excluded[0][:, np.newaxis] == excluded[1][part]] = -np.inf
+            exclude(products, excluded[0], excluded[1][part])
         nearest_rows(
             products,
             queries,

@@ -155,6 +155,46 @@ def test_negative_scores_become_weight_zero(patches):
     assert detector.memory_weights_.min() == 0
 
 
+@pytest.fixture(scope="module")
+def large_grids():
+    """Features on a grid on which scoring an image does not search for every patch.
+
+    Most of the variance is along few directions, and the images differ in how far they are.
+    """
+    rng = np.random.RandomState(0)
+    features = rng.normal(size=(70, 12, 12, 24)) / np.arange(1, 25)
+    features *= rng.uniform(0.5, 2, size=(70, 1, 1, 1))
+    features[3, 2, 5] += 4
+    return features.astype(np.float32)
+
+
+class TestWorstPatch:
+    @pytest.mark.parametrize("coreset_size", [600, 2500, 1.0])
+    @pytest.mark.parametrize("n_neighbors", [1, 3])
+    @pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean"])
+    def test_equals_the_largest_of_all_patch_scores(
+        self, large_grids, coreset_size, n_neighbors, metric
+    ):
+        detector = SoftPatchDetector(
+            coreset_size=coreset_size, n_neighbors=n_neighbors, metric=metric, random_state=0
+        ).fit(large_grids[:60])
+        maps = detector.predict_map(large_grids)
+        np.testing.assert_array_equal(detector.score_samples(large_grids), -maps.max(axis=(1, 2)))
+
+    @pytest.mark.parametrize("coreset_size", [2500, 1.0])
+    def test_training_scores_equal_a_plain_search(self, large_grids, coreset_size):
+        detector = SoftPatchDetector(coreset_size=coreset_size, random_state=0).fit(large_grids)
+        source = detector.memory_source_
+        for image in range(0, len(large_grids), 9):
+            others = source[:, 0] != image
+            distances = cdist(large_grids[image].reshape(-1, 24), detector.memory_bank_[others])
+            nearest = distances.argmin(axis=1)
+            scores = detector.memory_weights_[others][nearest] * distances.min(axis=1)
+            if coreset_size != 1.0:
+                scores.reshape(12, 12)[tuple(source[~others, 1:].T)] = 0
+            assert detector.training_scores_[image] == pytest.approx(-scores.max(), rel=1e-6)
+
+
 class TestCalibration:
     def test_own_patches_are_left_out(self, patches):
         """With every patch in the bank, a training image would always score 0."""

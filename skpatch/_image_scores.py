@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The score of an image is that of its worst patch: most patches need no complete search."""
+
+import numpy as np
+
+from ._parallel import run_blocks
+
+__all__ = ["worst_patch_scores"]
+
+# Rows of the bank that all patches are compared with, and patches of each image that are then
+# compared with all rows.
+_HEAD = 512
+_LEADERS = 16
+
+
+def worst_patch_scores(
+    search, patches, n_neighbors, weigh, weights, excluded=None, description=None
+):
+    """Largest patch score of each image, the same as from a complete search for every patch.
+
+    Neighbours among the first rows of the bank give an upper bound of a patch's score. A memory
+    bank is in the order of its selection, so its first rows are spread over all of it. The
+    patches with the largest bounds are compared with the whole bank; all others drop out as soon
+    as they cannot exceed those.
+
+    Parameters
+    ----------
+    search : ExactNeighbors
+    patches : ndarray of shape (n, p, d), float32
+    n_neighbors : int
+    weigh : callable
+        From distances (m, n_neighbors) and weights, of the same shape or a number, to scores
+        (m,), ascending with both.
+    weights : ndarray of shape (size of the bank,), float64
+    excluded : tuple of (patch_group, bank_group), optional
+        Integer arrays (n, p) and (size of the bank,); a patch is not compared with rows of its
+        own group.
+    description : str, optional
+        Name of the progress bar.
+
+    Returns
+    -------
+    ndarray of shape (n,), float64
+    """
+    n_images, n_patches, _ = patches.shape
+    size = len(search.bank_)
+    largest_weight = weights.max()
+    scores = np.empty(n_images)
+
+    def score_image(image):
+        squared = np.full((n_patches, n_neighbors), np.inf)
+        indices = np.full((n_patches, n_neighbors), -1)
+        prepared = search.prepare(patches[image])
+
+        def compare(rows, part):
+            found = squared[rows], indices[rows]
+            groups = None if excluded is None else (excluded[0][image, rows], excluded[1])
+            search.improve(tuple(array[rows] for array in prepared), part, *found, groups)
+            squared[rows], indices[rows] = found
+
+        def score(rows):
+            return weigh(np.sqrt(squared[rows]), weights[indices[rows]])
+
+        def bound(rows):
+            bounds = weigh(np.sqrt(squared[rows]), largest_weight)
+            bounds[np.isinf(squared[rows, -1])] = np.inf
+            return bounds
+
+        left = np.arange(n_patches)
+        compare(left, slice(0, _HEAD))
+        left = left[np.argsort(-bound(left), kind="stable")]
+        leaders, left = left[:_LEADERS], left[_LEADERS:]
+        compare(leaders, slice(_HEAD, None))
+        worst = score(leaders).max()
+        first = _HEAD
+        while first < size:
+            left = left[bound(left) > worst]
+            compare(left, slice(first, 2 * first))
+            first *= 2
+        return max(worst, score(left).max(initial=0))
+
+    def score_images(start, stop):
+        for image in range(start, stop):
+            scores[image] = score_image(image)
+
+    run_blocks(score_images, n_images, 1, description)
+    return scores
