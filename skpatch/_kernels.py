@@ -1,20 +1,30 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Compiled loops around matrix products.
 
-nearest_rows     exact k nearest rows of a bank, given approximate inner products
-lower_distances  greedy k-centre: lower each point's distance to its nearest centre
-pick_farthest    greedy k-centre: the next picks among a group of candidates
+nearest_rows        exact k nearest rows of a bank, given approximate inner products
+nearest_in_groups   the same within each of several groups of rows
+nearest_candidates  exact k nearest of a few candidates, given bounds of their distances
+exclude             rule out pairs of the same group
+lower_distances     greedy k-centre: lower each point's distance to its nearest centre
+pick_farthest       greedy k-centre: the next picks among a group of candidates
 
-All three share one idea. A float32 matrix product gives all squared distances cheaply but with
-a rounding error; whatever that error could hide is computed again, directly and in float64. So
-results equal a plain float64 loop, at the price of the matrix product. Each kernel runs on one
-thread and releases the GIL; callers hand them blocks.
+Those with inner products share one idea. A float32 matrix product gives all squared distances
+cheaply but with a rounding error; whatever that error could hide is computed again, directly and in
+float64. So results equal a plain float64 loop, at the price of the matrix product. Each kernel runs
+on one thread and releases the GIL; callers hand them blocks.
 """
 
 import numba
 import numpy as np
 
-__all__ = ["lower_distances", "nearest_rows", "pick_farthest"]
+__all__ = [
+    "exclude",
+    "lower_distances",
+    "nearest_candidates",
+    "nearest_in_groups",
+    "nearest_rows",
+    "pick_farthest",
+]
 
 _CHUNK = 16
 
@@ -134,6 +144,35 @@ def nearest_rows(
                     if step == 1:
                         limit = np.float32(distances[i, k - 1] / (2.0 * unit) + slack)
             limit = np.float32(distances[i, k - 1] / (2.0 * unit) + slack)
+
+
+@_jit
+def nearest_candidates(candidates, bounds, queries, bank, groups, bank_groups, distances, indices):
+    """Find the nearest of a few candidates for each query, sorted by (distance, row).
+
+    Parameters
+    ----------
+    candidates : (m, c) integer
+        Rows of the bank; -1 where there is none.
+    bounds : (m, c) float32
+        Lower bounds of their squared distances, ascending.
+    queries : (m, d) float32
+    bank : (n, d) float32
+    groups, bank_groups : (m,) and (n,) int64
+        A query is not matched with rows of its own group.
+    distances : (m, k) float64, changed in place
+        Squared distances found so far; inf where there is none.
+    indices : (m, k) int64, changed in place
+        Indices found so far; -1 where there is none.
+    """
+    for i in range(candidates.shape[0]):
+        for j in range(candidates.shape[1]):
+            row = candidates[i, j]
+            if row < 0 or bounds[i, j] > distances[i, -1]:
+                break
+            if groups[i] != bank_groups[row]:
+                exact = _squared_distance(queries[i], bank[row])
+                _insert(distances[i], indices[i], exact, row)
 
 
 @_jit

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Nearest-neighbour search in a memory bank, exact or approximate, behind one call."""
 
+import threading
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 
 from ._parallel import run_blocks
-from ._scaling import LowerBounds, Scaling, inner_products
+from ._scaling import LowerBounds, inner_products
 
 __all__ = ["ExactNeighbors", "PyNNDescentNeighbors", "make_neighbors"]
 
@@ -17,6 +19,9 @@ _PRODUCT_SIZE = 2**20
 # Above it "auto" builds a graph. Building costs about a minute, mostly compilation, and every
 # query of an exact search is a pass over the bank.
 _LARGE_BANK = 200_000
+
+# pynndescent's queries share a workspace.
+_graph_lock = threading.Lock()
 
 
 class ExactNeighbors(BaseEstimator):
@@ -45,16 +50,16 @@ class ExactNeighbors(BaseEstimator):
            [1, 0]])
     """
 
-    _derived = ("_bounds", "_coordinates", "_largest_half")
+    _derived = ("_coordinates", "_largest_half")
 
     def fit(self, X: ArrayLike, y: None = None) -> "ExactNeighbors":
         """Take the memory bank `X` (n, d)."""
         self.bank_ = np.ascontiguousarray(X, np.float32)
+        self._bounds = LowerBounds(self.bank_)
         self._prepare()
         return self
 
     def _prepare(self):
-        self._bounds = LowerBounds(self.bank_)
         self._coordinates = self._bounds.apply_to_rows(self.bank_, np.arange(len(self.bank_)))
         self._largest_half = self._coordinates[1].max()
 
@@ -152,17 +157,22 @@ class ExactNeighbors(BaseEstimator):
 
 
 class PyNNDescentNeighbors(BaseEstimator):
-    """Approximate nearest neighbours by pynndescent's search graph.
+    """Approximate nearest neighbours by pynndescent's search graph, checked where it matters.
+
+    The graph is searched along the first principal axes of the bank, and the rows found are
+    measured exactly. A search in a graph can end far from the nearest row, mostly when that row
+    is a rare one; such a query would look like an anomaly. So a query that seems farther from
+    the bank than most rows of the bank are from each other is searched for exactly. Distances
+    are never too small.
 
     pynndescent compiles its code in each process that builds an index, which takes 30 to 60
-    seconds; searching is then much faster than an exact search in a large bank. The distances
-    of the rows found are exact.
+    seconds and more; searching is then faster than an exact search in a large bank.
 
     Parameters
     ----------
-    graph_neighbors : int, default=60
+    graph_neighbors : int, default=30
         Neighbours of each row in the search graph. More is slower to build and more accurate.
-    epsilon : float, default=0.2
+    epsilon : float, default=0.1
         How far the search looks beyond the best row found, relative to its distance. More is
         slower and more accurate.
     random_state : int, RandomState instance or None, default=None
@@ -172,8 +182,10 @@ class PyNNDescentNeighbors(BaseEstimator):
     ----------
     bank_ : ndarray of shape (n, d), float32
         The memory bank.
-    index_ : pynndescent.NNDescent
-        The search index.
+    index_ : pynndescent.NNDescent or None
+        The search index; None for a bank so small that the search is exact.
+    trusted_distance_ : float
+        Largest distance of a found row at which a query is not searched for exactly.
 
     References
     ----------
@@ -182,17 +194,23 @@ class PyNNDescentNeighbors(BaseEstimator):
     """
 
     # The search keeps as many rows in view as it is asked for, and is poor when asked for one.
-    # On 17,248 patches of solar cells, 5 rows gave the nearest for 99.5 % of the queries, 1 row
-    # for 94 %.
     _least = 5
+    # Principal axes in which the graph is searched. More take longer; with 32 the mean error of a
+    # distance is 0.3 %, with 64 it is 0.1 %.
+    _axes = 48
     # Rows of the own group that a search may meet before it must fall back on an exact one.
     _spare = 16
+    # Share of the bank's rows that are nearer to another row than `trusted_distance_`. Among
+    # 17,248 patches of solar cells the image AUROC falls by 0.18 without the exact searches, and
+    # by 0.0002 with the quantile 0.9; with 0.75 it stays, and 3 % of the patches of normal cells
+    # are searched for exactly.
+    _trusted_share = 0.75
 
     def __init__(
         self,
         *,
-        graph_neighbors: int = 60,
-        epsilon: float = 0.2,
+        graph_neighbors: int = 30,
+        epsilon: float = 0.1,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.graph_neighbors = graph_neighbors
@@ -203,18 +221,24 @@ class PyNNDescentNeighbors(BaseEstimator):
         """Build the search graph of the memory bank `X` (n, d)."""
         from pynndescent import NNDescent
 
-        self.bank_ = np.ascontiguousarray(X, np.float32)
-        self._exact = ExactNeighbors().fit(self.bank_)
+        self._exact = ExactNeighbors().fit(X)
+        self.bank_ = self._exact.bank_
         self.index_ = None
+        self.trusted_distance_ = 0.0
         if len(self.bank_) > self.graph_neighbors + self._spare:
+            bounds = self._exact._bounds
             seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-            # Scaled, since the graph's float32 distances underflow for tiny features.
-            self._scaling = Scaling(self.bank_)
-            rows, _ = self._scaling.apply(self.bank_)
             self.index_ = NNDescent(
-                rows, n_neighbors=self.graph_neighbors, random_state=seed, n_jobs=1
+                bounds.leading(self.bank_, self._axes),
+                n_neighbors=self.graph_neighbors,
+                random_state=seed,
+                n_jobs=1,
             )
             self.index_.prepare()
+            # A row itself does not count, but a copy of it does.
+            own = np.arange(len(self.bank_))
+            near, _ = self._measure(self.bank_, *self.index_.neighbor_graph, 1, (own, own))
+            self.trusted_distance_ = float(np.quantile(near, self._trusted_share))
         return self
 
     def kneighbors(
@@ -230,33 +254,43 @@ class PyNNDescentNeighbors(BaseEstimator):
             # A bank smaller than the graph's degree, or more rows than the graph knows.
             return self._exact.kneighbors(X, n_neighbors, excluded, description)
         queries = np.ascontiguousarray(X, np.float32)
-        scaled, _ = self._scaling.apply(queries)
-        found, _ = self.index_.query(scaled, k=wanted, epsilon=self.epsilon)
-        found = found.astype(np.int64)
-        distances = self._measure(queries, found)
-        if excluded is not None:
-            distances[excluded[0][:, np.newaxis] == excluded[1][found]] = np.inf
-        order = np.argsort(distances, axis=1, kind="stable")[:, :n_neighbors]
-        distances = np.take_along_axis(distances, order, axis=1)
-        found = np.take_along_axis(found, order, axis=1)
-        short = np.flatnonzero(np.isinf(distances[:, -1]))
-        if len(short):
-            groups = None if excluded is None else (excluded[0][short], excluded[1])
-            distances[short], found[short] = self._exact.kneighbors(X[short], n_neighbors, groups)
+        coordinates = self._exact._bounds.leading(queries, self._axes)
+        with _graph_lock:
+            graph = self.index_.query(coordinates, k=wanted, epsilon=self.epsilon)
+        distances, found = self._measure(queries, *graph, n_neighbors, excluded)
+        doubtful = (distances[:, 0] > self.trusted_distance_) | np.isinf(distances[:, -1])
+        doubtful = np.flatnonzero(doubtful)
+        if len(doubtful):
+            groups = None if excluded is None else (excluded[0][doubtful], excluded[1])
+            distances[doubtful], found[doubtful] = self._exact.kneighbors(
+                queries[doubtful], n_neighbors, groups, description
+            )
         return distances, found
 
-    def _measure(self, queries, found):
-        """Exact distances (m, k) of the rows found; inf for a place left empty (-1)."""
-        distances = np.empty(found.shape)
+    def _measure(self, queries, candidates, graph_distances, n_neighbors, excluded=None):
+        """Distances (m, n_neighbors) and rows of the nearest of the candidates (m, c)."""
+        from ._kernels import nearest_candidates
+
+        bounds = np.square(graph_distances) * np.float32(self._exact._bounds.unit)
+        groups = excluded or (np.ones(len(queries), int), np.zeros(len(self.bank_), int))
+        distances = np.full((len(queries), n_neighbors), np.inf)
+        indices = np.full((len(queries), n_neighbors), -1)
 
         def measure(start, stop):
-            rows = self.bank_[found[start:stop]]
-            gaps = np.subtract(rows, queries[start:stop, np.newaxis], dtype=np.float64)
-            distances[start:stop] = np.sqrt(np.einsum("ijk,ijk->ij", gaps, gaps))
+            part = slice(start, stop)
+            nearest_candidates(
+                candidates[part],
+                bounds[part],
+                queries[part],
+                self.bank_,
+                groups[0][part],
+                groups[1],
+                distances[part],
+                indices[part],
+            )
 
         run_blocks(measure, len(queries), 256)
-        distances[found < 0] = np.inf
-        return distances
+        return np.sqrt(distances, out=distances), indices
 
 
 _NEIGHBORS = {"exact": ExactNeighbors, "pynndescent": PyNNDescentNeighbors}

@@ -131,6 +131,26 @@ class LowerBounds:
         coordinates[:, -1] = torch.linalg.vector_norm(rest, dim=1).numpy()
         return coordinates, 0.5 * np.einsum("ij,ij->i", coordinates, coordinates)
 
+    def leading(self, points, most):
+        """Return the first coordinates of points, at most `most`, block by block on the threads.
+
+        All features if they are the coordinates.
+        """
+        import torch
+
+        axes = None if self._axes is None else torch.from_numpy(self._axes[:, :most])
+        n_columns = points.shape[1] if axes is None else axes.shape[1]
+        projections = np.empty((len(points), n_columns), np.float32)
+
+        def project(start, stop):
+            scaled, _ = self._scaling.apply(points[start:stop])
+            if axes is not None:
+                scaled = torch.mm(torch.from_numpy(scaled), axes).numpy()
+            projections[start:stop] = scaled
+
+        run_blocks(project, len(points), 512)
+        return projections
+
     def apply_to_rows(self, points, rows):
         """Return the same for some rows (m,) of many points, block by block on the threads."""
         n_features = points.shape[1] if self._axes is None else self._axes.shape[1] + 1

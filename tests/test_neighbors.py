@@ -96,6 +96,19 @@ def test_pynndescent_does_not_depend_on_the_scale(graph, bank, queries, scale):
 
 
 @pytest.mark.slow
+def test_pynndescent_finds_rare_rows():
+    """A graph search often ends far from a row with few neighbours, which looks like an anomaly."""
+    rng = np.random.RandomState(0)
+    norms = np.abs(rng.standard_t(2, size=(6000, 1)))
+    bank = (norms * rng.normal(size=(6000, 30))).astype(np.float32)
+    rare = np.argsort(-norms[:, 0])[:500]
+    queries = bank[rare] + 0.3 * norms[rare] * rng.normal(size=(500, 30))
+    queries = queries.astype(np.float32)
+    found, _ = PyNNDescentNeighbors(random_state=0).fit(bank).kneighbors(queries)
+    np.testing.assert_allclose(found[:, 0], cdist(queries, bank).min(axis=1), rtol=1e-6)
+
+
+@pytest.mark.slow
 def test_pynndescent_survives_a_pickle(graph, queries):
     again = pickle.loads(pickle.dumps(graph))
     for found, expected in zip(again.kneighbors(queries), graph.kneighbors(queries), strict=True):

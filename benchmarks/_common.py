@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the benchmarks share: features of solar cells, and times taken in turns."""
+
+import statistics
+import time
+
+import numpy as np
+from sklearn.random_projection import GaussianRandomProjection
+
+from skpatch import PatchFeatureExtractor
+from skpatch.datasets import load_elpv
+
+
+def solar_cell_features(n_images, kind="mono", **extractor):
+    """Patch features (n, h, w, d) of the first photographs of one kind."""
+    return PatchFeatureExtractor(**extractor).fit_transform(load_elpv(kind=kind).images[:n_images])
+
+
+def split_cells(n_train, n_test, kind="mono", seed=0):
+    """Paths of normal cells to train on, of as many normal and defective ones, and their labels."""
+    data = load_elpv(kind=kind)
+    images = np.asarray(data.images)
+    random_state = np.random.RandomState(seed)
+    normal, defective = (
+        random_state.permutation(images[data.is_defective == wanted]) for wanted in (False, True)
+    )
+    test = np.r_[normal[n_train : n_train + n_test], defective[:n_test]]
+    return list(normal[:n_train]), list(test), np.repeat([0, 1], n_test)
+
+
+def project(features, dimension=128):
+    """Random projection (n, h, w, dimension) of features, as the detector makes it."""
+    rows = features.reshape(-1, features.shape[-1])
+    projection = GaussianRandomProjection(dimension, random_state=0)
+    projected = np.ascontiguousarray(projection.fit_transform(rows), np.float32)
+    return projected.reshape(*features.shape[:-1], dimension)
+
+
+def timed(function, *args, **kwargs):
+    """Seconds that a call takes, and its result."""
+    started = time.perf_counter()
+    result = function(*args, **kwargs)
+    return time.perf_counter() - started, result
+
+
+def in_turns(repeats, **functions):
+    """Median seconds of each function by name, called in turns; and their last results.
+
+    In turns, so that a machine that slows down meanwhile slows all of them.
+    """
+    seconds = {name: [] for name in functions}
+    results = {}
+    for _ in range(repeats):
+        for name, function in functions.items():
+            taken, results[name] = timed(function)
+            seconds[name].append(taken)
+    return {name: statistics.median(values) for name, values in seconds.items()}, results
