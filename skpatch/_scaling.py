@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Coordinates of points whose matrix products have a known rounding error."""
 
+import math
 import threading
 
 import numpy as np
@@ -24,18 +25,21 @@ _buffers = threading.local()
 
 
 def inner_products(left, right):
-    """Inner products (m, n) of rows (m, k) and (n, k), float32.
+    """Inner products (..., m, n) of rows (..., m, k) and (..., n, k), float32.
 
     They are written to a buffer of the calling thread, which its next call overwrites: fresh
     memory for each block of a large product would cost as much as the product.
     """
     import torch
 
-    size = len(left) * len(right)
+    shape = *left.shape[:-1], right.shape[-2]
+    size = math.prod(shape)
     if getattr(_buffers, "products", np.empty(0)).size < size:
         _buffers.products = np.empty(size, np.float32)
-    products = _buffers.products[:size].reshape(len(left), len(right))
-    torch.mm(torch.from_numpy(left), torch.from_numpy(right).T, out=torch.from_numpy(products))
+    products = _buffers.products[:size].reshape(shape)
+    torch.matmul(
+        torch.from_numpy(left), torch.from_numpy(right).mT, out=torch.from_numpy(products)
+    )
     return products
 
 

@@ -13,7 +13,7 @@ from sklearn.covariance import ledoit_wolf, oas
 
 from ._discriminator_base import NoiseDiscriminator
 from ._parallel import run_blocks
-from ._scaling import Scaling
+from ._scaling import Scaling, inner_products
 from ._validation import (
     StrOptions,
     positive_integer,
@@ -53,8 +53,6 @@ def _score_by_neighbors(patches, n_neighbors, score, description):
     -------
     ndarray of shape (n, h, w), float64
     """
-    import torch
-
     from ._kernels import nearest_in_groups
 
     positions = _positions(patches)
@@ -65,11 +63,10 @@ def _score_by_neighbors(patches, n_neighbors, score, description):
         points = np.ascontiguousarray(positions[:, start:stop].swapaxes(0, 1))
         scaling = Scaling(points)
         scaled, halves = scaling.apply(points)
-        scaled = torch.from_numpy(scaled)
         distances = np.full((stop - start, n, n_neighbors), np.inf)
         indices = np.full((stop - start, n, n_neighbors), -1)
         nearest_in_groups(
-            torch.bmm(scaled, scaled.mT).numpy(),
+            inner_products(scaled, scaled),
             points,
             halves,
             scaling.tolerance(halves, halves.max(axis=1, keepdims=True)),
