@@ -10,7 +10,7 @@ __all__ = ["worst_patch_scores"]
 # Rows of the bank that all patches are compared with, and patches of each image that are then
 # compared with all rows.
 _HEAD = 512
-_LEADERS = 16
+_LEADERS = 32
 
 
 def worst_patch_scores(
@@ -67,7 +67,7 @@ def worst_patch_scores(
             return bounds
 
         left = np.arange(n_patches)
-        compare(left, slice(0, _HEAD))
+        compare(slice(None), slice(0, _HEAD))
         left = left[np.argsort(-bound(left), kind="stable")]
         leaders, left = left[:_LEADERS], left[_LEADERS:]
         compare(leaders, slice(_HEAD, None))

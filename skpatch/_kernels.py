@@ -178,10 +178,13 @@ def nearest_candidates(candidates, bounds, queries, bank, groups, bank_groups, d
 @_jit
 def exclude(products, query_groups, bank_groups):
     """Set the products (m, n) of queries (m,) and rows (n,) of the same group to -inf."""
-    for i in range(products.shape[0]):
-        for j in range(products.shape[1]):
-            if query_groups[i] == bank_groups[j]:
-                products[i, j] = -np.inf
+    groups = np.unique(query_groups)
+    for j in range(products.shape[1]):
+        for group in groups:
+            if group == bank_groups[j]:
+                for i in range(products.shape[0]):
+                    if query_groups[i] == group:
+                        products[i, j] = -np.inf
 
 
 @_jit

@@ -37,9 +37,7 @@ def inner_products(left, right):
     if getattr(_buffers, "products", np.empty(0)).size < size:
         _buffers.products = np.empty(size, np.float32)
     products = _buffers.products[:size].reshape(shape)
-    torch.matmul(
-        torch.from_numpy(left), torch.from_numpy(right).mT, out=torch.from_numpy(products)
-    )
+    torch.matmul(torch.from_numpy(left), torch.from_numpy(right).mT, out=torch.from_numpy(products))
     return products
 
 
@@ -182,11 +180,12 @@ def _principal_axes(scaling, points):
     if n < _LEAST:
         return None
     sample, _ = scaling.apply(points[:: -(n // -_SAMPLE)])
-    covariance = torch.cov(torch.from_numpy(sample).T).reshape(d, d).double()
-    # In float64, since the bounds hold only for orthonormal axes.
-    variances, axes = (part.numpy() for part in torch.linalg.eigh(covariance))
+    covariance = torch.cov(torch.from_numpy(sample).T).reshape(d, d)
+    variances, axes = (part.double().numpy() for part in torch.linalg.eigh(covariance))
     share = np.cumsum(variances[::-1]) / max(variances.sum(), np.finfo(float).tiny)
     kept = max(int(np.searchsorted(share, _VARIANCE_SHARE)) + 1, _LEAST_AXES)
     if kept > d // 3:
         return None
-    return np.ascontiguousarray(axes[:, ::-1][:, :kept], np.float32)
+    # The bounds hold for orthonormal axes, and those of a float32 decomposition are not quite.
+    orthonormal, _ = np.linalg.qr(axes[:, ::-1][:, :kept])
+    return np.ascontiguousarray(orthonormal, np.float32)
