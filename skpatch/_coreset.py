@@ -3,7 +3,8 @@
 
 import numpy as np
 
-from ._parallel import progress, run_blocks
+from ._accelerated import greedy_coreset_on
+from ._parallel import accelerator, progress, run_blocks
 from ._scaling import LowerBounds, inner_products
 
 __all__ = ["farthest_on_average", "greedy_coreset"]
@@ -83,6 +84,9 @@ def greedy_coreset(points, size, start, rows=None):
     points = np.ascontiguousarray(points, np.float32)
     rows = np.arange(len(points)) if rows is None else rows
     size = min(size, len(rows))
+    device = accelerator()
+    if device is not None:
+        return greedy_coreset_on(device, points, size, start, rows)
     selection = _Selection(points, rows, size)
     with progress(size, "coreset") as bar:
         selection.add(np.searchsorted(rows, [start]))

@@ -11,9 +11,10 @@ from sklearn.random_projection import GaussianRandomProjection
 from sklearn.utils import check_random_state
 
 from ._coreset import farthest_on_average, greedy_coreset
+from ._device import check_device
 from ._image_scores import worst_patch_scores
 from ._neighbors import ExactNeighbors, make_neighbors
-from ._parallel import execution, run_blocks
+from ._parallel import accelerator, execution, run_blocks
 from ._validation import (
     HasMethods,
     Interval,
@@ -69,6 +70,10 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         float is the share of the training images to call outliers. With "auto" these are the
         images more than three robust standard deviations (1.4826 times the median absolute
         deviation) below the median, but at least 5 %.
+    device : str, default="cpu"
+        Torch device of the coreset and the exact search. "auto" takes CUDA if there is a GPU, else
+        the CPU. On a GPU distances are float32, so results agree with the CPU's within rounding
+        error.
     n_jobs : int or None, default=None
         Number of threads. None is as many as torch uses, -1 all cores.
     random_state : int, RandomState instance or None, default=None
@@ -154,6 +159,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
             HasMethods(["fit", "kneighbors"]),
         ],
         "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
+        "device": [str],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -171,6 +177,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         metric: str = "euclidean",
         neighbors: str | BaseEstimator = "auto",
         contamination: str | float = "auto",
+        device: str = "cpu",
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
@@ -184,6 +191,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         self.metric = metric
         self.neighbors = neighbors
         self.contamination = contamination
+        self.device = device
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
@@ -212,7 +220,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         patches = check_patches(self, X, reset=True)
         require_images(patches, 2, "an image is compared with the others, so fit needs")
         random_state = check_random_state(self.random_state)
-        with execution(self.n_jobs, self.verbose):
+        with self._execution():
             projected = self._project(patches, random_state)
             self._score_noise(projected, random_state)
             rows = self._select(projected, random_state)
@@ -220,6 +228,12 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
             self._memorize(patches, rows, random_state)
             self._calibrate(patches)
         return self
+
+    def _execution(self):
+        """Threads, progress bars and device of this detector, for a with statement."""
+        if self.device != "cpu":
+            check_device(self.device)
+        return execution(self.n_jobs, self.verbose, self.device)
 
     def _project(self, patches, random_state):
         """Random projection (n, h, w, projection_dim) of the patches, or the patches themselves."""
@@ -308,7 +322,8 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         compared with memory patches of the same number.
         """
         n_images, height, width, n_features = patches.shape
-        if height * width < _LEAST_GRID or not isinstance(self.neighbors_, ExactNeighbors):
+        complete = height * width < _LEAST_GRID or accelerator() is not None
+        if complete or not isinstance(self.neighbors_, ExactNeighbors):
             return self._score_patches(patches, excluded, description).max(axis=(1, 2))
         if excluded is not None:
             excluded = excluded[0].reshape(n_images, -1), excluded[1]
@@ -357,7 +372,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         patches = check_patches(self, X, reset=False)
-        with execution(self.n_jobs, self.verbose):
+        with self._execution():
             return self._score_patches(patches)
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -375,7 +390,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         patches = check_patches(self, X, reset=False)
-        with execution(self.n_jobs, self.verbose):
+        with self._execution():
             return -self._score_images(patches)
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:

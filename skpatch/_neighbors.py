@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 
-from ._parallel import run_blocks
+from ._accelerated import kneighbors_on
+from ._parallel import accelerator, run_blocks
 from ._scaling import LowerBounds, inner_products
 
 __all__ = ["ExactNeighbors", "PyNNDescentNeighbors", "make_neighbors"]
@@ -98,6 +99,9 @@ class ExactNeighbors(BaseEstimator):
         indices : ndarray of shape (m, n_neighbors), int64
             Rows of the bank; -1 where no row is left.
         """
+        device = accelerator()
+        if device is not None:
+            return kneighbors_on(device, self.bank_, X, n_neighbors, excluded, description)
         distances = np.full((len(X), n_neighbors), np.inf)
         indices = np.full((len(X), n_neighbors), -1)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Blocks of work on a thread pool, with the thread counts set at the entry point and restored.
+"""Blocks of work on a thread pool; threads and device are set at the entry point and restored.
 
 Every block is computed by one thread, its matrix product included, so a result has the same
 bits whatever the number of threads.
@@ -13,9 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from joblib import effective_n_jobs
 from tqdm import tqdm
 
-__all__ = ["execution", "progress", "run_blocks"]
+from ._device import resolve_device
+
+__all__ = ["accelerator", "execution", "progress", "run_blocks"]
 
 _n_threads = contextvars.ContextVar("skpatch_n_threads", default=None)
+_device = contextvars.ContextVar("skpatch_device", default="cpu")
 _verbose = contextvars.ContextVar("skpatch_verbose", default=False)
 
 
@@ -61,8 +64,8 @@ _single_threaded_torch = _SingleThreadedTorch()
 
 
 @contextlib.contextmanager
-def execution(n_jobs, verbose):
-    """Set the number of threads and the progress bars for everything called inside.
+def execution(n_jobs, verbose, device="cpu"):
+    """Set the number of threads, the progress bars and the device for everything called inside.
 
     Parameters
     ----------
@@ -70,14 +73,26 @@ def execution(n_jobs, verbose):
         Number of threads; None for as many as torch uses, -1 for all cores.
     verbose : bool
         Whether progress bars are shown.
+    device : str
+        Torch device, or "auto".
     """
     n_threads = _single_threaded_torch.available if n_jobs is None else effective_n_jobs(n_jobs)
-    tokens = _n_threads.set(n_threads), _verbose.set(bool(verbose))
+    variables = {_n_threads: n_threads, _verbose: bool(verbose), _device: device}
+    tokens = {variable: variable.set(value) for variable, value in variables.items()}
     try:
         yield
     finally:
-        _n_threads.reset(tokens[0])
-        _verbose.reset(tokens[1])
+        for variable, token in tokens.items():
+            variable.reset(token)
+
+
+def accelerator():
+    """Torch device set by :func:`execution`, None for the CPU."""
+    device = _device.get()
+    if device == "cpu":
+        return None
+    resolved = resolve_device(device)
+    return None if resolved.type == "cpu" else resolved
 
 
 def progress(total, description):
