@@ -57,7 +57,8 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         It cannot be larger than what the discriminator leaves.
     projection_dim : int or None, default=128
         Dimension of the random projection in which noise is scored and the coreset is selected.
-        Features of no more dimensions are taken as they are; None never projects.
+        Features of less than twice as many dimensions are taken as they are, since a projection
+        would cost as much memory as they do and save little; None never projects.
     n_neighbors : int, default=1
         Number of memory patches whose weighted distances are averaged.
     metric : {"euclidean", "sqeuclidean"}, default="euclidean"
@@ -238,7 +239,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     def _project(self, patches, random_state):
         """Random projection (n, h, w, projection_dim) of the patches, or the patches themselves."""
         n_features = patches.shape[-1]
-        if self.projection_dim is None or n_features <= self.projection_dim:
+        if self.projection_dim is None or n_features < 2 * self.projection_dim:
             return patches
         import torch
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -21,6 +22,9 @@ from ._images import check_images
 from ._output import check_output, create_memmap, replacing
 from ._parallel import execution, progress
 from ._validation import HasMethods, StrOptions, check_is_fitted, fit_context, positive_integer
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["PatchFeatureExtractor"]
 
@@ -138,22 +142,22 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
     def __init__(
         self,
         *,
-        backbone="efficientnet_lite0",
-        weights="default",
-        layers=None,
-        image_size=224,
-        resize=None,
-        crop=None,
-        patch_size=3,
-        embedding_dim=None,
-        batch_size=4,
-        device="auto",
-        dtype="float32",
-        n_jobs=None,
-        output=None,
-        random_state=None,
-        verbose=False,
-    ):
+        backbone: "str | torch.nn.Module" = "efficientnet_lite0",
+        weights: str | os.PathLike | None = "default",
+        layers: str | Sequence[str] | None = None,
+        image_size: int | tuple[int, int] = 224,
+        resize: int | None = None,
+        crop: int | None = None,
+        patch_size: int = 3,
+        embedding_dim: int | None = None,
+        batch_size: int = 4,
+        device: str = "auto",
+        dtype: str = "float32",
+        n_jobs: int | None = None,
+        output: str | os.PathLike | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
         self.backbone = backbone
         self.weights = weights
         self.layers = layers

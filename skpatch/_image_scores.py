@@ -11,6 +11,8 @@ __all__ = ["worst_patch_scores"]
 # compared with all rows.
 _HEAD = 512
 _LEADERS = 32
+# Most floats of one matrix product after that, 4 MB.
+_PRODUCT_SIZE = 2**20
 
 
 def worst_patch_scores(
@@ -75,8 +77,9 @@ def worst_patch_scores(
         first = _HEAD
         while first < size:
             left = left[bound(left) > worst]
-            compare(left, slice(first, 2 * first))
-            first *= 2
+            stop = first + min(first, max(_HEAD, _PRODUCT_SIZE // max(1, len(left))))
+            compare(left, slice(first, stop))
+            first = stop
         return max(worst, score(left).max(initial=0))
 
     def score_images(start, stop):

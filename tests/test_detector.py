@@ -265,23 +265,33 @@ class TestInvariances:
 
     def test_same_seed_same_bits(self, patches):
         wide = np.concatenate([patches, np.square(patches)] * 5, axis=-1)
-        one, two = (SoftPatchDetector(random_state=3).fit(wide) for _ in range(2))
+        one, two = (SoftPatchDetector(projection_dim=32, random_state=3).fit(wide) for _ in "ab")
         np.testing.assert_array_equal(one.memory_bank_, two.memory_bank_)
         np.testing.assert_array_equal(one.score_samples(wide), two.score_samples(wide))
-        other = SoftPatchDetector(random_state=4).fit(wide)
+        other = SoftPatchDetector(projection_dim=32, random_state=4).fit(wide)
         assert not np.array_equal(one.memory_source_, other.memory_source_)
 
     @pytest.mark.parametrize("discriminator", ["nearest", "gaussian", "lof"])
     def test_threads_do_not_change_bits(self, patches, discriminator):
         wide = np.concatenate([patches, np.square(patches)] * 5, axis=-1)
         one, two = (
-            SoftPatchDetector(discriminator=discriminator, n_jobs=n_jobs, random_state=0).fit(wide)
+            SoftPatchDetector(
+                discriminator=discriminator, projection_dim=32, n_jobs=n_jobs, random_state=0
+            ).fit(wide)
             for n_jobs in (1, 2)
         )
         np.testing.assert_array_equal(one.noise_scores_, two.noise_scores_)
         np.testing.assert_array_equal(one.memory_source_, two.memory_source_)
         np.testing.assert_array_equal(one.score_samples(wide), two.score_samples(wide))
         assert one.offset_ == two.offset_
+
+    def test_no_projection_that_saves_less_than_half(self, patches):
+        wide = np.concatenate([patches, np.square(patches)], axis=-1)
+        plain = SoftPatchDetector(projection_dim=None, random_state=0).fit(wide)
+        for projection_dim, projected in ((17, False), (16, True)):
+            detector = SoftPatchDetector(projection_dim=projection_dim, random_state=0).fit(wide)
+            same = np.array_equal(detector.noise_scores_, plain.noise_scores_)
+            assert same is not projected
 
     def test_no_global_random_numbers(self, patches):
         before = np.random.get_state()[1].copy()  # noqa: NPY002
