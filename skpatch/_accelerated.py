@@ -17,7 +17,7 @@ __all__ = ["greedy_coreset_on", "kneighbors_on"]
 _BLOCK_SIZE = 2**26
 # Rows measured in float64 beyond the wanted ones, since float32 may misplace the last of them.
 _SPARE = 4
-# Picks between two updates of the progress bar, each of which waits for the device.
+# Picks between two updates of the progress bar.
 _BAR_STEP = 256
 
 

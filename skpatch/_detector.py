@@ -298,8 +298,8 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
 
     def _calibrate(self, patches):
         """Learn `training_scores_` and `offset_`."""
-        own = np.empty(self.kept_.shape, np.int64)
-        own[:] = np.arange(len(patches))[:, np.newaxis, np.newaxis]
+        images = np.arange(len(patches))
+        own = np.repeat(images, self.kept_[0].size).reshape(self.kept_.shape)
         if len(self.memory_bank_) <= self.kept_.sum() / 2:
             # Without this image another patch would stand for the region that its memory patch
             # stands for, so the distance to the remaining ones says nothing about a new image.

@@ -265,7 +265,8 @@ class TestInvariances:
 
     def test_same_seed_same_bits(self, patches):
         wide = np.concatenate([patches, np.square(patches)] * 5, axis=-1)
-        one, two = (SoftPatchDetector(projection_dim=32, random_state=3).fit(wide) for _ in "ab")
+        detector = SoftPatchDetector(projection_dim=32, random_state=3)
+        one, two = (clone(detector).fit(wide) for _ in range(2))
         np.testing.assert_array_equal(one.memory_bank_, two.memory_bank_)
         np.testing.assert_array_equal(one.score_samples(wide), two.score_samples(wide))
         other = SoftPatchDetector(projection_dim=32, random_state=4).fit(wide)
