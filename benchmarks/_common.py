@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the benchmarks share: features of solar cells, and times taken in turns."""
+"""What the benchmarks share: solar cells and their features, and times taken in turns."""
 
 import statistics
 import time
@@ -16,16 +16,19 @@ def solar_cell_features(n_images, kind="mono", **extractor):
     return PatchFeatureExtractor(**extractor).fit_transform(load_elpv(kind=kind).images[:n_images])
 
 
+def permute_classes(is_defective, seed):
+    """Indices of the normal and of the defective images, each in random order."""
+    random_state = np.random.RandomState(seed)
+    return [random_state.permutation(np.flatnonzero(is_defective == c)) for c in (False, True)]
+
+
 def split_cells(n_train, n_test, kind="mono", seed=0):
     """Paths of normal cells to train on, of as many normal and defective ones, and their labels."""
     data = load_elpv(kind=kind)
     images = np.asarray(data.images)
-    random_state = np.random.RandomState(seed)
-    normal, defective = (
-        random_state.permutation(images[data.is_defective == wanted]) for wanted in (False, True)
-    )
+    normal, defective = permute_classes(data.is_defective, seed)
     test = np.r_[normal[n_train : n_train + n_test], defective[:n_test]]
-    return list(normal[:n_train]), list(test), np.repeat([0, 1], n_test)
+    return list(images[normal[:n_train]]), list(images[test]), np.repeat([0, 1], n_test)
 
 
 def project(features, dimension=128):

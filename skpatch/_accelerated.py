@@ -68,7 +68,9 @@ def greedy_coreset_on(device, points, size, start, rows):
     return rows[picks[:count].cpu().numpy()], radius
 
 
-def kneighbors_on(device, bank, queries, n_neighbors, excluded=None, description=None):
+def kneighbors_on(
+    device, bank, queries, n_neighbors, excluded=None, description=None, reaches=None
+):
     """Find the nearest rows of the bank; see :meth:`skpatch.ExactNeighbors.kneighbors`."""
     import torch
 
@@ -78,14 +80,21 @@ def kneighbors_on(device, bank, queries, n_neighbors, excluded=None, description
     n_found = min(n_neighbors, len(bank))
     distances = np.full((len(queries), n_neighbors), np.inf)
     indices = np.full((len(queries), n_neighbors), -1)
+    if reaches is not None:
+        # Half of the least squared distances, in the scale of the points.
+        least = torch.from_numpy(
+            np.float32(np.square(reaches, dtype=np.float64) / (2 * scale.unit))
+        ).to(device)
     if excluded is not None:
         groups = [torch.from_numpy(np.asarray(part)).to(device) for part in excluded]
     step = max(1, _BLOCK_SIZE // max(len(bank), 2 * n_wanted * bank.shape[1]))
     with progress(len(queries), description) as bar:
         for start in range(0, len(queries), step):
             part = slice(start, start + step)
-            block, _ = scale.put(queries[part])
+            block, halves = scale.put(queries[part])
             gaps = torch.addmm(row_halves, block, rows.T, alpha=-1)
+            if reaches is not None:
+                gaps = torch.maximum(gaps.add_(halves[:, None]), least)
             if excluded is not None:
                 gaps.masked_fill_(groups[0][part, None] == groups[1], torch.inf)
             nearest, found = gaps.topk(n_wanted, largest=False)
@@ -93,6 +102,8 @@ def kneighbors_on(device, bank, queries, n_neighbors, excluded=None, description
             found, order = found.sort(dim=1)
             nearest = nearest.gather(1, order)
             exact = (rows[found].double() - block[:, None].double()).square().sum(dim=2)
+            if reaches is not None:
+                exact = torch.maximum(exact, 2 * least[found].double())
             exact.masked_fill_(nearest.isinf(), torch.inf)
             exact, order = exact.sort(dim=1, stable=True)
             found = found.gather(1, order).masked_fill_(exact.isinf(), -1)

@@ -10,11 +10,13 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.random_projection import GaussianRandomProjection
 from sklearn.utils import check_random_state
 
+from ._calibration import calibration_scores, conformal_pvalues, score_threshold
 from ._coreset import farthest_on_average, greedy_coreset
 from ._device import check_device
 from ._image_scores import worst_patch_scores
 from ._neighbors import ExactNeighbors, make_neighbors
 from ._parallel import accelerator, execution, run_blocks
+from ._support import EXPECTED_TAIL, measure_support, reach_distances
 from ._validation import (
     HasMethods,
     Interval,
@@ -32,29 +34,40 @@ __all__ = ["SoftPatchDetector"]
 
 # Patches of an image below which looking for the worst one first does not pay.
 _LEAST_GRID = 32
+# What noise_threshold="auto" means for the discriminators of the paper.
+_PAPER_THRESHOLD = 0.15
 
 
 class SoftPatchDetector(OutlierMixin, BaseEstimator):
     """Detect anomalous images by their patches, after training on images that are not all good.
 
-    A noise discriminator scores every training patch; the noisiest are dropped, a greedy coreset
-    of the others becomes the memory bank, and each memory patch keeps its noise score as a soft
-    weight. A new patch is scored by its weighted distance to the nearest memory patch, an image
-    by its worst patch.
+    A greedy coreset of the training patches becomes the memory bank; noise is kept out of it, and
+    what remains does not count alike. A new patch is scored by its distance to the nearest memory
+    patch, an image by its worst patch. There are two ways to know the noise:
+
+    - By default ("support"), after the coreset: a memory patch that no trustworthy other image
+      has anything like is noise. How much is dropped follows from the training images themselves,
+      and objects may lie anywhere in the image.
+    - As SoftPatch does, before the coreset: a discriminator scores every training patch among those
+      at its grid position, a given share is dropped, and distances are multiplied by the scores.
 
     Parameters
     ----------
-    discriminator : {"lof", "gaussian", "nearest"}, NoiseDiscriminator, outlier detector or None, \
-            default="lof"
-        Scores how noisy a training patch is. Any scikit-learn outlier detector is fitted at each
-        grid position; None drops nothing and gives plain PatchCore.
-    noise_threshold : float in [0, 1), default=0.15
-        Share of the training patches to drop.
+    discriminator : {"support", "lof", "gaussian", "nearest"}, NoiseDiscriminator, outlier \
+            detector or None, default="support"
+        What tells noise. Any scikit-learn outlier detector is fitted at each grid position;
+        None drops nothing and gives plain PatchCore. The paper's is "lof".
+    noise_threshold : "auto" or float in [0, 1), default="auto"
+        Share to drop, of the training patches or, with "support", of the memory patches. "auto" is
+        decided from the training images with "support", and is the paper's 0.15 for the others.
     soft_weights : bool, default=True
-        Whether a distance is multiplied by the noise score of the memory patch it is measured to.
+        With "support": whether a memory patch counts as at least as far away as the nearest
+        patch of another trusted image is from it, so that a defect that was not dropped does not
+        make its own image look normal. Otherwise: whether a distance is multiplied by the noise
+        score of the memory patch it is measured to, as in the paper.
     coreset_size : float in (0, 1] or int, default=0.1
         Size of the memory bank: a share of *all* training patches, as in the paper, or a number.
-        It cannot be larger than what the discriminator leaves.
+        It cannot be larger than what the discriminator leaves; "support" drops patches from it.
     projection_dim : int or None, default=128
         Dimension of the random projection in which noise is scored and the coreset is selected.
         Features of less than twice as many dimensions are taken as they are, since a projection
@@ -67,10 +80,11 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         Nearest-neighbour search: :class:`ExactNeighbors`, :class:`PyNNDescentNeighbors` or an
         object like them. "auto" is exact up to a bank of 200,000 patches.
     contamination : "auto" or float in (0, 0.5], default="auto"
-        Sets `offset_`, the score below which an image is an outlier, from `training_scores_`. A
-        float is the share of the training images to call outliers. With "auto" these are the
-        images more than three robust standard deviations (1.4826 times the median absolute
-        deviation) below the median, but at least 5 %.
+        Sets `offset_`, the score below which an image is an outlier, from `calibration_scores_`. A
+        float is the share of new normal images that may be called outliers by mistake. With
+        "auto" outliers score more than three robust standard deviations (1.4826 times the median
+        absolute deviation) below the median, or are among the lowest 5 %. It may be changed after
+        fit.
     device : str, default="cpu"
         Torch device of the coreset and the exact search. "auto" takes CUDA if there is a GPU, else
         the CPU. On a GPU distances are float32, so results agree with the CPU's within rounding
@@ -88,23 +102,33 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     memory_bank_ : ndarray of shape (m, d), float32
         Features of the memory patches, in the order of their selection.
     memory_weights_ : ndarray of shape (m,), float64
-        Soft weight of each memory patch; ones without `soft_weights`.
+        Soft weight of each memory patch; ones with "support" or without `soft_weights`.
+    memory_reaches_ : ndarray of shape (m,), float64
+        Least distance at which each memory patch counts; zeros unless with "support" and
+        `soft_weights`.
     memory_source_ : ndarray of shape (m, 3), int64
         Image, row and column each memory patch was taken from.
     noise_scores_ : ndarray of shape (n, h, w), float64
-        Outlier score of each training patch; ones without discriminator.
+        Outlier score of each training patch; ones without discriminator. "support" judges the
+        selected patches only, by their support distance relative to the limit for noise, 1; the
+        others are NaN.
     kept_ : ndarray of shape (n, h, w), bool
         Training patches that were not dropped.
+    trusted_images_ : ndarray of shape (n,), bool
+        Training images that look normal enough for their patches to support others; all of them
+        unless with "support".
     discriminator_ : NoiseDiscriminator or None
-        The fitted discriminator.
+        The fitted discriminator; None with "support".
     neighbors_ : object
         The fitted neighbour search.
     coreset_radius_ : float
         Largest distance, in the projection, of a kept patch to its nearest memory patch.
     training_scores_ : ndarray of shape (n,), float64
         Score of each training image against the bank without that image's own patches; NaN if
-        nothing is left. Its memory patches themselves keep their place in the bank (and so score
-        0 with one neighbour), unless the bank holds more than half of the kept patches.
+        nothing is left. An image of a single patch that is a memory patch keeps it, unless the
+        bank holds more than half of the kept patches.
+    calibration_scores_ : ndarray of shape (at most n,), float64
+        The `training_scores_` of as many images as should be normal, ascending.
     offset_ : float
         ``decision_function = score_samples - offset_``.
     grid_shape_ : tuple (h, w)
@@ -145,11 +169,11 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
 
     _parameter_constraints = {
         "discriminator": [
-            StrOptions({"nearest", "gaussian", "lof"}),
+            StrOptions({"support", "nearest", "gaussian", "lof"}),
             HasMethods(["fit", "get_params"]),
             None,
         ],
-        "noise_threshold": [Interval(Real, 0, 1, closed="left")],
+        "noise_threshold": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
         "soft_weights": ["boolean"],
         "coreset_size": [Interval(RealNotInt, 0, 1, closed="right"), positive_integer()],
         "projection_dim": [positive_integer(), None],
@@ -169,8 +193,8 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        discriminator: str | BaseEstimator | None = "lof",
-        noise_threshold: float = 0.15,
+        discriminator: str | BaseEstimator | None = "support",
+        noise_threshold: str | float = "auto",
         soft_weights: bool = True,
         coreset_size: float | int = 0.1,
         projection_dim: int | None = 128,
@@ -225,8 +249,9 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
             projected = self._project(patches, random_state)
             self._score_noise(projected, random_state)
             rows = self._select(projected, random_state)
+            support = self._drop_unsupported(projected, rows, random_state)
             del projected
-            self._memorize(patches, rows, random_state)
+            self._memorize(patches, rows, support, random_state)
             self._calibrate(patches)
         return self
 
@@ -260,13 +285,14 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         """Learn `noise_scores_` and `kept_`."""
         self.discriminator_ = None
         self.noise_scores_ = np.ones(projected.shape[:3])
-        if self.discriminator is not None:
+        self.kept_ = np.ones(projected.shape[:3], bool)
+        if self.discriminator not in (None, "support"):
             self.discriminator_ = make_discriminator(
                 self.discriminator, random_state=random_state, n_jobs=self.n_jobs
             ).fit(projected)
             self.noise_scores_ = self.discriminator_.outlier_scores_
-        threshold = np.quantile(self.noise_scores_, 1 - self.noise_threshold)
-        self.kept_ = self.noise_scores_ <= threshold
+            share = _PAPER_THRESHOLD if self.noise_threshold == "auto" else self.noise_threshold
+            self.kept_ = self.noise_scores_ <= np.quantile(self.noise_scores_, 1 - share)
 
     def _select(self, projected, random_state):
         """Rows of the memory patches among all training patches."""
@@ -286,35 +312,64 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         picks, self.coreset_radius_ = greedy_coreset(points, size, start, survivors)
         return picks
 
-    def _memorize(self, patches, rows, random_state):
+    def _drop_unsupported(self, projected, rows, random_state):
+        """Learn which images are trusted and which of the selected patches are noise.
+
+        Returns the :class:`Support` of the patches, None without "support".
+        """
+        self.trusted_images_ = np.ones(len(projected), bool)
+        if self.discriminator != "support":
+            return None
+        support = measure_support(projected, rows, random_state)
+        self.trusted_images_ = support.is_trusted
+        limit = support.limit
+        if self.noise_threshold != "auto":
+            limit = np.quantile(support.distances, 1 - self.noise_threshold)
+        self.noise_scores_[:] = np.nan
+        self.noise_scores_.ravel()[rows] = support.distances / max(limit, np.finfo(np.float32).tiny)
+        self.kept_.ravel()[rows] = support.distances <= limit
+        return support
+
+    def _memorize(self, patches, rows, support, random_state):
         """Learn the memory bank and build its neighbour search."""
+        kept = self.kept_.ravel()[rows]
+        rows = rows[kept]
         self.memory_bank_ = patches.reshape(-1, patches.shape[-1])[rows]
         self.memory_source_ = np.stack(np.unravel_index(rows, self.kept_.shape), axis=1)
-        weights = self.noise_scores_.ravel()[rows] if self.soft_weights else np.ones(len(rows))
-        # A negative weight would call the most distant patch the most normal one.
-        self.memory_weights_ = np.maximum(weights, 0)
+        self.memory_weights_ = np.ones(len(rows))
+        self.memory_reaches_ = np.zeros(len(rows))
         search = make_neighbors(self.neighbors, len(rows), random_state)
+        if support is not None and self.soft_weights:
+            nearest = support.nearest_image[kept]
+            self.memory_reaches_ = support.factor * reach_distances(patches, rows, nearest)
+            self.neighbors_ = search.fit(self.memory_bank_, reaches=self.memory_reaches_)
+            return
+        if self.soft_weights:
+            # A negative weight would call the most distant patch the most normal one.
+            self.memory_weights_ = np.maximum(self.noise_scores_.ravel()[rows], 0)
         self.neighbors_ = search.fit(self.memory_bank_)
 
     def _calibrate(self, patches):
-        """Learn `training_scores_` and `offset_`."""
+        """Learn `training_scores_` and `calibration_scores_`."""
         images = np.arange(len(patches))
         own = np.repeat(images, self.kept_[0].size).reshape(self.kept_.shape)
-        if len(self.memory_bank_) <= self.kept_.sum() / 2:
-            # Without this image another patch would stand for the region that its memory patch
-            # stands for, so the distance to the remaining ones says nothing about a new image.
+        is_sparse = len(self.memory_bank_) <= self.kept_.sum() / 2
+        if is_sparse and own[0].size == 1:
+            # An image of one patch: without it another one would be in the bank for its region,
+            # so the distance to the remaining ones says nothing about a new image.
             own[tuple(self.memory_source_.T)] = -1
         excluded = own, self.memory_source_[:, 0]
         scores = -self._score_images(patches, excluded, "calibration")
         self.training_scores_ = np.where(np.isfinite(scores), scores, np.nan)
-        if self.contamination == "auto":
-            median = np.nanmedian(self.training_scores_)
-            spread = 1.4826 * np.nanmedian(np.abs(self.training_scores_ - median))
-            self.offset_ = float(
-                max(median - 3 * spread, np.nanpercentile(self.training_scores_, 5))
-            )
-        else:
-            self.offset_ = float(np.nanpercentile(self.training_scores_, 100 * self.contamination))
+        self.calibration_scores_ = calibration_scores(
+            self.training_scores_, self.trusted_images_, EXPECTED_TAIL
+        )
+
+    @property
+    def offset_(self):
+        """Score below which an image is an outlier; follows `contamination` at any time."""
+        check_is_fitted(self, "calibration_scores_")
+        return score_threshold(self.calibration_scores_, self.contamination)
 
     def _score_images(self, patches, excluded=None, description="scoring"):
         """Largest patch score of each image (n,); inf where no memory patch is left to compare.
@@ -423,3 +478,28 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
             +1 for normal images, -1 for outliers.
         """
         return np.where(self.decision_function(X) < 0, -1, 1).astype(np.int64)
+
+    def predict_pvalue(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Conformal p-values of images: how unusual they are among normal ones.
+
+        Of new normal images, the share with a p-value of at most p is about p, so calling those
+        outliers gives that share of false alarms. The training images that pass for normal,
+        each scored without itself, stand for the normal ones; the smallest p-value is therefore
+        1 / (number of them + 1).
+
+        Parameters
+        ----------
+        X : array-like of shape (n, h, w, d) or (n, d)
+            Patch features, on the grid of the training images.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            Between 0 (not included) and 1; low = anomalous.
+
+        References
+        ----------
+        R. Laxhammar and G. Falkman, "Conformal prediction for distribution-independent anomaly
+        detection in streaming vessel data", 2010.
+        """
+        return conformal_pvalues(self.calibration_scores_, self.score_samples(X))

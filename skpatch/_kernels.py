@@ -95,7 +95,17 @@ def _insert(distances, indices, distance, index):
 
 @_jit
 def nearest_rows(
-    products, queries, bank, offset, halves, query_halves, tolerance, unit, distances, indices
+    products,
+    queries,
+    bank,
+    reaches,
+    offset,
+    halves,
+    query_halves,
+    tolerance,
+    unit,
+    distances,
+    indices,
 ):
     """Improve the nearest rows of each query, sorted by (distance, row), by those of a bank.
 
@@ -106,6 +116,8 @@ def nearest_rows(
         Distances of the coordinates bound those of the rows from below.
     queries : (m, d) float32
     bank : (n, d) float32
+    reaches : (n,) float64
+        Least squared distance of each row of the bank; it is never nearer.
     offset : int
         Index of its first row.
     halves : (n,) float32
@@ -139,7 +151,7 @@ def nearest_rows(
                     value = halves[j] - products[i, j]
                     if value > limit or value == np.inf or (step == 1 and value <= first):
                         continue
-                    exact = _squared_distance(queries[i], bank[j])
+                    exact = max(_squared_distance(queries[i], bank[j]), reaches[j])
                     _insert(distances[i], indices[i], exact, offset + j)
                     if step == 1:
                         limit = np.float32(distances[i, k - 1] / (2.0 * unit) + slack)
@@ -147,7 +159,9 @@ def nearest_rows(
 
 
 @_jit
-def nearest_candidates(candidates, bounds, queries, bank, groups, bank_groups, distances, indices):
+def nearest_candidates(
+    candidates, bounds, queries, bank, reaches, groups, bank_groups, distances, indices
+):
     """Find the nearest of a few candidates for each query, sorted by (distance, row).
 
     Parameters
@@ -158,6 +172,8 @@ def nearest_candidates(candidates, bounds, queries, bank, groups, bank_groups, d
         Lower bounds of their squared distances, ascending.
     queries : (m, d) float32
     bank : (n, d) float32
+    reaches : (n,) float64
+        Least squared distance of each row of the bank; it is never nearer.
     groups, bank_groups : (m,) and (n,) int64
         A query is not matched with rows of its own group.
     distances : (m, k) float64, changed in place
@@ -171,7 +187,7 @@ def nearest_candidates(candidates, bounds, queries, bank, groups, bank_groups, d
             if row < 0 or bounds[i, j] > distances[i, -1]:
                 break
             if groups[i] != bank_groups[row]:
-                exact = _squared_distance(queries[i], bank[row])
+                exact = max(_squared_distance(queries[i], bank[row]), reaches[row])
                 _insert(distances[i], indices[i], exact, row)
 
 
@@ -190,6 +206,7 @@ def exclude(products, query_groups, bank_groups):
 @_jit
 def nearest_in_groups(products, points, halves, tolerance, unit, distances, indices):
     """Nearest other rows in each of several groups; :func:`nearest_rows` for each (g, ...)."""
+    reaches = np.zeros(products.shape[1])
     for group in range(products.shape[0]):
         for i in range(products.shape[1]):
             products[group, i, i] = -np.inf
@@ -197,6 +214,7 @@ def nearest_in_groups(products, points, halves, tolerance, unit, distances, indi
             products[group],
             points[group],
             points[group],
+            reaches,
             0,
             halves[group],
             halves[group],

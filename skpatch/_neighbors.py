@@ -36,6 +36,8 @@ class ExactNeighbors(BaseEstimator):
     ----------
     bank_ : ndarray of shape (n, d), float32
         The memory bank.
+    reaches_ : ndarray of shape (n,), float32
+        Least distance at which each row of the bank is found.
 
     Examples
     --------
@@ -53,9 +55,30 @@ class ExactNeighbors(BaseEstimator):
 
     _derived = ("_coordinates", "_largest_half")
 
-    def fit(self, X: ArrayLike, y: None = None) -> "ExactNeighbors":
-        """Take the memory bank `X` (n, d)."""
+    def fit(
+        self, X: ArrayLike, y: None = None, *, reaches: ArrayLike | None = None
+    ) -> "ExactNeighbors":
+        """Take the memory bank.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+            The memory bank.
+        y : None
+            Ignored.
+        reaches : array-like of shape (n,), optional
+            Least distance of each row: nearer queries count as this far away, as in LOF's
+            reachability distance (Breunig et al., 2000, definition 5). Zero by default.
+
+        Returns
+        -------
+        self
+        """
         self.bank_ = np.ascontiguousarray(X, np.float32)
+        # float32, as the bank: in float64 they would add a tenth to a bank of few features.
+        self.reaches_ = np.zeros(len(self.bank_), np.float32)
+        if reaches is not None:
+            self.reaches_[:] = reaches
         self._bounds = LowerBounds(self.bank_)
         self._prepare()
         return self
@@ -101,7 +124,8 @@ class ExactNeighbors(BaseEstimator):
         """
         device = accelerator()
         if device is not None:
-            return kneighbors_on(device, self.bank_, X, n_neighbors, excluded, description)
+            reaches = self.reaches_ if self.reaches_.any() else None
+            return kneighbors_on(device, self.bank_, X, n_neighbors, excluded, description, reaches)
         distances = np.full((len(X), n_neighbors), np.inf)
         indices = np.full((len(X), n_neighbors), -1)
 
@@ -150,6 +174,7 @@ class ExactNeighbors(BaseEstimator):
             products,
             queries,
             self.bank_[part],
+            np.square(self.reaches_[part], dtype=np.float64),
             part.start or 0,
             bank_halves,
             halves,
@@ -221,11 +246,13 @@ class PyNNDescentNeighbors(BaseEstimator):
         self.epsilon = epsilon
         self.random_state = random_state
 
-    def fit(self, X: ArrayLike, y: None = None) -> "PyNNDescentNeighbors":
-        """Build the search graph of the memory bank `X` (n, d)."""
+    def fit(
+        self, X: ArrayLike, y: None = None, *, reaches: ArrayLike | None = None
+    ) -> "PyNNDescentNeighbors":
+        """Build the search graph of the memory bank; see :meth:`ExactNeighbors.fit`."""
         from pynndescent import NNDescent
 
-        self._exact = ExactNeighbors().fit(X)
+        self._exact = ExactNeighbors().fit(X, reaches=reaches)
         self.bank_ = self._exact.bank_
         self.index_ = None
         self.trusted_distance_ = 0.0
@@ -277,6 +304,7 @@ class PyNNDescentNeighbors(BaseEstimator):
 
         bounds = np.square(graph_distances) * np.float32(self._exact._bounds.unit)
         groups = excluded or (np.ones(len(queries), int), np.zeros(len(self.bank_), int))
+        reaches = np.square(self._exact.reaches_, dtype=np.float64)
         distances = np.full((len(queries), n_neighbors), np.inf)
         indices = np.full((len(queries), n_neighbors), -1)
 
@@ -287,6 +315,7 @@ class PyNNDescentNeighbors(BaseEstimator):
                 bounds[part],
                 queries[part],
                 self.bank_,
+                reaches,
                 groups[0][part],
                 groups[1],
                 distances[part],

@@ -25,6 +25,7 @@ CONFIGURATIONS = [
     SoftPatchDetector(discriminator=discriminator, neighbors=neighbors)
     for discriminator in [
         None,
+        "support",
         "nearest",
         "gaussian",
         "lof",
@@ -52,7 +53,14 @@ def fitted(patches):
     return SoftPatchDetector(random_state=0).fit(patches)
 
 
-def test_learned_attributes(fitted, patches):
+@pytest.fixture(scope="module")
+def paper(patches):
+    """The setting of the SoftPatch paper."""
+    return SoftPatchDetector(discriminator="lof", random_state=0).fit(patches)
+
+
+def test_learned_attributes(paper, patches):
+    fitted = paper
     n, h, w, d = patches.shape
     m = int(0.1 * n * h * w)
     assert fitted.memory_bank_.shape == (m, d)
@@ -70,7 +78,9 @@ def test_learned_attributes(fitted, patches):
 
 @pytest.mark.parametrize("noise_threshold", [0.0, 0.15, 0.5])
 def test_share_of_removed_patches(patches, noise_threshold):
-    detector = SoftPatchDetector(noise_threshold=noise_threshold, random_state=0).fit(patches)
+    detector = SoftPatchDetector(
+        discriminator="lof", noise_threshold=noise_threshold, random_state=0
+    ).fit(patches)
     expected = detector.noise_scores_ <= np.quantile(detector.noise_scores_, 1 - noise_threshold)
     np.testing.assert_array_equal(detector.kept_, expected)
     assert 1 - detector.kept_.mean() == pytest.approx(noise_threshold, abs=1e-3)
@@ -81,13 +91,16 @@ def test_the_noisiest_patch_is_never_picked(patches):
     noisy = patches.copy()
     noisy[0, 0, 0] += 1000
     for seed in range(5):
-        detector = SoftPatchDetector(coreset_size=1, random_state=seed).fit(noisy)
+        detector = SoftPatchDetector(discriminator="lof", coreset_size=1, random_state=seed)
+        detector.fit(noisy)
         assert detector.memory_source_[0].tolist() != [0, 0, 0]
 
 
 def test_a_higher_threshold_never_enlarges_the_source_set(patches):
     kept = [
-        SoftPatchDetector(noise_threshold=threshold, random_state=0).fit(patches).kept_
+        SoftPatchDetector(discriminator="lof", noise_threshold=threshold, random_state=0)
+        .fit(patches)
+        .kept_
         for threshold in (0, 0.1, 0.2, 0.4)
     ]
     for larger, smaller in pairwise(kept):
@@ -99,7 +112,11 @@ def test_a_higher_threshold_never_enlarges_the_source_set(patches):
 @pytest.mark.parametrize("soft_weights", [True, False])
 def test_scores_are_weighted_distances(patches, metric, n_neighbors, soft_weights):
     detector = SoftPatchDetector(
-        metric=metric, n_neighbors=n_neighbors, soft_weights=soft_weights, random_state=0
+        discriminator="lof",
+        metric=metric,
+        n_neighbors=n_neighbors,
+        soft_weights=soft_weights,
+        random_state=0,
     ).fit(patches[:30])
     test = patches[30:]
     distances = cdist(test.reshape(-1, 16), detector.memory_bank_, metric)
@@ -181,17 +198,19 @@ class TestWorstPatch:
         maps = detector.predict_map(large_grids)
         np.testing.assert_array_equal(detector.score_samples(large_grids), -maps.max(axis=(1, 2)))
 
-    @pytest.mark.parametrize("coreset_size", [2500, 1.0])
-    def test_training_scores_equal_a_plain_search(self, large_grids, coreset_size):
-        detector = SoftPatchDetector(coreset_size=coreset_size, random_state=0).fit(large_grids)
+    @pytest.mark.parametrize("discriminator", ["lof", "support"])
+    @pytest.mark.parametrize("coreset_size", [2500, 0.8])
+    def test_training_scores_equal_a_plain_search(self, large_grids, coreset_size, discriminator):
+        detector = SoftPatchDetector(
+            discriminator=discriminator, coreset_size=coreset_size, random_state=0
+        ).fit(large_grids)
         source = detector.memory_source_
         for image in range(0, len(large_grids), 9):
             others = source[:, 0] != image
             distances = cdist(large_grids[image].reshape(-1, 24), detector.memory_bank_[others])
+            distances = np.maximum(distances, detector.memory_reaches_[others])
             nearest = distances.argmin(axis=1)
             scores = detector.memory_weights_[others][nearest] * distances.min(axis=1)
-            if coreset_size != 1.0:
-                scores.reshape(12, 12)[tuple(source[~others, 1:].T)] = 0
             assert detector.training_scores_[image] == pytest.approx(-scores.max(), rel=1e-6)
 
 
@@ -214,10 +233,7 @@ class TestCalibration:
         image = detector.memory_source_[0, 0]
         others = detector.memory_source_[:, 0] != image
         distances = cdist(patches[image].reshape(-1, 16), detector.memory_bank_[others])
-        expected = distances.min(axis=1).reshape(5, 6)
-        own = detector.memory_source_[~others, 1:]
-        expected[tuple(own.T)] = 0
-        assert detector.training_scores_[image] == pytest.approx(-expected.max())
+        assert detector.training_scores_[image] == pytest.approx(-distances.min(axis=1).max())
 
     def test_memory_patches_of_several_neighbors(self, patches):
         detector = SoftPatchDetector(n_neighbors=3, soft_weights=False, random_state=0)
@@ -288,9 +304,13 @@ class TestInvariances:
 
     def test_no_projection_that_saves_less_than_half(self, patches):
         wide = np.concatenate([patches, np.square(patches)], axis=-1)
-        plain = SoftPatchDetector(projection_dim=None, random_state=0).fit(wide)
+        plain = SoftPatchDetector(discriminator="lof", projection_dim=None, random_state=0).fit(
+            wide
+        )
         for projection_dim, projected in ((17, False), (16, True)):
-            detector = SoftPatchDetector(projection_dim=projection_dim, random_state=0).fit(wide)
+            detector = SoftPatchDetector(
+                discriminator="lof", projection_dim=projection_dim, random_state=0
+            ).fit(wide)
             same = np.array_equal(detector.noise_scores_, plain.noise_scores_)
             assert same is not projected
 
@@ -409,7 +429,9 @@ class TestErrors:
 
     @pytest.mark.parametrize("coreset_size", [1150, 0.9])
     def test_coreset_larger_than_what_is_left(self, patches, coreset_size):
-        detector = SoftPatchDetector(coreset_size=coreset_size, noise_threshold=0.2)
+        detector = SoftPatchDetector(
+            discriminator="lof", coreset_size=coreset_size, noise_threshold=0.2
+        )
         with pytest.warns(UserWarning, match=rf"coreset_size={coreset_size} asks for .* are left"):
             detector.fit(patches)
         assert len(detector.memory_bank_) == detector.kept_.sum()

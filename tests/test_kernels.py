@@ -23,6 +23,7 @@ def test_chunks_of_the_bank(n):
         scaled @ rows.T,
         query,
         bank,
+        np.zeros(n),
         0,
         halves,
         query_halves,

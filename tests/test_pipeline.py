@@ -98,7 +98,7 @@ def test_is_a_scikit_learn_pipeline(model):
     assert list(model.named_steps) == ["patchfeatureextractor", "softpatchdetector"]
     again = clone(model)
     assert isinstance(again, PatchPipeline)
-    assert again.get_params()["softpatchdetector__noise_threshold"] == 0.15
+    assert again.get_params()["softpatchdetector__noise_threshold"] == "auto"
 
 
 def test_joblib_round_trip(model, test_data, tmp_path):

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: BSD-3-Clause
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+from sklearn.metrics import roc_auc_score
+
+from skpatch import ExactNeighbors, PyNNDescentNeighbors, SoftPatchDetector
+from skpatch._calibration import calibration_scores, conformal_pvalues, score_threshold
+from skpatch._support import _suspicion_cut, measure_support, reach_distances
+
+
+@pytest.fixture(scope="module")
+def textures():
+    """Features (60, 6, 6, 12) of textures; a function of the seed and of where defects are."""
+
+    def make(n_images, defects=(), seed=0, strength=6.0):
+        rng = np.random.RandomState(seed)
+        features = rng.normal(size=(n_images, 6, 6, 12)) / np.arange(1, 13)
+        for image in defects:
+            row, column = rng.randint(6, size=2)
+            features[image, row, column] += strength * rng.normal(size=12) / np.sqrt(12)
+        return features.astype(np.float32)
+
+    return make
+
+
+def test_distances_are_those_to_the_nearest_patch_of_a_trusted_other_image(textures):
+    patches = textures(20, [3])
+    rows = np.arange(0, patches[..., 0].size, 5)
+    support = measure_support(patches, rows, np.random.RandomState(0))
+    points = patches.reshape(-1, 12)
+    image = np.arange(len(points)) // 36
+    distances = cdist(points[rows], points)
+    distances[image[rows][:, None] == image] = np.inf
+    distances[:, ~support.is_trusted[image]] = np.inf
+    np.testing.assert_allclose(support.distances, distances.min(axis=1), rtol=1e-4)
+    np.testing.assert_array_equal(support.nearest_image, image[distances.argmin(axis=1)])
+    reaches = reach_distances(patches, rows, support.nearest_image)
+    np.testing.assert_allclose(reaches, distances.min(axis=1), rtol=1e-12)
+
+
+def test_along_the_principal_axes_distances_are_smaller(textures):
+    rng = np.random.RandomState(0)
+    patches = (textures(20) @ rng.normal(size=(12, 100))).astype(np.float32)
+    patches += rng.normal(scale=0.1, size=patches.shape).astype(np.float32)
+    rows = np.arange(0, patches[..., 0].size, 5)
+    support = measure_support(patches, rows, np.random.RandomState(0))
+    reaches = reach_distances(patches, rows, support.nearest_image)
+    ratio = support.distances / reaches
+    assert ratio.min() > 0.8
+    assert ratio.max() < 1.0001
+
+
+def test_defective_images_are_not_trusted(textures):
+    defects = range(6)
+    detector = SoftPatchDetector(random_state=0).fit(textures(60, defects))
+    assert not detector.trusted_images_[:6].any()
+    assert detector.trusted_images_[6:].mean() > 0.9
+
+
+def test_position_does_not_matter(textures):
+    patches = textures(40, range(4))
+    detector = SoftPatchDetector(coreset_size=1.0, random_state=0)
+    straight = detector.fit(patches).trusted_images_
+    rolled = np.stack([np.roll(image, shift, (0, 1)) for shift, image in enumerate(patches)])
+    np.testing.assert_array_equal(detector.fit(rolled).trusted_images_, straight)
+
+
+def test_resembling_defects_do_not_support_each_other(textures):
+    """Each has a copy in another image, which is not trusted because of a second defect."""
+    patches = textures(60)
+    rng = np.random.RandomState(1)
+    patches[:2, 1, 1] = rng.normal(size=12) * 4
+    for image in range(2):
+        patches[image, 4, 4] = rng.normal(size=12) * 4
+    rows = np.arange(patches[..., 0].size)
+    support = measure_support(patches, rows, np.random.RandomState(0))
+    assert not support.is_trusted[:2].any()
+    # The copies are 0 from each other, but far from all patches of trusted images.
+    assert (support.distances.reshape(60, 6, 6)[:2, 1, 1] > support.limit).all()
+
+
+@pytest.mark.parametrize("noise_ratio", [0.1, 0.4])
+def test_overlap(textures, noise_ratio):
+    """Defects that were in the training set are found there all the same."""
+    n_noisy = round(60 * noise_ratio)
+    train = textures(60, range(n_noisy))
+    truth = np.repeat([1, 0], [n_noisy, 40])
+    test = np.concatenate([train[:n_noisy], textures(40, seed=9)])
+    aurocs = [
+        roc_auc_score(
+            truth, -SoftPatchDetector(**parameters, random_state=0).fit(train).score_samples(test)
+        )
+        for parameters in ({}, {"discriminator": None}, {"soft_weights": False})
+    ]
+    assert aurocs[0] > 0.95
+    assert aurocs[1] < 0.5
+    assert aurocs[2] > 0.8
+
+
+def test_share_of_dropped_memory_patches(textures):
+    detector = SoftPatchDetector(noise_threshold=0.25, random_state=0).fit(textures(60, range(6)))
+    judged = np.isfinite(detector.noise_scores_)
+    assert judged.sum() == int(0.1 * judged.size)
+    assert (~detector.kept_).sum() == pytest.approx(0.25 * judged.sum(), abs=1)
+    np.testing.assert_array_equal(detector.kept_[judged], detector.noise_scores_[judged] <= 1)
+    assert detector.kept_[~judged].all()
+    assert detector.kept_[tuple(detector.memory_source_.T)].all()
+
+
+def test_scores_are_reach_distances(textures):
+    detector = SoftPatchDetector(random_state=0).fit(textures(60, range(6)))
+    test = textures(10, seed=4)
+    distances = cdist(test.reshape(-1, 12), detector.memory_bank_)
+    expected = np.maximum(distances, detector.memory_reaches_).min(axis=1).reshape(10, 6, 6)
+    np.testing.assert_allclose(detector.predict_map(test), expected, rtol=1e-6)
+    detector.set_params(soft_weights=False).fit(textures(60, range(6)))
+    assert not detector.memory_reaches_.any()
+
+
+def test_few_images_are_all_trusted(textures):
+    detector = SoftPatchDetector(random_state=0).fit(textures(4, [0]))
+    assert detector.trusted_images_.all()
+    assert detector.kept_.all()
+
+
+def test_copies_of_an_image_are_trusted(textures):
+    patches = np.concatenate([textures(20)] * 2)
+    detector = SoftPatchDetector(random_state=0).fit(patches)
+    assert detector.trusted_images_.all()
+    assert detector.kept_.all()
+
+
+def test_more_images_than_the_jury(textures, monkeypatch):
+    monkeypatch.setattr("skpatch._support._JURY", 20)
+    detector = SoftPatchDetector(random_state=0).fit(textures(60, range(6)))
+    assert not detector.trusted_images_[:6].any()
+    assert detector.trusted_images_[6:].mean() > 0.8
+
+
+def test_cut_of_log_normal_scores():
+    scores = np.exp(np.random.RandomState(0).normal(1, 0.2, 20_000))
+    cut = _suspicion_cut(scores)
+    assert np.mean(scores > cut) == pytest.approx(0.04, abs=0.01)
+    # Contamination far away moves it a little only.
+    dirty = np.concatenate([scores, np.full(8000, 20.0)])
+    assert np.mean(scores > _suspicion_cut(dirty)) < 0.06
+
+
+@pytest.mark.parametrize(
+    "search",
+    [ExactNeighbors(), PyNNDescentNeighbors(random_state=0)],
+    ids=lambda s: type(s).__name__,
+)
+def test_reaches_of_a_search(search):
+    rng = np.random.RandomState(0)
+    bank, queries = rng.normal(size=(2, 300, 8)).astype(np.float32)
+    reaches = rng.uniform(0, 3, 300)
+    distances, rows = search.fit(bank, reaches=reaches).kneighbors(queries, 2)
+    expected = np.maximum(cdist(queries, bank), reaches)
+    if isinstance(search, ExactNeighbors):
+        np.testing.assert_allclose(distances, np.sort(expected, axis=1)[:, :2], rtol=1e-6)
+        np.testing.assert_array_equal(rows[:, 0], expected.argmin(axis=1))
+    found = np.take_along_axis(expected, rows, axis=1)
+    np.testing.assert_allclose(distances, found, rtol=1e-6)
+    assert np.mean(distances[:, 0] <= expected.min(axis=1) * 1.05) > 0.95
+
+
+class TestCalibration:
+    def test_as_many_scores_as_should_be_normal(self):
+        scores = np.array([-5.0, -9, -1, -2, -3, np.nan, -4, -6, -7, -8])
+        is_trusted = np.arange(10) > 3
+        found = calibration_scores(scores, is_trusted, 0.25)
+        np.testing.assert_array_equal(found, [-8, -7, -6, -5, -4, -3, -2, -1])
+
+    def test_pvalues_by_hand(self):
+        calibration = np.array([-4.0, -3, -2, -1])
+        found = conformal_pvalues(calibration, np.array([-5.0, -3, -2.5, 0]))
+        np.testing.assert_allclose(found, [1 / 5, 3 / 5, 3 / 5, 5 / 5])
+
+    def test_pvalues_of_new_normal_images(self, textures):
+        detector = SoftPatchDetector(random_state=0).fit(textures(150, range(15)))
+        pvalues = detector.predict_pvalue(textures(150, seed=1))
+        for level in (0.05, 0.1, 0.25, 0.5):
+            assert np.mean(pvalues <= level) < level + 0.05
+        # For training images the bank is a little sparser, so new ones look a little better.
+        assert np.mean(pvalues <= 0.5) > 0.25
+        defects = textures(150, range(150), seed=2)
+        assert np.median(detector.predict_pvalue(defects)) < 0.05
+
+    def test_contamination_after_fit(self, textures):
+        train = textures(60, range(6))
+        changed = SoftPatchDetector(random_state=0).fit(train).set_params(contamination=0.2)
+        fitted = SoftPatchDetector(contamination=0.2, random_state=0).fit(train)
+        assert changed.offset_ == fitted.offset_
+        expected = np.percentile(fitted.calibration_scores_, 20)
+        assert fitted.offset_ == pytest.approx(expected)
+
+    def test_nothing_to_calibrate_with(self):
+        assert np.isnan(score_threshold(np.array([]), 0.1))
