@@ -3,7 +3,7 @@
 
 import numpy as np
 
-__all__ = ["calibration_scores", "conformal_pvalues", "score_threshold"]
+__all__ = ["calibration_scores", "conformal_pvalues", "score_threshold", "training_pvalues"]
 
 
 def calibration_scores(training_scores, is_trusted, expected_tail):
@@ -46,3 +46,14 @@ def conformal_pvalues(calibration, scores):
     """Share of calibration scores at most as high as each score, itself included, (m,)."""
     count = np.searchsorted(calibration, scores, side="right")
     return (1 + count) / (1 + len(calibration))
+
+
+def training_pvalues(calibration, scores):
+    """p-values of the training images (n,); the own score of an image is no evidence about it.
+
+    NaN where there is no score.
+    """
+    count, n = np.searchsorted(calibration, scores, side="right"), len(calibration)
+    own = np.isin(scores, calibration)
+    pvalues = np.where(own, count / max(n, 1), (1 + count) / (1 + n))
+    return np.where(np.isnan(scores), np.nan, pvalues)

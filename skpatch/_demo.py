@@ -28,7 +28,7 @@ class _Stopwatch:
 
 
 def run_demo(output, seed=0):
-    """Compare PatchCore and SoftPatch on a contaminated training set of solar cells.
+    """Compare PatchCore and skpatch on a contaminated training set of solar cells.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ def run_demo(output, seed=0):
     with watch.stage("features, test images"):
         test_features = extractor.transform(test)
     models, aurocs = {}, {}
-    for name, discriminator in [("PatchCore", None), ("SoftPatch", "lof")]:
-        detector = SoftPatchDetector(discriminator=discriminator, random_state=0, verbose=True)
+    for name, parameters in [("PatchCore", {"discriminator": None}), ("skpatch", {})]:
+        detector = SoftPatchDetector(**parameters, random_state=0, verbose=True)
         with watch.stage(f"fit {name}"):
             detector.fit(train_features)
         with watch.stage(f"score {name}"):
@@ -66,7 +66,7 @@ def run_demo(output, seed=0):
         aurocs[name] = image_auroc(test_labels, -scores)
         models[name] = make_pipeline(extractor, detector)
     _print_table(aurocs, watch.seconds)
-    _print_suspicious(models["SoftPatch"][-1], train, train_labels)
+    _print_suspicious(models["skpatch"][-1], train, train_labels)
     _plot(models, test, test_labels, scores, output)
     print(f"\nHeat maps: {output}")
     print("Photographs: ELPV dataset, CC BY-NC-SA 4.0 (Deitsch et al., Buerhop-Lutz et al.).")
@@ -103,7 +103,7 @@ def _print_table(aurocs, seconds):
 
 
 def _print_suspicious(detector, images, labels):
-    print(f"\nThe {_N_SUSPICIOUS} most suspicious training images (SoftPatch; 1 = its threshold)")
+    print(f"\nThe {_N_SUSPICIOUS} most suspicious training images (skpatch; 1 = its threshold)")
     suspicion = detector.training_scores_ / detector.offset_
     order = np.argsort(np.nan_to_num(-suspicion), kind="stable")[:_N_SUSPICIOUS]
     for rank, image in enumerate(order, start=1):

@@ -5,24 +5,23 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, OutlierMixin
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.random_projection import GaussianRandomProjection
 from sklearn.utils import check_random_state
 
-from ._calibration import calibration_scores, conformal_pvalues, score_threshold
+from ._calibration import calibration_scores
 from ._coreset import farthest_on_average, greedy_coreset
 from ._device import check_device
-from ._image_scores import worst_patch_scores
-from ._neighbors import ExactNeighbors, make_neighbors
-from ._parallel import accelerator, execution, run_blocks
+from ._neighbors import make_neighbors
+from ._parallel import execution, run_blocks
+from ._scoring import MemoryBankMixin
 from ._support import EXPECTED_TAIL, measure_support, reach_distances
 from ._validation import (
     HasMethods,
     Interval,
     RealNotInt,
     StrOptions,
-    check_is_fitted,
     check_patches,
     fit_context,
     positive_integer,
@@ -32,13 +31,11 @@ from .discriminators import make_discriminator
 
 __all__ = ["SoftPatchDetector"]
 
-# Patches of an image below which looking for the worst one first does not pay.
-_LEAST_GRID = 32
 # What noise_threshold="auto" means for the discriminators of the paper.
 _PAPER_THRESHOLD = 0.15
 
 
-class SoftPatchDetector(OutlierMixin, BaseEstimator):
+class SoftPatchDetector(MemoryBankMixin, BaseEstimator):
     """Detect anomalous images by their patches, after training on images that are not all good.
 
     A greedy coreset of the training patches becomes the memory bank; noise is kept out of it, and
@@ -351,155 +348,8 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
 
     def _calibrate(self, patches):
         """Learn `training_scores_` and `calibration_scores_`."""
-        images = np.arange(len(patches))
-        own = np.repeat(images, self.kept_[0].size).reshape(self.kept_.shape)
-        is_sparse = len(self.memory_bank_) <= self.kept_.sum() / 2
-        if is_sparse and own[0].size == 1:
-            # An image of one patch: without it another one would be in the bank for its region,
-            # so the distance to the remaining ones says nothing about a new image.
-            own[tuple(self.memory_source_.T)] = -1
-        excluded = own, self.memory_source_[:, 0]
-        scores = -self._score_images(patches, excluded, "calibration")
+        scores = -self._score_images(patches, self._own_patches(), "calibration")
         self.training_scores_ = np.where(np.isfinite(scores), scores, np.nan)
         self.calibration_scores_ = calibration_scores(
             self.training_scores_, self.trusted_images_, EXPECTED_TAIL
         )
-
-    @property
-    def offset_(self):
-        """Score below which an image is an outlier; follows `contamination` at any time."""
-        check_is_fitted(self, "calibration_scores_")
-        return score_threshold(self.calibration_scores_, self.contamination)
-
-    def _score_images(self, patches, excluded=None, description="scoring"):
-        """Largest patch score of each image (n,); inf where no memory patch is left to compare.
-
-        `excluded` is an integer array (n, h, w) and one for the memory patches; patches are not
-        compared with memory patches of the same number.
-        """
-        n_images, height, width, n_features = patches.shape
-        complete = height * width < _LEAST_GRID or accelerator() is not None
-        if complete or not isinstance(self.neighbors_, ExactNeighbors):
-            return self._score_patches(patches, excluded, description).max(axis=(1, 2))
-        if excluded is not None:
-            excluded = excluded[0].reshape(n_images, -1), excluded[1]
-        return worst_patch_scores(
-            self.neighbors_,
-            patches.reshape(n_images, -1, n_features),
-            min(self.n_neighbors, len(self.memory_bank_)),
-            self._weigh,
-            self.memory_weights_,
-            excluded,
-            description,
-        )
-
-    def _score_patches(self, patches, excluded=None, description="scoring"):
-        """Anomaly scores (n, h, w) of patches; as for :meth:`_score_images`."""
-        distances, indices = self.neighbors_.kneighbors(
-            patches.reshape(-1, patches.shape[-1]),
-            min(self.n_neighbors, len(self.memory_bank_)),
-            None if excluded is None else (excluded[0].ravel(), excluded[1]),
-            description,
-        )
-        return self._weigh(distances, self.memory_weights_[indices]).reshape(patches.shape[:3])
-
-    def _weigh(self, distances, weights):
-        """Scores (m,) from distances (m, k), inf for a missing neighbour, and their weights."""
-        found = np.isfinite(distances)
-        if self.metric == "sqeuclidean":
-            distances = np.square(distances)
-        weighted = np.where(found, weights * distances, 0)
-        scores = weighted.sum(axis=1) / np.maximum(found.sum(axis=1), 1)
-        scores[~found[:, 0]] = np.inf
-        return scores
-
-    def predict_map(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Anomaly score of each patch.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, h, w, d) or (n, d)
-            Patch features, on the grid of the training images.
-
-        Returns
-        -------
-        ndarray of shape (n, h, w), float64
-            Weighted distance to the nearest memory patch, in feature units; high = anomalous.
-        """
-        check_is_fitted(self)
-        patches = check_patches(self, X, reset=False)
-        with self._execution():
-            return self._score_patches(patches)
-
-    def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Score images; high = normal.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, h, w, d) or (n, d)
-            Patch features, on the grid of the training images.
-
-        Returns
-        -------
-        ndarray of shape (n,), float64
-            Minus the largest patch score of each image.
-        """
-        check_is_fitted(self)
-        patches = check_patches(self, X, reset=False)
-        with self._execution():
-            return -self._score_images(patches)
-
-    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Score images relative to the threshold; negative = outlier.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, h, w, d) or (n, d)
-            Patch features, on the grid of the training images.
-
-        Returns
-        -------
-        ndarray of shape (n,), float64
-            ``score_samples(X) - offset_``.
-        """
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
-        """Label images as normal or outlier.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, h, w, d) or (n, d)
-            Patch features, on the grid of the training images.
-
-        Returns
-        -------
-        ndarray of shape (n,), int
-            +1 for normal images, -1 for outliers.
-        """
-        return np.where(self.decision_function(X) < 0, -1, 1).astype(np.int64)
-
-    def predict_pvalue(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Conformal p-values of images: how unusual they are among normal ones.
-
-        Of new normal images, the share with a p-value of at most p is about p, so calling those
-        outliers gives that share of false alarms. The training images that pass for normal,
-        each scored without itself, stand for the normal ones; the smallest p-value is therefore
-        1 / (number of them + 1).
-
-        Parameters
-        ----------
-        X : array-like of shape (n, h, w, d) or (n, d)
-            Patch features, on the grid of the training images.
-
-        Returns
-        -------
-        ndarray of shape (n,), float64
-            Between 0 (not included) and 1; low = anomalous.
-
-        References
-        ----------
-        R. Laxhammar and G. Falkman, "Conformal prediction for distribution-independent anomaly
-        detection in streaming vessel data", 2010.
-        """
-        return conformal_pvalues(self.calibration_scores_, self.score_samples(X))

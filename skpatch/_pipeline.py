@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.pipeline import make_pipeline as sklearn_make_pipeline
 
 from ._maps import image_map
+from .audit import NoiseAudit
 
 __all__ = ["PatchPipeline", "make_pipeline"]
 
@@ -19,7 +20,8 @@ class PatchPipeline(Pipeline):
     """Pipeline from images to anomaly scores and maps.
 
     A :class:`sklearn.pipeline.Pipeline` whose first step is a :class:`PatchFeatureExtractor` and
-    whose last is a :class:`SoftPatchDetector`, with :meth:`predict_map` added.
+    whose last is a :class:`SoftPatchDetector`, with :meth:`predict_map`, :meth:`predict_pvalue` and
+    :meth:`audit` added.
 
     See Also
     --------
@@ -52,6 +54,35 @@ class PatchPipeline(Pipeline):
             image_map(scores, extractor.image_size_, size, region, sigma)
             for scores, (size, region) in zip(grids, extractor.input_regions(X), strict=True)
         ]
+
+    def predict_pvalue(self, X: Sequence) -> NDArray[np.float64]:
+        """Conformal p-value of each image; see :meth:`SoftPatchDetector.predict_pvalue`.
+
+        Parameters
+        ----------
+        X : sequence of images
+            As for :meth:`PatchFeatureExtractor.transform`.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            Between 0 (not included) and 1; low = anomalous.
+        """
+        return self.steps[-1][1].predict_pvalue(self[:-1].transform(X))
+
+    def audit(self, X: Sequence) -> NoiseAudit:
+        """Rank the training images by evidence of noise.
+
+        Parameters
+        ----------
+        X : sequence of images
+            The images that the pipeline was fitted on, in their order.
+
+        Returns
+        -------
+        NoiseAudit
+        """
+        return NoiseAudit.from_estimator(self, X)
 
 
 def make_pipeline(

@@ -41,7 +41,7 @@ def _parser():
     demo = commands.add_parser(
         "demo",
         help="find defective solar cells after training on a contaminated folder",
-        description="Train PatchCore and SoftPatch on 200 normal and 20 defective photographs of "
+        description="Train PatchCore and skpatch on 200 normal and 20 defective photographs of "
         "solar cells, given as one unlabelled set; score 300 others; print one table and write a "
         "picture of heat maps. Needs the package extra 'demo'.",
     )

@@ -36,7 +36,7 @@ def test_demo(tmp_path, capsys, monkeypatch):
     assert main(["demo", "--output", str(tmp_path / "demo.png"), "--seed", "1"]) == 0
     printed = capsys.readouterr().out
     assert "Training on 30 unlabelled images, 3 of them defective; testing on 30." in printed
-    for name in ("PatchCore", "SoftPatch"):
+    for name in ("PatchCore", "skpatch"):
         auroc = float(re.search(rf"{name} +(0\.\d+)", printed)[1])
         assert 0.7 < auroc <= 1
     suspicious = re.findall(r"^ +\d+  cell\d+\.png +\d\.\d\d  (normal|defective)$", printed, re.M)

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which training images and patches are noise, and why."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+
+from ._calibration import training_pvalues
+from ._maps import image_map
+from ._validation import check_is_fitted, check_patches
+
+__all__ = ["NoiseAudit"]
+
+# Relative difference of training scores up to which images are those of the training: features
+# of another batch size differ in the last digits.
+_SAME = 1e-3
+
+
+class NoiseAudit:
+    """Evidence of noise among the training images of a fitted pipeline.
+
+    Every training image is scored without itself: by the memory patches of the other images. So a
+    defect that ended up in the memory bank does not hide. Made by :meth:`from_estimator`.
+
+    Attributes
+    ----------
+    ranking : ndarray of shape (n,), int64
+        Indices of the training images, the most suspicious first.
+    scores : ndarray of shape (n,), float64
+        Score of each training image without itself, high = normal; NaN where no memory patch of
+        another image is left.
+    pvalues : ndarray of shape (n,), float64
+        Conformal p-value of each image among those that pass for normal, low = suspicious; NaN
+        where there is no score.
+    is_suspicious : ndarray of shape (n,), bool
+        Whether the model would call the image an outlier.
+    patch_scores : ndarray of shape (n, h, w), float64
+        Anomaly score of each patch without its own image, high = anomalous.
+    removed : ndarray of shape (n, h, w), bool
+        Patches that were kept out of the memory bank as noise.
+    trusted : ndarray of shape (n,), bool
+        Images whose patches could support others; see ``trusted_images_`` of the detector.
+
+    Examples
+    --------
+    >>> from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
+    >>> from skpatch.audit import NoiseAudit
+    >>> from skpatch.datasets import make_contaminated_images
+    >>> data = make_contaminated_images(n_normal=27, n_defective=3, image_size=64, random_state=0)
+    >>> model = make_pipeline(
+    ...     PatchFeatureExtractor(image_size=64), SoftPatchDetector(random_state=0)
+    ... )
+    >>> audit = NoiseAudit.from_estimator(model.fit(data.images), data.images)
+    >>> data.labels[audit.ranking[:3]]
+    array([1, 1, 1])
+    """
+
+    def __init__(self, model, images, patches):
+        detector = model.steps[-1][1]
+        self._model = model
+        self._images = images
+        with detector._execution():
+            self.patch_scores = detector._score_patches(
+                patches, detector._own_patches(), "leave one image out"
+            )
+        self.scores = detector.training_scores_
+        self.ranking = np.argsort(self.scores, kind="stable")
+        self.pvalues = training_pvalues(detector.calibration_scores_, self.scores)
+        self.is_suspicious = self.scores < detector.offset_
+        self.removed = ~detector.kept_
+        self.trusted = detector.trusted_images_
+
+    @classmethod
+    def from_estimator(cls, model: Pipeline, images: Sequence) -> "NoiseAudit":
+        """Audit the training images of a pipeline.
+
+        Parameters
+        ----------
+        model : Pipeline
+            A fitted pipeline of a :class:`~skpatch.PatchFeatureExtractor` and a
+            :class:`~skpatch.SoftPatchDetector`.
+        images : sequence of images
+            The training images, in their order; their features are extracted once more.
+
+        Returns
+        -------
+        NoiseAudit
+
+        Raises
+        ------
+        ValueError
+            If these are not the images that the model was fitted on.
+        """
+        detector = model.steps[-1][1]
+        check_is_fitted(detector)
+        n_images = len(detector.kept_)
+        if len(images) != n_images:
+            raise ValueError(
+                f"images has {len(images)} images, but the model was fitted on {n_images}; an "
+                "audit needs the training images, all of them and in their order."
+            )
+        patches = check_patches(detector, model[:-1].transform(images), reset=False)
+        audit = cls(model, images, patches)
+        found = np.nan_to_num(-audit.patch_scores.max(axis=(1, 2)), neginf=np.nan)
+        different = np.flatnonzero(~np.isclose(found, audit.scores, rtol=_SAME, equal_nan=True))
+        if len(different):
+            first = different[0]
+            raise ValueError(
+                f"Image {first} scores {found[first]:.6g}, but scored {audit.scores[first]:.6g} in "
+                f"the training ({len(different)} such images). An audit needs the training images, "
+                "in their order."
+            )
+        return audit
+
+    def maps(self, indices: Sequence[int], sigma: float = 4.0) -> list[NDArray[np.float32]]:
+        """Noise maps of training images, at their own sizes.
+
+        Parameters
+        ----------
+        indices : sequence of int
+            The images, for instance ``audit.ranking[:10]``.
+        sigma : float, default=4.0
+            Standard deviation of the smoothing in pixels of the network's input.
+
+        Returns
+        -------
+        list of ndarray of shape (H, W), float32
+            High = anomalous, in the unit of :meth:`PatchPipeline.predict_map`.
+        """
+        extractor = self._model.steps[0][1]
+        regions = extractor.input_regions([self._images[index] for index in indices])
+        return [
+            image_map(self.patch_scores[index], extractor.image_size_, size, region, sigma)
+            for index, (size, region) in zip(indices, regions, strict=True)
+        ]
+
+    def match(self, images: Sequence) -> NDArray[np.int64]:
+        """Find the memory patch that each patch of any images is scored by.
+
+        Parameters
+        ----------
+        images : sequence of images
+
+        Returns
+        -------
+        ndarray of shape (n, h, w, 3), int64
+            Training image, row and column of the nearest memory patch.
+        """
+        return self._model.steps[-1][1].match(self._model[:-1].transform(images))
