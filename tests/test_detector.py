@@ -23,17 +23,19 @@ from skpatch import (
 
 CONFIGURATIONS = [
     SoftPatchDetector(discriminator=discriminator, neighbors=neighbors)
-    for discriminator in [
-        None,
-        "support",
-        "nearest",
-        "gaussian",
-        "lof",
-        GaussianDiscriminator(covariance="oas"),
-        FusionDiscriminator(),
-        IsolationForest(n_estimators=5),
+    for discriminator, neighbors in [
+        ("support", "exact"),
+        ("support", "pynndescent"),
+        ("lof", "exact"),
+        ("lof", "pynndescent"),
+        (None, "exact"),
+        (None, "pynndescent"),
+        ("nearest", "exact"),
+        ("gaussian", "exact"),
+        (GaussianDiscriminator(covariance="oas"), "exact"),
+        (FusionDiscriminator(), "exact"),
+        (IsolationForest(n_estimators=5), "exact"),
     ]
-    for neighbors in ["exact", "pynndescent"]
 ] + [
     SoftPatchDetector(soft_weights=False, n_neighbors=3, metric="sqeuclidean"),
     # A bank large enough for pynndescent to build its graph.

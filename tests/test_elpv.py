@@ -50,12 +50,14 @@ def test_inspecting_the_contaminated_training_folder(cells):
     assert soft > 0.8
 
 
-def test_grid_search(cells):
+def test_grid_search(cells, tmp_path):
     normal, defective = cells
     images = normal[:30] + defective[:6]
     labels = np.repeat([1, -1], [30, 6])
     pipeline = make_pipeline(
-        PatchFeatureExtractor(image_size=96), SoftPatchDetector(random_state=0)
+        PatchFeatureExtractor(image_size=96),
+        SoftPatchDetector(random_state=0),
+        memory=str(tmp_path),  # the features do not depend on what is searched
     )
     grid = {
         "softpatchdetector__noise_threshold": [0.05, 0.15, 0.3],
