@@ -33,11 +33,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=400)
     parser.add_argument("--backbone", default="efficientnet_lite0")
+    parser.add_argument("--discriminator", default="support")
     arguments = parser.parse_args()
     images, _, _ = split_cells(arguments.images, 0)
     weights = "default" if arguments.backbone == "efficientnet_lite0" else None
     extractor = PatchFeatureExtractor(backbone=arguments.backbone, weights=weights, random_state=0)
-    model = make_pipeline(extractor, SoftPatchDetector(random_state=0)).fit(images[:8])
+    model = make_pipeline(
+        extractor, SoftPatchDetector(discriminator=arguments.discriminator, random_state=0)
+    ).fit(images[:8])
     before = resident()
     model.fit(images)
     height, width = model[0].grid_size_

@@ -41,6 +41,7 @@ def forward_only(model, n_images, image_size, batch_size):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", default="wide_resnet50_2")
+    parser.add_argument("--discriminator", default="support")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     lite = arguments.backbone == "efficientnet_lite0"
@@ -51,7 +52,7 @@ def main():
             device="cpu",
             random_state=0,
         ),
-        SoftPatchDetector(random_state=0),
+        SoftPatchDetector(discriminator=arguments.discriminator, random_state=0),
     )
     with tempfile.TemporaryDirectory() as folder:
         train, test, _ = split_cells(200, 50)

@@ -163,9 +163,15 @@ def _nearest(distances, is_trusted, source, scored):
     `distances` is (j, m) and `is_trusted` (j,). Where no trusted image is left but the patch's
     own, all others give support.
     """
-    trusted = np.flatnonzero(is_trusted)
-    nearest = trusted[distances[trusted].argmin(axis=0)] if len(trusted) else distances.argmin(0)
     columns = np.arange(distances.shape[1])
+    trusted = np.flatnonzero(is_trusted)
+    if len(trusted) == 0:
+        trusted = np.arange(len(distances))
+    nearest = np.empty(len(columns), np.int64)
+    # In blocks: the rows of the trusted images alone would be a second copy of the array.
+    for start in range(0, len(columns), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        nearest[block] = trusted[distances[trusted, block].argmin(axis=0)]
     alone = np.isinf(distances[nearest, columns])
     nearest[alone] = distances[:, alone].argmin(axis=0)
     scores = np.full(scored.max() + 1, -np.inf)
