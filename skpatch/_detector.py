@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.random_projection import GaussianRandomProjection
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import has_fit_parameter
 
 from ._calibration import calibration_scores
 from ._coreset import farthest_on_average, greedy_coreset
@@ -337,6 +338,12 @@ class SoftPatchDetector(MemoryBankMixin, BaseEstimator):
         self.memory_reaches_ = np.zeros(len(rows))
         search = make_neighbors(self.neighbors, len(rows), random_state)
         if support is not None and self.soft_weights:
+            if not has_fit_parameter(search, "reaches"):
+                raise ValueError(
+                    f"neighbors={search!r} has no parameter `reaches` of fit, which "
+                    'soft_weights=True needs with discriminator="support"; pass '
+                    "soft_weights=False, or add it."
+                )
             nearest = support.nearest_image[kept]
             self.memory_reaches_ = support.factor * reach_distances(patches, rows, nearest)
             self.neighbors_ = search.fit(self.memory_bank_, reaches=self.memory_reaches_)

@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
+from sklearn.base import BaseEstimator
 from sklearn.metrics import roc_auc_score
 
 from skpatch import ExactNeighbors, PyNNDescentNeighbors, SoftPatchDetector
@@ -116,6 +117,23 @@ def test_scores_are_reach_distances(textures):
     np.testing.assert_allclose(detector.predict_map(test), expected, rtol=1e-6)
     detector.set_params(soft_weights=False).fit(textures(60, range(6)))
     assert not detector.memory_reaches_.any()
+
+
+def test_a_search_that_knows_no_reaches(textures):
+    class Plain(BaseEstimator):
+        def fit(self, X):
+            self.search_ = ExactNeighbors().fit(X)
+            return self
+
+        def kneighbors(self, *arguments):
+            return self.search_.kneighbors(*arguments)
+
+    detector = SoftPatchDetector(neighbors=Plain(), random_state=0)
+    with pytest.raises(ValueError, match="has no parameter `reaches` of fit"):
+        detector.fit(textures(20))
+    found = detector.set_params(soft_weights=False).fit(textures(20)).score_samples(textures(5))
+    exact = SoftPatchDetector(neighbors="exact", soft_weights=False, random_state=0)
+    np.testing.assert_array_equal(found, exact.fit(textures(20)).score_samples(textures(5)))
 
 
 def test_few_images_are_all_trusted(textures):
