@@ -27,7 +27,6 @@ CONFIGURATIONS = [
         ("support", "exact"),
         ("support", "pynndescent"),
         ("lof", "exact"),
-        ("lof", "pynndescent"),
         (None, "exact"),
         (None, "pynndescent"),
         ("nearest", "exact"),
