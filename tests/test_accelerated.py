@@ -54,6 +54,16 @@ def test_neighbors_in_blocks_with_excluded_groups(bank, queries, device, monkeyp
 
 
 @pytest.mark.parametrize("device", DEVICES)
+def test_neighbors_with_reaches(bank, queries, device):
+    reaches = np.random.RandomState(3).uniform(0, 8, len(bank))
+    found = kneighbors_on(torch.device(device), bank, queries, 2, reaches=reaches)
+    expected = ExactNeighbors().fit(bank, reaches=reaches).kneighbors(queries, 2)
+    assert not np.array_equal(expected[1], ExactNeighbors().fit(bank).kneighbors(queries, 2)[1])
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
+    np.testing.assert_array_equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize("device", DEVICES)
 def test_neighbors_of_a_small_bank(bank, queries, device):
     one_group = np.zeros(len(queries), int), np.array([0, 1, 1])
     for groups, n_found in ((None, 3), (one_group, 2)):
