@@ -53,7 +53,8 @@ def training_pvalues(calibration, scores):
 
     NaN where there is no score.
     """
-    count, n = np.searchsorted(calibration, scores, side="right"), len(calibration)
+    pvalues = conformal_pvalues(calibration, scores)
+    n = len(calibration)
     own = np.isin(scores, calibration)
-    pvalues = np.where(own, count / max(n, 1), (1 + count) / (1 + n))
+    pvalues[own] = (pvalues[own] * (1 + n) - 1) / n
     return np.where(np.isnan(scores), np.nan, pvalues)

@@ -26,6 +26,11 @@ class MemoryBankMixin(OutlierMixin):
         check_is_fitted(self, "calibration_scores_")
         return score_threshold(self.calibration_scores_, self.contamination)
 
+    def _check(self, X):
+        """Patches (n, h, w, d) to score, checked against those of the training."""
+        check_is_fitted(self)
+        return check_patches(self, X, reset=False)
+
     def _own_patches(self):
         """Numbers (n, h, w) of the training images and (m,) of the memory patches' images.
 
@@ -96,8 +101,7 @@ class MemoryBankMixin(OutlierMixin):
         ndarray of shape (n, h, w), float64
             Weighted distance to the nearest memory patch, in feature units; high = anomalous.
         """
-        check_is_fitted(self)
-        patches = check_patches(self, X, reset=False)
+        patches = self._check(X)
         with self._execution():
             return self._score_patches(patches)
 
@@ -114,8 +118,7 @@ class MemoryBankMixin(OutlierMixin):
         ndarray of shape (n, h, w, 3), int64
             Training image, row and column of the nearest memory patch.
         """
-        check_is_fitted(self)
-        patches = check_patches(self, X, reset=False)
+        patches = self._check(X)
         with self._execution():
             _, rows = self.neighbors_.kneighbors(patches.reshape(-1, patches.shape[-1]), 1)
         return self.memory_source_[rows[:, 0]].reshape(*patches.shape[:3], 3)
@@ -133,8 +136,7 @@ class MemoryBankMixin(OutlierMixin):
         ndarray of shape (n,), float64
             Minus the largest patch score of each image.
         """
-        check_is_fitted(self)
-        patches = check_patches(self, X, reset=False)
+        patches = self._check(X)
         with self._execution():
             return -self._score_images(patches)
 

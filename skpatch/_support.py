@@ -125,14 +125,20 @@ def _jury_distances(patches, rows, jury):
 
     memory = patches.reshape(-1, patches.shape[-1])[rows]
     scaling = Scaling(memory)
-    memory, halves = scaling.apply(memory)
     axes = None
     if memory.shape[1] > _AXES:
-        sample = memory[:: -(len(memory) // -_SAMPLE)]
+        sample, _ = scaling.apply(memory[:: -(len(memory) // -_SAMPLE)])
         pca = PCA(min(_AXES, len(sample)), svd_solver="covariance_eigh").fit(sample)
         axes = torch.from_numpy(np.ascontiguousarray(pca.components_.T, np.float32))
-        memory = torch.mm(torch.from_numpy(memory), axes).numpy()
-        halves = 0.5 * np.einsum("ij,ij->i", memory, memory)
+
+    def coordinates(points):
+        scaled, halves = scaling.apply(points)
+        if axes is None:
+            return scaled, halves
+        projected = torch.mm(torch.from_numpy(scaled), axes).numpy()
+        return projected, 0.5 * np.einsum("ij,ij->i", projected, projected)
+
+    memory, halves = coordinates(memory)
     # One more coordinate, so that the product is |b|^2 / 2 - a.b and needs no second pass.
     memory = np.concatenate([-memory, np.ones((len(memory), 1), np.float32)], axis=1)
     distances = np.empty((len(jury), len(rows)), np.float32)
@@ -141,10 +147,7 @@ def _jury_distances(patches, rows, jury):
 
     def measure(first, last):
         for judge in range(first, last):
-            points, point_halves = scaling.apply(patches[jury[judge]])
-            if axes is not None:
-                points = torch.mm(torch.from_numpy(points), axes).numpy()
-                point_halves = 0.5 * np.einsum("ij,ij->i", points, points)
+            points, point_halves = coordinates(patches[jury[judge]])
             points = np.concatenate([points, point_halves[:, np.newaxis]], axis=1)
             for start in range(0, len(rows), _BLOCK):
                 block = slice(start, start + _BLOCK)

@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline
 
 from ._calibration import training_pvalues
 from ._maps import image_map
-from ._validation import check_is_fitted, check_patches
+from ._validation import check_is_fitted
 
 __all__ = ["NoiseAudit"]
 
@@ -101,8 +101,7 @@ class NoiseAudit:
                 f"images has {len(images)} images, but the model was fitted on {n_images}; an "
                 "audit needs the training images, all of them and in their order."
             )
-        patches = check_patches(detector, model[:-1].transform(images), reset=False)
-        audit = cls(model, images, patches)
+        audit = cls(model, images, detector._check(model[:-1].transform(images)))
         found = np.nan_to_num(-audit.patch_scores.max(axis=(1, 2)), neginf=np.nan)
         different = np.flatnonzero(~np.isclose(found, audit.scores, rtol=_SAME, equal_nan=True))
         if len(different):
