@@ -11,13 +11,12 @@ from sklearn.random_projection import GaussianRandomProjection
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import has_fit_parameter
 
-from ._calibration import calibration_scores
 from ._coreset import farthest_on_average, greedy_coreset
 from ._device import check_device
 from ._neighbors import make_neighbors
 from ._parallel import execution, run_blocks
-from ._scoring import MemoryBankMixin
-from ._support import EXPECTED_TAIL, measure_support, reach_distances
+from ._support import Jury, measure_support, reach_distances
+from ._updating import Candidates, UpdatableBankMixin
 from ._validation import (
     HasMethods,
     Interval,
@@ -36,7 +35,7 @@ __all__ = ["SoftPatchDetector"]
 _PAPER_THRESHOLD = 0.15
 
 
-class SoftPatchDetector(MemoryBankMixin, BaseEstimator):
+class SoftPatchDetector(UpdatableBankMixin, BaseEstimator):
     """Detect anomalous images by their patches, after training on images that are not all good.
 
     A greedy coreset of the training patches becomes the memory bank; noise is kept out of it, and
@@ -114,17 +113,19 @@ class SoftPatchDetector(MemoryBankMixin, BaseEstimator):
         Training patches that were not dropped.
     trusted_images_ : ndarray of shape (n,), bool
         Training images that look normal enough for their patches to support others; all of them
-        unless with "support".
+        unless with "support". False for forgotten ones.
+    forgotten_images_ : ndarray of shape (n,), bool
+        Training images that `forget` took out.
     discriminator_ : NoiseDiscriminator or None
-        The fitted discriminator; None with "support".
+        The fitted discriminator, of the last call of `partial_fit`; None with "support".
     neighbors_ : object
         The fitted neighbour search.
     coreset_radius_ : float
         Largest distance, in the projection, of a kept patch to its nearest memory patch.
     training_scores_ : ndarray of shape (n,), float64
         Score of each training image against the bank without that image's own patches; NaN if
-        nothing is left. An image of a single patch that is a memory patch keeps it, unless the
-        bank holds more than half of the kept patches.
+        nothing is left, and for forgotten images. An image of a single patch that is a memory
+        patch keeps it, unless the bank holds more than half of the kept patches.
     calibration_scores_ : ndarray of shape (at most n,), float64
         The `training_scores_` of as many images as should be normal, ascending.
     offset_ : float
@@ -243,13 +244,29 @@ class SoftPatchDetector(MemoryBankMixin, BaseEstimator):
         patches = check_patches(self, X, reset=True)
         require_images(patches, 2, "an image is compared with the others, so fit needs")
         random_state = check_random_state(self.random_state)
+        self.forgotten_images_ = np.zeros(len(patches), bool)
         with self._execution():
-            projected = self._project(patches, random_state)
-            self._score_noise(projected, random_state)
-            rows = self._select(projected, random_state)
-            support = self._drop_unsupported(projected, rows, random_state)
+            self._components = self._draw_projection(patches, random_state)
+            projected = self._project(patches)
+            self.noise_scores_, self.kept_ = self._score_noise(projected, random_state)
+            survivors = np.flatnonzero(self.kept_)
+            points = projected.reshape(-1, projected.shape[-1])
+            start = farthest_on_average(points, random_state, survivors)
+            rows = self._select(points, survivors, start)
+            points = points[rows]
+            self._jury = None
+            if self.discriminator == "support":
+                self._jury = Jury(points)
+                self._jury.add(projected, 0)
             del projected
-            self._memorize(patches, rows, support, random_state)
+            source = np.stack(np.unravel_index(rows, self.kept_.shape), axis=1)
+            support = self._drop_unsupported(points, source)
+            ratios = np.ones(len(rows))
+            if support is not None:
+                reaches = reach_distances(patches, rows, support.nearest_image)
+                np.divide(reaches, support.distances, out=ratios, where=support.distances > 0)
+            candidates = Candidates(patches.reshape(-1, patches.shape[-1])[rows], source, ratios)
+            self._memorize(candidates, support, random_state)
             self._calibrate(patches)
         return self
 
@@ -259,45 +276,50 @@ class SoftPatchDetector(MemoryBankMixin, BaseEstimator):
             check_device(self.device)
         return execution(self.n_jobs, self.verbose, self.device)
 
-    def _project(self, patches, random_state):
-        """Random projection (n, h, w, projection_dim) of the patches, or the patches themselves."""
+    def _draw_projection(self, patches, random_state):
+        """Components (d, projection_dim), float32, of the random projection, None without one."""
         n_features = patches.shape[-1]
         if self.projection_dim is None or n_features < 2 * self.projection_dim:
+            return None
+        projection = GaussianRandomProjection(self.projection_dim, random_state=random_state)
+        components = projection.fit(patches[0, :1, 0]).components_
+        return np.ascontiguousarray(components.T, np.float32)
+
+    def _project(self, patches):
+        """Random projection (n, h, w, projection_dim) of the patches, or the patches themselves."""
+        if self._components is None:
             return patches
         import torch
 
-        projection = GaussianRandomProjection(self.projection_dim, random_state=random_state)
-        components = projection.fit(patches[0, :1, 0]).components_
-        transposed = torch.from_numpy(np.asarray(components, np.float32)).T
-        rows = patches.reshape(-1, n_features)
-        projected = np.empty((len(rows), self.projection_dim), np.float32)
+        components = torch.from_numpy(self._components)
+        rows = patches.reshape(-1, patches.shape[-1])
+        projected = np.empty((len(rows), self._components.shape[1]), np.float32)
 
         def project(start, stop):
             block = torch.from_numpy(rows[start:stop])
-            torch.mm(block, transposed, out=torch.from_numpy(projected[start:stop]))
+            torch.mm(block, components, out=torch.from_numpy(projected[start:stop]))
 
         run_blocks(project, len(rows), 2048, "projection")
-        return projected.reshape(*patches.shape[:3], self.projection_dim)
+        return projected.reshape(*patches.shape[:3], -1)
 
     def _score_noise(self, projected, random_state):
-        """Learn `noise_scores_` and `kept_`."""
+        """Outlier scores (n, h, w) and which patches are kept (n, h, w), before the coreset."""
         self.discriminator_ = None
-        self.noise_scores_ = np.ones(projected.shape[:3])
-        self.kept_ = np.ones(projected.shape[:3], bool)
-        if self.discriminator not in (None, "support"):
-            self.discriminator_ = make_discriminator(
-                self.discriminator, random_state=random_state, n_jobs=self.n_jobs
-            ).fit(projected)
-            self.noise_scores_ = self.discriminator_.outlier_scores_
-            share = _PAPER_THRESHOLD if self.noise_threshold == "auto" else self.noise_threshold
-            self.kept_ = self.noise_scores_ <= np.quantile(self.noise_scores_, 1 - share)
+        if self.discriminator in (None, "support"):
+            return np.ones(projected.shape[:3]), np.ones(projected.shape[:3], bool)
+        self.discriminator_ = make_discriminator(
+            self.discriminator, random_state=random_state, n_jobs=self.n_jobs
+        ).fit(projected)
+        scores = self.discriminator_.outlier_scores_
+        share = _PAPER_THRESHOLD if self.noise_threshold == "auto" else self.noise_threshold
+        return scores, scores <= np.quantile(scores, 1 - share)
 
-    def _select(self, projected, random_state):
-        """Rows of the memory patches among all training patches."""
-        survivors = np.flatnonzero(self.kept_)
+    def _select(self, points, survivors, start):
+        """Rows of the candidates among points (p, k), of which the `survivors` take part."""
         size = self.coreset_size
         if not isinstance(size, Integral):
-            size = max(1, int(size * self.kept_.size))
+            n_patches = self.kept_[0].size * np.count_nonzero(~self.forgotten_images_)
+            size = max(1, int(size * n_patches))
         if size > len(survivors) and self.coreset_size != 1.0:
             warnings.warn(
                 f"coreset_size={self.coreset_size} asks for {size} memory patches, but "
@@ -305,38 +327,37 @@ class SoftPatchDetector(MemoryBankMixin, BaseEstimator):
                 "all of them are used.",
                 stacklevel=3,
             )
-        points = projected.reshape(-1, projected.shape[-1])
-        start = farthest_on_average(points, random_state, survivors)
         picks, self.coreset_radius_ = greedy_coreset(points, size, start, survivors)
         return picks
 
-    def _drop_unsupported(self, projected, rows, random_state):
-        """Learn which images are trusted and which of the selected patches are noise.
+    def _drop_unsupported(self, points, source):
+        """Learn which images are trusted and which candidates (c, k) are noise.
 
-        Returns the :class:`Support` of the patches, None without "support".
+        Returns their :class:`Support`, None without "support".
         """
-        self.trusted_images_ = np.ones(len(projected), bool)
+        self.trusted_images_ = ~self.forgotten_images_
         if self.discriminator != "support":
             return None
-        support = measure_support(projected, rows, random_state)
-        self.trusted_images_ = support.is_trusted
+        support = measure_support(points, source[:, 0], self._jury, len(self.kept_))
+        self.trusted_images_ &= support.is_trusted
         limit = support.limit
         if self.noise_threshold != "auto":
             limit = np.quantile(support.distances, 1 - self.noise_threshold)
+        places = tuple(source.T)
         self.noise_scores_[:] = np.nan
-        self.noise_scores_.ravel()[rows] = support.distances / max(limit, np.finfo(np.float32).tiny)
-        self.kept_.ravel()[rows] = support.distances <= limit
+        self.noise_scores_[places] = support.distances / max(limit, np.finfo(np.float32).tiny)
+        self.kept_[:] = ~self.forgotten_images_[:, np.newaxis, np.newaxis]
+        self.kept_[places] = support.distances <= limit
         return support
 
-    def _memorize(self, patches, rows, support, random_state):
-        """Learn the memory bank and build its neighbour search."""
-        kept = self.kept_.ravel()[rows]
-        rows = rows[kept]
-        self.memory_bank_ = patches.reshape(-1, patches.shape[-1])[rows]
-        self.memory_source_ = np.stack(np.unravel_index(rows, self.kept_.shape), axis=1)
-        self.memory_weights_ = np.ones(len(rows))
-        self.memory_reaches_ = np.zeros(len(rows))
-        search = make_neighbors(self.neighbors, len(rows), random_state)
+    def _memorize(self, candidates, support, random_state):
+        """Learn the memory bank from the candidates and build its neighbour search."""
+        kept = self.kept_[tuple(candidates.source.T)]
+        self._dropped = candidates.take(~kept)
+        self.memory_bank_, self.memory_source_, self._ratios = candidates.take(kept)
+        self.memory_weights_ = np.ones(len(self.memory_bank_))
+        self.memory_reaches_ = np.zeros(len(self.memory_bank_))
+        search = make_neighbors(self.neighbors, len(self.memory_bank_), random_state)
         if support is not None and self.soft_weights:
             if not has_fit_parameter(search, "reaches"):
                 raise ValueError(
@@ -344,19 +365,11 @@ class SoftPatchDetector(MemoryBankMixin, BaseEstimator):
                     'soft_weights=True needs with discriminator="support"; pass '
                     "soft_weights=False, or add it."
                 )
-            nearest = support.nearest_image[kept]
-            self.memory_reaches_ = support.factor * reach_distances(patches, rows, nearest)
+            self.memory_reaches_ = support.factor * self._ratios * support.distances[kept]
             self.neighbors_ = search.fit(self.memory_bank_, reaches=self.memory_reaches_)
             return
         if self.soft_weights:
             # A negative weight would call the most distant patch the most normal one.
-            self.memory_weights_ = np.maximum(self.noise_scores_.ravel()[rows], 0)
+            scores = self.noise_scores_[tuple(self.memory_source_.T)]
+            self.memory_weights_ = np.maximum(scores, 0)
         self.neighbors_ = search.fit(self.memory_bank_)
-
-    def _calibrate(self, patches):
-        """Learn `training_scores_` and `calibration_scores_`."""
-        scores = -self._score_images(patches, self._own_patches(), "calibration")
-        self.training_scores_ = np.where(np.isfinite(scores), scores, np.nan)
-        self.calibration_scores_ = calibration_scores(
-            self.training_scores_, self.trusted_images_, EXPECTED_TAIL
-        )

@@ -5,7 +5,7 @@ import numpy as np
 
 from ._parallel import run_blocks
 
-__all__ = ["worst_patch_scores"]
+__all__ = ["worst_patches"]
 
 # Rows of the bank that all patches are compared with, and patches of each image that are then
 # compared with all rows.
@@ -15,8 +15,8 @@ _LEADERS = 32
 _PRODUCT_SIZE = 2**20
 
 
-def worst_patch_scores(
-    search, patches, n_neighbors, weigh, weights, excluded=None, description=None
+def worst_patches(
+    search, patches, n_neighbors, weigh, weights, n_worst, excluded=None, description=None
 ):
     """Largest patch score of each image, the same as from a complete search for every patch.
 
@@ -34,6 +34,7 @@ def worst_patch_scores(
         From distances (m, n_neighbors) and weights, of the same shape or a number, to scores
         (m,), ascending with both.
     weights : ndarray of shape (size of the bank,), float64
+    n_worst : int
     excluded : tuple of (patch_group, bank_group), optional
         Integer arrays (n, p) and (size of the bank,); a patch is not compared with rows of its
         own group.
@@ -42,12 +43,15 @@ def worst_patch_scores(
 
     Returns
     -------
-    ndarray of shape (n,), float64
+    scores : ndarray of shape (n,), float64
+    rows : ndarray of shape (n, n_worst), int64
+        The patch that has it, and those that could have the next largest scores.
     """
     n_images, n_patches, _ = patches.shape
     size = len(search.bank_)
     largest_weight = weights.max()
     scores = np.empty(n_images)
+    worst = np.empty((n_images, n_worst), np.int64)
 
     def score_image(image):
         squared = np.full((n_patches, n_neighbors), np.inf)
@@ -73,18 +77,21 @@ def worst_patch_scores(
         left = left[np.argsort(-bound(left), kind="stable")]
         leaders, left = left[:_LEADERS], left[_LEADERS:]
         compare(leaders, slice(_HEAD, None))
-        worst = score(leaders).max()
+        largest = score(leaders).max()
         first = _HEAD
         while first < size:
-            left = left[bound(left) > worst]
+            left = left[bound(left) > largest]
             stop = first + min(first, max(_HEAD, _PRODUCT_SIZE // max(1, len(left))))
             compare(left, slice(first, stop))
             first = stop
-        return max(worst, score(left).max(initial=0))
+        # Those that dropped out have bounds, which are at most the score of the worst patch.
+        bounds = score(slice(None))
+        worst[image] = np.argsort(-bounds, kind="stable")[:n_worst]
+        scores[image] = bounds[worst[image, 0]]
 
     def score_images(start, stop):
         for image in range(start, stop):
-            scores[image] = score_image(image)
+            score_image(image)
 
     run_blocks(score_images, n_images, 1, description)
-    return scores
+    return scores, worst

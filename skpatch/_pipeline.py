@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from joblib import Memory
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.pipeline import make_pipeline as sklearn_make_pipeline
@@ -20,8 +20,8 @@ class PatchPipeline(Pipeline):
     """Pipeline from images to anomaly scores and maps.
 
     A :class:`sklearn.pipeline.Pipeline` whose first step is a :class:`PatchFeatureExtractor` and
-    whose last is a :class:`SoftPatchDetector`, with :meth:`predict_map`, :meth:`predict_pvalue` and
-    :meth:`audit` added.
+    whose last is a :class:`SoftPatchDetector`, with :meth:`predict_map`, :meth:`predict_pvalue`,
+    :meth:`audit`, :meth:`partial_fit` and :meth:`forget` added.
 
     See Also
     --------
@@ -70,13 +70,48 @@ class PatchPipeline(Pipeline):
         """
         return self.steps[-1][1].predict_pvalue(self[:-1].transform(X))
 
+    def partial_fit(self, X: Sequence, y: None = None) -> "PatchPipeline":
+        """Add training images; see :meth:`SoftPatchDetector.partial_fit`.
+
+        Parameters
+        ----------
+        X : sequence of images
+            As for :meth:`PatchFeatureExtractor.transform`. The first call is a fit, and learns the
+            size of the network's input.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+        """
+        if not hasattr(self.steps[-1][1], "memory_bank_"):
+            return self.fit(X)
+        self.steps[-1][1].partial_fit(self[:-1].transform(X))
+        return self
+
+    def forget(self, images: ArrayLike) -> "PatchPipeline":
+        """Take training images out; see :meth:`SoftPatchDetector.forget`.
+
+        Parameters
+        ----------
+        images : array-like of shape (k,), int
+            Numbers of the images, for instance ``audit.ranking[:3]``.
+
+        Returns
+        -------
+        self
+        """
+        self.steps[-1][1].forget(images)
+        return self
+
     def audit(self, X: Sequence) -> NoiseAudit:
         """Rank the training images by evidence of noise.
 
         Parameters
         ----------
         X : sequence of images
-            The images that the pipeline was fitted on, in their order.
+            All images that the pipeline was trained on, in their order, forgotten ones included.
 
         Returns
         -------

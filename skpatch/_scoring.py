@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OutlierMixin
 
 from ._calibration import conformal_pvalues, score_threshold
-from ._image_scores import worst_patch_scores
+from ._image_scores import worst_patches
 from ._neighbors import ExactNeighbors
 from ._parallel import accelerator
 from ._validation import check_is_fitted, check_patches
@@ -46,24 +46,28 @@ class MemoryBankMixin(OutlierMixin):
             own[tuple(self.memory_source_.T)] = -1
         return own, self.memory_source_[:, 0]
 
-    def _score_images(self, patches, excluded=None, description="scoring"):
+    def _score_images(self, patches, excluded=None, description="scoring", n_worst=1):
         """Largest patch score of each image (n,); inf where no memory patch is left to compare.
 
-        `excluded` is an integer array (n, h, w) and one for the memory patches; patches are not
-        compared with memory patches of the same number.
+        Also the rows (n, n_worst) among an image's patches of those with the largest scores or, if
+        not all had to be computed, with the largest bounds. `excluded` is an integer array
+        (n, h, w) and one for the memory patches; patches are not compared with memory patches of
+        the same number.
         """
         n_images, height, width, n_features = patches.shape
         complete = height * width < _LEAST_GRID or accelerator() is not None
         if complete or not isinstance(self.neighbors_, ExactNeighbors):
-            return self._score_patches(patches, excluded, description).max(axis=(1, 2))
+            scores = self._score_patches(patches, excluded, description).reshape(n_images, -1)
+            return scores.max(axis=1), np.argsort(-scores, axis=1, kind="stable")[:, :n_worst]
         if excluded is not None:
             excluded = excluded[0].reshape(n_images, -1), excluded[1]
-        return worst_patch_scores(
+        return worst_patches(
             self.neighbors_,
             patches.reshape(n_images, -1, n_features),
             min(self.n_neighbors, len(self.memory_bank_)),
             self._weigh,
             self.memory_weights_,
+            n_worst,
             excluded,
             description,
         )
@@ -138,7 +142,7 @@ class MemoryBankMixin(OutlierMixin):
         """
         patches = self._check(X)
         with self._execution():
-            return -self._score_images(patches)
+            return -self._score_images(patches)[0]
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Score images relative to the threshold; negative = outlier.

@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 from ._parallel import run_blocks
 from ._scaling import Scaling, inner_products
 
-__all__ = ["EXPECTED_TAIL", "Support", "measure_support", "reach_distances"]
+__all__ = ["EXPECTED_TAIL", "Jury", "Support", "measure_support", "reach_distances"]
 
 # The values below were chosen on photographs of solar cells, aligned and not, ball screws and
 # cookies with 0, 10, 20 and 40 % of defective images; docs/robustness.rst has the others tried.
@@ -26,6 +26,7 @@ _SLOPE = 2.0
 _LEAST_LIMIT, _LARGEST_FACTOR = 0.7, 1.3
 _KEPT_OF_TRUSTED = 0.9
 # Images beyond which a random selection of them is asked for support: time grows linearly then.
+# Which they are follows from their numbers, so images may come one after the other.
 _JURY = 256
 _ROUNDS = 10
 # Fewer scored images say nothing about what is usual.
@@ -35,6 +36,8 @@ _LEAST_IMAGES = 5
 _AXES = 64
 _SAMPLE = 5000
 _BLOCK = 1024
+# Coordinates are kept as float16, a 2,000th of their size; beyond this they would be infinite.
+_LARGEST = np.float32(6e4)
 
 
 class Support(NamedTuple):
@@ -62,7 +65,99 @@ class Support(NamedTuple):
     is_trusted: np.ndarray
 
 
-def measure_support(patches, rows, random_state):
+class Jury:
+    """Images that are asked for support: coordinates of their patches, a fraction of the features.
+
+    Parameters
+    ----------
+    points : ndarray of shape (m, d), float32
+        Memory patches, whose principal axes are taken.
+
+    Attributes
+    ----------
+    images : ndarray of shape (j,), int64
+        Numbers of the images, ascending.
+    coordinates : ndarray of shape (j, p, k), float16
+        Of all patches of these images.
+    """
+
+    def __init__(self, points):
+        self._scaling = Scaling(points)
+        self._axes = None
+        if points.shape[1] > _AXES:
+            sample = self._scaling.apply(points[:: -(len(points) // -_SAMPLE)])[0]
+            pca = PCA(min(_AXES, len(sample)), svd_solver="covariance_eigh").fit(sample)
+            self._axes = np.ascontiguousarray(pca.components_.T, np.float32)
+        self.images = np.empty(0, np.int64)
+        self.coordinates = None
+
+    def add(self, patches, first):
+        """Ask the images of patches (n, h, w, d) too, whose numbers begin with `first`."""
+        numbers = np.concatenate([self.images, np.arange(first, first + len(patches))])
+        priorities = np.random.RandomState(0).random_sample(first + len(patches))[numbers]
+        chosen = np.sort(np.argsort(priorities)[:_JURY])
+        n_old, n_patches = len(self.images), patches[0, ..., 0].size
+        n_axes = patches.shape[-1] if self._axes is None else self._axes.shape[1]
+        coordinates = np.empty((len(chosen), n_patches, n_axes), np.float16)
+
+        def compute(start, stop):
+            for row in range(start, stop):
+                number = chosen[row]
+                if number < n_old:
+                    coordinates[row] = self.coordinates[number]
+                else:
+                    image = patches[number - n_old]
+                    coordinates[row] = self._project(image.reshape(n_patches, -1))
+
+        run_blocks(compute, len(chosen), 1)
+        self.images, self.coordinates = numbers[chosen], coordinates
+
+    def remove(self, images):
+        """Ask images, given by their numbers, no longer."""
+        left = ~np.isin(self.images, images)
+        self.images, self.coordinates = self.images[left], self.coordinates[left]
+
+    def _project(self, points):
+        """Coordinates (n, k), float16, of points (n, d)."""
+        import torch
+
+        scaled, _ = self._scaling.apply(points)
+        if self._axes is not None:
+            scaled = torch.mm(torch.from_numpy(scaled), torch.from_numpy(self._axes)).numpy()
+        return np.clip(scaled, -_LARGEST, _LARGEST).astype(np.float16)
+
+    def distances(self, points):
+        """Distances (j, m), float32, of points (m, d) to the nearest patch of each image."""
+        import torch
+
+        memory, halves = _with_halves(self._project(points))
+        # One more coordinate, so that the product is |b|^2 / 2 - a.b and needs no second pass.
+        memory = np.concatenate([-memory, np.ones((len(memory), 1), np.float32)], axis=1)
+        distances = np.empty((len(self.images), len(points)), np.float32)
+        # What rounding can make of the distance between copies.
+        tolerance = self._scaling.tolerance(halves, halves.max())
+
+        def measure(first, last):
+            for judge in range(first, last):
+                patches = np.column_stack(_with_halves(self.coordinates[judge]))
+                for start in range(0, len(points), _BLOCK):
+                    block = slice(start, start + _BLOCK)
+                    products = torch.from_numpy(inner_products(memory[block], patches))
+                    gaps = torch.amin(products, dim=1).numpy() + halves[block]
+                    gaps[gaps <= tolerance[block]] = 0
+                    distances[judge, block] = np.sqrt(2 * self._scaling.unit * gaps)
+
+        run_blocks(measure, len(self.images), 1, "support")
+        return distances
+
+
+def _with_halves(coordinates):
+    """Coordinates (n, k) as float32, and half of their squared norms (n,)."""
+    coordinates = coordinates.astype(np.float32)
+    return coordinates, 0.5 * np.einsum("ij,ij->i", coordinates, coordinates)
+
+
+def measure_support(points, source, jury, n_images):
     """Measure how well images support each other's memory patches.
 
     An image is as suspicious as the memory patch of it that is farthest from all patches of the
@@ -73,27 +168,21 @@ def measure_support(patches, rows, random_state):
 
     Parameters
     ----------
-    patches : ndarray of shape (n, h, w, d), float32
-        Patches of the training images.
-    rows : ndarray of shape (m,), int64
-        The memory patches among all n * h * w.
-    random_state : numpy.random.RandomState
-        Selects the images that give support if there are very many.
+    points : ndarray of shape (m, d), float32
+        The memory patches.
+    source : ndarray of shape (m,), int64
+        Their images.
+    jury : Jury
+    n_images : int
 
     Returns
     -------
     Support
     """
-    n_images = len(patches)
-    patches = patches.reshape(n_images, -1, patches.shape[-1])
-    source = rows // patches.shape[1]
-    jury = np.arange(n_images)
-    if n_images > _JURY:
-        jury = np.sort(random_state.choice(n_images, _JURY, replace=False))
-    distances = _jury_distances(patches, rows, jury)
-    distances[source == jury[:, np.newaxis]] = np.inf
+    distances = jury.distances(points)
+    distances[source == jury.images[:, np.newaxis]] = np.inf
     scored = np.unique(source)
-    nearest, scores = _nearest(distances, np.ones(len(jury), bool), source, scored)
+    nearest, scores = _nearest(distances, np.ones(len(jury.images), bool), source, scored)
     cut = np.median(scores)
     is_trusted = np.ones(n_images, bool)
     for _ in range(_ROUNDS):
@@ -102,62 +191,18 @@ def measure_support(patches, rows, random_state):
         is_trusted[scored] = scores <= cut
         if np.array_equal(is_trusted, before):
             break
-        nearest, scores = _nearest(distances, is_trusted[jury], source, scored)
+        nearest, scores = _nearest(distances, is_trusted[jury.images], source, scored)
         cut = _suspicion_cut(scores)
     excess = max(0.0, 1 - is_trusted[scored].mean() - EXPECTED_TAIL)
-    support = distances[nearest, np.arange(len(rows))]
+    support = distances[nearest, np.arange(len(points))]
     typical = np.quantile(support[is_trusted[source]], _KEPT_OF_TRUSTED)
     return Support(
         support,
-        jury[nearest],
+        jury.images[nearest],
         max(cut * max(_LEAST_LIMIT, 1 - _SLOPE * excess), float(typical)),
         min(_LARGEST_FACTOR, 1 + _SLOPE * excess),
         is_trusted,
     )
-
-
-def _jury_distances(patches, rows, jury):
-    """Distances (j, m), float32, of memory patches to the nearest patch of each image of the jury.
-
-    Along the principal axes of the memory patches, and within the error of a float32 product.
-    """
-    import torch
-
-    memory = patches.reshape(-1, patches.shape[-1])[rows]
-    scaling = Scaling(memory)
-    axes = None
-    if memory.shape[1] > _AXES:
-        sample, _ = scaling.apply(memory[:: -(len(memory) // -_SAMPLE)])
-        pca = PCA(min(_AXES, len(sample)), svd_solver="covariance_eigh").fit(sample)
-        axes = torch.from_numpy(np.ascontiguousarray(pca.components_.T, np.float32))
-
-    def coordinates(points):
-        scaled, halves = scaling.apply(points)
-        if axes is None:
-            return scaled, halves
-        projected = torch.mm(torch.from_numpy(scaled), axes).numpy()
-        return projected, 0.5 * np.einsum("ij,ij->i", projected, projected)
-
-    memory, halves = coordinates(memory)
-    # One more coordinate, so that the product is |b|^2 / 2 - a.b and needs no second pass.
-    memory = np.concatenate([-memory, np.ones((len(memory), 1), np.float32)], axis=1)
-    distances = np.empty((len(jury), len(rows)), np.float32)
-    # What rounding can make of the distance between copies.
-    tolerance = scaling.tolerance(halves, halves.max())
-
-    def measure(first, last):
-        for judge in range(first, last):
-            points, point_halves = coordinates(patches[jury[judge]])
-            points = np.concatenate([points, point_halves[:, np.newaxis]], axis=1)
-            for start in range(0, len(rows), _BLOCK):
-                block = slice(start, start + _BLOCK)
-                products = torch.from_numpy(inner_products(memory[block], points))
-                gaps = torch.amin(products, dim=1).numpy() + halves[block]
-                gaps[gaps <= tolerance[block]] = 0
-                distances[judge, block] = np.sqrt(2 * scaling.unit * gaps)
-
-    run_blocks(measure, len(jury), 1, "support")
-    return distances
 
 
 def _nearest(distances, is_trusted, source, scored):

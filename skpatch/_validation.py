@@ -13,6 +13,7 @@ __all__ = [
     "Interval",
     "RealNotInt",
     "StrOptions",
+    "check_image_numbers",
     "check_is_fitted",
     "check_patches",
     "fit_context",
@@ -71,6 +72,20 @@ def require_images(patches, least, reason):
     """Raise unless there are at least `least` images."""
     if len(patches) < least:
         raise ValueError(f"n_samples={len(patches)}: {reason} at least {least} images.")
+
+
+def check_image_numbers(images, n_images):
+    """Return distinct numbers of images as an integer array, or raise."""
+    numbers = np.atleast_1d(np.asarray(images))
+    if numbers.size and not np.issubdtype(numbers.dtype, np.integer):
+        raise ValueError(f"images must be integers, the numbers of images; it is {images!r}.")
+    wrong = numbers[(numbers < 0) | (numbers >= n_images)]
+    if len(wrong):
+        raise ValueError(
+            f"images contains {wrong[0]}, but the model was trained on {n_images} images, which "
+            f"have the numbers 0 to {n_images - 1}."
+        )
+    return np.unique(numbers).astype(np.int64)
 
 
 def seed_nested(estimator, random_state):

@@ -13,10 +13,6 @@ from ._validation import check_is_fitted
 
 __all__ = ["NoiseAudit"]
 
-# Relative difference of training scores up to which images are those of the training: features
-# of another batch size differ in the last digits.
-_SAME = 1e-3
-
 
 class NoiseAudit:
     """Evidence of noise among the training images of a fitted pipeline.
@@ -30,7 +26,7 @@ class NoiseAudit:
         Indices of the training images, the most suspicious first.
     scores : ndarray of shape (n,), float64
         Score of each training image without itself, high = normal; NaN where no memory patch of
-        another image is left.
+        another image is left, and for forgotten images.
     pvalues : ndarray of shape (n,), float64
         Conformal p-value of each image among those that pass for normal, low = suspicious; NaN
         where there is no score.
@@ -82,7 +78,8 @@ class NoiseAudit:
             A fitted pipeline of a :class:`~skpatch.PatchFeatureExtractor` and a
             :class:`~skpatch.SoftPatchDetector`.
         images : sequence of images
-            The training images, in their order; their features are extracted once more.
+            The training images, in their order, forgotten ones included; their features are
+            extracted once more.
 
         Returns
         -------
@@ -101,17 +98,15 @@ class NoiseAudit:
                 f"images has {len(images)} images, but the model was fitted on {n_images}; an "
                 "audit needs the training images, all of them and in their order."
             )
-        audit = cls(model, images, detector._check(model[:-1].transform(images)))
-        found = np.nan_to_num(-audit.patch_scores.max(axis=(1, 2)), neginf=np.nan)
-        different = np.flatnonzero(~np.isclose(found, audit.scores, rtol=_SAME, equal_nan=True))
+        patches = detector._check(model[:-1].transform(images))
+        different = detector._different_images(patches)
         if len(different):
-            first = different[0]
             raise ValueError(
-                f"Image {first} scores {found[first]:.6g}, but scored {audit.scores[first]:.6g} in "
-                f"the training ({len(different)} such images). An audit needs the training images, "
-                "in their order."
+                f"Image {different[0]} is not the one that the model was trained on "
+                f"({len(different)} such images). An audit needs the training images, in their "
+                "order."
             )
-        return audit
+        return cls(model, images, patches)
 
     def maps(self, indices: Sequence[int], sigma: float = 4.0) -> list[NDArray[np.float32]]:
         """Noise maps of training images, at their own sizes.

@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from skpatch import ExactNeighbors, PyNNDescentNeighbors, SoftPatchDetector
 from skpatch._calibration import calibration_scores, conformal_pvalues, score_threshold
-from skpatch._support import _suspicion_cut, measure_support, reach_distances
+from skpatch._support import Jury, _suspicion_cut, measure_support, reach_distances
 
 
 @pytest.fixture(scope="module")
@@ -25,18 +25,27 @@ def textures():
     return make
 
 
+def support_of(patches, rows):
+    points = patches.reshape(-1, patches.shape[-1])[rows]
+    jury = Jury(points)
+    jury.add(patches, 0)
+    return measure_support(points, rows // patches[0, ..., 0].size, jury, len(patches))
+
+
 def test_distances_are_those_to_the_nearest_patch_of_a_trusted_other_image(textures):
     patches = textures(20, [3])
     rows = np.arange(0, patches[..., 0].size, 5)
-    support = measure_support(patches, rows, np.random.RandomState(0))
+    support = support_of(patches, rows)
     points = patches.reshape(-1, 12)
     image = np.arange(len(points)) // 36
     distances = cdist(points[rows], points)
     distances[image[rows][:, None] == image] = np.inf
     distances[:, ~support.is_trusted[image]] = np.inf
-    np.testing.assert_allclose(support.distances, distances.min(axis=1), rtol=1e-4)
-    np.testing.assert_array_equal(support.nearest_image, image[distances.argmin(axis=1)])
+    # Coordinates are float16.
+    np.testing.assert_allclose(support.distances, distances.min(axis=1), rtol=5e-3)
+    assert np.mean(support.nearest_image == image[distances.argmin(axis=1)]) > 0.95
     reaches = reach_distances(patches, rows, support.nearest_image)
+    distances[support.nearest_image[:, None] != image] = np.inf
     np.testing.assert_allclose(reaches, distances.min(axis=1), rtol=1e-12)
 
 
@@ -45,7 +54,7 @@ def test_along_the_principal_axes_distances_are_smaller(textures):
     patches = (textures(20) @ rng.normal(size=(12, 100))).astype(np.float32)
     patches += rng.normal(scale=0.1, size=patches.shape).astype(np.float32)
     rows = np.arange(0, patches[..., 0].size, 5)
-    support = measure_support(patches, rows, np.random.RandomState(0))
+    support = support_of(patches, rows)
     reaches = reach_distances(patches, rows, support.nearest_image)
     ratio = support.distances / reaches
     assert ratio.min() > 0.8
@@ -75,7 +84,7 @@ def test_resembling_defects_do_not_support_each_other(textures):
     for image in range(2):
         patches[image, 4, 4] = rng.normal(size=12) * 4
     rows = np.arange(patches[..., 0].size)
-    support = measure_support(patches, rows, np.random.RandomState(0))
+    support = support_of(patches, rows)
     assert not support.is_trusted[:2].any()
     # The copies are 0 from each other, but far from all patches of trusted images.
     assert (support.distances.reshape(60, 6, 6)[:2, 1, 1] > support.limit).all()

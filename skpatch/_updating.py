@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""More training images, or fewer, without the features of those seen before."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import check_random_state
+
+from ._calibration import calibration_scores
+from ._scoring import MemoryBankMixin
+from ._support import EXPECTED_TAIL
+from ._validation import check_image_numbers, check_is_fitted, fit_context, require_images
+
+__all__ = ["Candidates", "UpdatableBankMixin"]
+
+# Patches of each training image that are kept, to score it again after the bank has changed.
+_WORST = 8
+# Relative difference up to which their features are those of the same image: another batch size
+# changes the last digits, and those of a bfloat16 network are few.
+_SAME = 1e-2
+
+
+class Candidates(NamedTuple):
+    """Patches that were selected for the memory bank, with those that were then dropped as noise.
+
+    Attributes
+    ----------
+    patches : ndarray of shape (c, d), float32
+    source : ndarray of shape (c, 3), int64
+        Image, row and column.
+    ratios : ndarray of shape (c,), float64
+        Distance to the nearest patch of another image, relative to that along the principal axes.
+    """
+
+    patches: np.ndarray
+    source: np.ndarray
+    ratios: np.ndarray
+
+    def take(self, rows):
+        """Some of them."""
+        return Candidates(*(field[rows] for field in self))
+
+    def join(self, others):
+        """These, then the others."""
+        return Candidates(*(np.concatenate(fields) for fields in zip(self, others, strict=True)))
+
+
+class UpdatableBankMixin(MemoryBankMixin):
+    """Adds and forgets training images, for a subclass that can learn a bank from candidates."""
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def partial_fit(self, X: ArrayLike, y: None = None) -> "UpdatableBankMixin":
+        """Add training images; the first call is a fit.
+
+        The memory bank is selected again, from the patches selected before and all those of the
+        new images, and grows with a `coreset_size` that is a share. Images are numbered on. A
+        discriminator of the paper compares new images among themselves only, so they should be
+        added by the dozen.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, h, w, d) or (n, d)
+            Patch features of more images, on the grid of the training images.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+
+        Notes
+        -----
+        The result is close to that of a fit on all images, not the same. Selecting from a
+        selection leaves no patch farther from the bank than the sum of both radii, which is what
+        `coreset_radius_` then says. Of each earlier image the eight worst patches at most are
+        scored again, so its score may come out too normal.
+        """
+        if not hasattr(self, "memory_bank_"):
+            return self.fit(X)
+        patches = self._check(X)
+        with self._execution():
+            self._grow(patches)
+        return self
+
+    def _grow(self, patches):
+        n_before, before = len(self.kept_), self._candidates()
+        projected = self._project(patches)
+        noise_scores, kept = self._score_noise(projected, check_random_state(self.random_state))
+        self.noise_scores_ = np.concatenate([self.noise_scores_, noise_scores])
+        self.kept_ = np.concatenate([self.kept_, kept])
+        self.forgotten_images_ = np.append(self.forgotten_images_, np.zeros(len(patches), bool))
+        source = np.stack(np.unravel_index(np.arange(kept.size), kept.shape), axis=1)
+        source[:, 0] += n_before
+        ratios = np.full(kept.size, np.median(before.ratios))
+        candidates = before.join(Candidates(patches.reshape(kept.size, -1), source, ratios))
+        points = np.concatenate(
+            [self._project_rows(before.patches), projected.reshape(kept.size, -1)]
+        )
+        n_candidates = len(before.patches)
+        survivors = np.append(np.arange(n_candidates), n_candidates + np.flatnonzero(kept))
+        radius = self.coreset_radius_
+        rows = self._select(points, survivors, start=0)
+        if (rows < n_candidates).sum() == n_candidates:
+            self.coreset_radius_ = max(radius, self.coreset_radius_)
+        else:
+            self.coreset_radius_ += radius
+        if self._jury is not None:
+            self._jury.add(projected, n_before)
+        self._learn(candidates.take(rows), points[rows])
+        self._calibrate(patches, n_before)
+
+    def forget(self, images: ArrayLike) -> "UpdatableBankMixin":
+        """Take training images out, for instance those that were rejected after an audit.
+
+        Their patches leave the memory bank and support no others. The remaining images keep their
+        numbers, and their patches do not fill the gaps.
+
+        Parameters
+        ----------
+        images : array-like of shape (k,), int
+            Numbers of the images, in the order in which they were given to fit and partial_fit.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If there is no such image, or too few would be left to compare with each other.
+        """
+        check_is_fitted(self)
+        numbers = check_image_numbers(images, len(self.kept_))
+        forgotten = self.forgotten_images_.copy()
+        forgotten[numbers] = True
+        candidates = self._candidates()
+        candidates = candidates.take(~forgotten[candidates.source[:, 0]])
+        left = np.unique(candidates.source[:, 0])
+        require_images(left, 2, "memory patches must be left, after forgetting, of")
+        jury = self._jury
+        if jury is not None and np.count_nonzero(~forgotten[jury.images]) < 2:
+            raise ValueError(
+                "images holds too many of the images that support others; fit a new model to the "
+                "images that remain."
+            )
+        self.forgotten_images_ = forgotten
+        self.kept_[numbers] = False
+        with self._execution():
+            if jury is not None:
+                jury.remove(numbers)
+            self._learn(candidates, self._project_rows(candidates.patches))
+            self._recalibrate()
+        return self
+
+    def _candidates(self):
+        memory = Candidates(self.memory_bank_, self.memory_source_, self._ratios)
+        return memory.join(self._dropped)
+
+    def _project_rows(self, rows):
+        return self._project(rows[:, np.newaxis, np.newaxis])[:, 0, 0]
+
+    def _learn(self, candidates, points):
+        """Learn everything but the calibration from candidates and their projections (c, k)."""
+        support = self._drop_unsupported(points, candidates.source)
+        self._memorize(candidates, support, check_random_state(self.random_state))
+
+    def _calibrate(self, patches, n_before=0):
+        """Learn the worst patches of new images (n, h, w, d), and what the scores mean."""
+        own, memory = self._own_patches()
+        n_worst = min(_WORST, own[0].size)
+        excluded = own[n_before:], memory
+        scores, rows = self._score_images(patches, excluded, "calibration", n_worst)
+        flat = patches.reshape(len(patches), -1, patches.shape[-1])
+        worst = np.take_along_axis(flat, rows[..., np.newaxis], axis=1)
+        if n_before:
+            rows = np.concatenate([self._worst_rows, rows])
+            worst = np.concatenate([self._worst_patches, worst])
+        self._worst_rows, self._worst_patches = rows, worst
+        self._recalibrate(scores)
+
+    def _recalibrate(self, new_scores=()):
+        """Learn `training_scores_`, of which the last are known, and `calibration_scores_`."""
+        own, memory = self._own_patches()
+        n_before = len(own) - len(new_scores)
+        scores = np.append(np.empty(n_before), new_scores)
+        if n_before:
+            own = np.take_along_axis(own.reshape(len(own), -1), self._worst_rows, axis=1)
+            patches = self._worst_patches[:n_before, :, np.newaxis]
+            again = self._score_patches(patches, (own[:n_before], memory))
+            scores[:n_before] = again.max(axis=(1, 2))
+        known = np.isfinite(scores) & ~self.forgotten_images_
+        self.training_scores_ = np.where(known, -scores, np.nan)
+        self.calibration_scores_ = calibration_scores(
+            self.training_scores_, self.trusted_images_, EXPECTED_TAIL
+        )
+
+    def _different_images(self, patches):
+        """Numbers of the training images whose patches (n, h, w, d) are not these."""
+        flat = patches.reshape(len(patches), -1, patches.shape[-1])
+        found = np.take_along_axis(flat, self._worst_rows[..., np.newaxis], axis=1)
+        gaps = np.linalg.norm(found - self._worst_patches, axis=(1, 2))
+        return np.flatnonzero(gaps > _SAME * np.linalg.norm(self._worst_patches, axis=(1, 2)))
