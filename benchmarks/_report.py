@@ -7,7 +7,8 @@ import numpy as np
 from _protocol import CONTAMINATION, METHODS
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
+
+from skpatch.plotting import RobustnessDisplay
 
 ACCURACY = {"image_auroc": "Image AUROC", "pixel_auroc": "Pixel AUROC", "aupro": "AUPRO"}
 # The same with and without overlap, since the fit is.
@@ -90,10 +91,10 @@ def plot_aurocs(rows, path):
         _plot_panel(ax, rows, dataset)
     for ax in axes.flat[len(datasets) :]:
         ax.set_visible(False)
-    for ax in axes[:, 0]:
-        ax.set_ylabel("image AUROC")
-    for ax in axes.flat[max(len(datasets) - n_columns, 0) : len(datasets)]:
-        ax.set_xlabel("defective per normal training image")
+    for ax in axes[:, 1:].flat:
+        ax.set_ylabel("")
+    for ax in axes.flat[: max(len(datasets) - n_columns, 0)]:
+        ax.set_xlabel("")
     handles = [Line2D([], [], **_look(method), label=method) for method in methods]
     handles += [
         Line2D([], [], color="0.4", linestyle=_LINES[overlap], label=label)
@@ -106,17 +107,14 @@ def plot_aurocs(rows, path):
 
 
 def _plot_panel(ax, rows, dataset):
-    levels = sorted({row["noise"] for row in rows if row["dataset"] == dataset})
-    for method in _methods_in(rows):
-        for overlap in _OVERLAPS:
-            aurocs = [_auroc(rows, dataset, level, overlap, method) for level in levels]
-            ratios = [_mean(rows, "true_noise", dataset=dataset, noise=level) for level in levels]
-            ax.plot(ratios, aurocs, linestyle=_LINES[overlap], **_look(method))
+    rows = [row for row in rows if row["dataset"] == dataset]
+    for overlap, line in _LINES.items():
+        shown = [row for row in rows if row["overlap"] == overlap or not row["noise"]]
+        columns = ([row[key] for row in shown] for key in ("true_noise", "image_auroc", "method"))
+        looks = {method: {**_look(method), "linestyle": line} for method in _methods_in(shown)}
+        RobustnessDisplay.from_predictions(*columns, ax=ax, curve_kwargs=looks, legend=False)
     ax.set_title(dataset, fontsize=11)
-    ax.set_xticks(levels)
-    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.grid(axis="y", color="0.9")
-    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_xticks(_values(rows, "noise"))
 
 
 def _look(method):

@@ -40,11 +40,11 @@ def run_demo(output, seed=0):
     output = Path(output)
     if not output.parent.is_dir():
         raise FileNotFoundError(f"The folder of the output {output} does not exist.")
-    import matplotlib  # noqa: F401  missing packages are reported before the work starts
-
     from . import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
+    from ._plot_checks import check_matplotlib
     from .metrics import image_auroc
 
+    check_matplotlib("The demonstration")
     train, train_labels, test, test_labels = _choose_images(seed)
     print(
         f"Training on {len(train)} unlabelled images, {train_labels.sum()} of them defective; "
@@ -113,32 +113,23 @@ def _print_suspicious(detector, images, labels):
 
 def _plot(models, images, labels, scores, output):
     """Originals and heat maps of two normal and four defective test images."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from ._images import read_image
+    from .plotting import AnomalyMapDisplay
 
     shown = np.r_[_spread(scores, labels == 0, 2), _spread(scores, labels == 1, 4)]
     chosen = [images[i] for i in shown]
-    pictures = [read_image(path, path) for path in chosen]
-    figure = Figure(figsize=(1.9 * len(shown) + 0.8, 6.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(1 + len(models), len(shown), squeeze=False)
-    for ax, picture, index in zip(axes[0], pictures, shown, strict=True):
-        ax.imshow(picture)
-        ax.set_title("defective" if labels[index] else "normal", fontsize=10)
-    for row, (name, model) in zip(axes[1:], models.items(), strict=True):
-        # In units of each model's own threshold, the maps of both share one colour scale.
-        threshold = -model[-1].offset_
-        for ax, picture, scores_map in zip(row, pictures, model.predict_map(chosen), strict=True):
-            ax.imshow(picture)
-            heat = ax.imshow(scores_map / threshold, cmap="inferno", vmin=0, vmax=1.5, alpha=0.75)
-        row[0].set_ylabel(name, fontsize=11)
-    axes[0, 0].set_ylabel("photograph", fontsize=11)
-    for ax in axes.flat:
-        ax.set(xticks=[], yticks=[])
-    bar = figure.colorbar(heat, ax=axes[1:], shrink=0.8, extend="max")
+    figure = Figure(figsize=(1.9 * len(shown) + 1.2, 6.6), layout="constrained")
+    rows = figure.subplots(1 + len(models), len(shown))
+    plain, robust = models.values()
+    AnomalyMapDisplay.from_estimator(
+        plain, chosen, labels=labels[shown], axes=rows[:2], colorbar=False
+    )
+    display = AnomalyMapDisplay.from_estimator(robust, chosen, axes=rows[2], colorbar=False)
+    bar = figure.colorbar(display.heatmaps_[0], ax=rows[1:], shrink=0.8, extend="max")
     bar.set_label("anomaly score (1 = threshold)")
+    for ax, name in zip(rows[:, 0], ["photograph", *models], strict=True):
+        ax.set_ylabel(name, fontsize=11)
     figure.suptitle("Defects in solar cells, learned from an unlabelled, contaminated folder")
     figure.supxlabel("Photographs: ELPV dataset, CC BY-NC-SA 4.0", fontsize=8, color="0.4")
     figure.savefig(output, dpi=110)

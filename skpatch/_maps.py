@@ -5,13 +5,22 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-__all__ = ["image_map", "resize_map"]
+__all__ = ["image_map", "image_maps", "resize_map"]
 
 
 def resize_map(scores, size):
     """Resize a map (h, w) bilinearly to `size` (H, W), pixel centres aligned."""
     image = Image.fromarray(np.asarray(scores, np.float32))
     return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))
+
+
+def image_maps(extractor, grids, images, sigma=4.0):
+    """Anomaly map of each image, at its own size, from the scores (n, h, w) of their patches."""
+    regions = extractor.input_regions(images)
+    return [
+        image_map(scores, extractor.image_size_, size, region, sigma)
+        for scores, (size, region) in zip(grids, regions, strict=True)
+    ]
 
 
 def image_map(scores, input_size, image_size, region, sigma):

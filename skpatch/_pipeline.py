@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.pipeline import make_pipeline as sklearn_make_pipeline
 
-from ._maps import image_map
+from ._maps import image_maps
 from .audit import NoiseAudit
 
 __all__ = ["PatchPipeline", "make_pipeline"]
@@ -48,12 +48,8 @@ class PatchPipeline(Pipeline):
             One map for each image, high = anomalous, all in the same unit. NaN where the
             extractor's `crop` cut the image away.
         """
-        extractor = self.steps[0][1]
         grids = self.steps[-1][1].predict_map(self[:-1].transform(X))
-        return [
-            image_map(scores, extractor.image_size_, size, region, sigma)
-            for scores, (size, region) in zip(grids, extractor.input_regions(X), strict=True)
-        ]
+        return image_maps(self.steps[0][1], grids, X, sigma)
 
     def predict_pvalue(self, X: Sequence) -> NDArray[np.float64]:
         """Conformal p-value of each image; see :meth:`SoftPatchDetector.predict_pvalue`.

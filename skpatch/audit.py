@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from ._calibration import training_pvalues
-from ._maps import image_map
+from ._maps import image_maps
 from ._validation import check_is_fitted
 
 __all__ = ["NoiseAudit"]
@@ -64,7 +64,8 @@ class NoiseAudit:
         self.scores = detector.training_scores_
         self.ranking = np.argsort(self.scores, kind="stable")
         self.pvalues = training_pvalues(detector.calibration_scores_, self.scores)
-        self.is_suspicious = self.scores < detector.offset_
+        self._offset = detector.offset_
+        self.is_suspicious = self.scores < self._offset
         self.removed = ~detector.kept_
         self.trusted = detector.trusted_images_
 
@@ -123,12 +124,8 @@ class NoiseAudit:
         list of ndarray of shape (H, W), float32
             High = anomalous, in the unit of :meth:`PatchPipeline.predict_map`.
         """
-        extractor = self._model.steps[0][1]
-        regions = extractor.input_regions([self._images[index] for index in indices])
-        return [
-            image_map(self.patch_scores[index], extractor.image_size_, size, region, sigma)
-            for index, (size, region) in zip(indices, regions, strict=True)
-        ]
+        images = [self._images[index] for index in indices]
+        return image_maps(self._model.steps[0][1], self.patch_scores[list(indices)], images, sigma)
 
     def match(self, images: Sequence) -> NDArray[np.int64]:
         """Find the memory patch that each patch of any images is scored by.

@@ -16,9 +16,14 @@ def run_python(code):
 def test_import_loads_nothing_heavy():
     code = (
         "import sys, skpatch;"
-        "print([m for m in ('torch', 'numba', 'pynndescent', 'sklearn') if m in sys.modules])"
+        "heavy = 'torch', 'numba', 'pynndescent', 'sklearn', 'matplotlib', 'pandas';"
+        "print([m for m in heavy if m in sys.modules])"
     )
     assert run_python(code) == "[]"
+
+
+def test_plotting_loads_matplotlib_when_it_plots():
+    assert run_python("import sys, skpatch.plotting; print('matplotlib' in sys.modules)") == "False"
 
 
 @pytest.mark.parametrize("name", skpatch.__all__)
