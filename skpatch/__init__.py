@@ -19,7 +19,7 @@ _HOMES = {
     "SoftPatchDetector": "_detector",
     "make_pipeline": "_pipeline",
 }
-_MODULES = {"audit", "datasets", "discriminators", "metrics"}
+_MODULES = {"audit", "datasets", "discriminators", "metrics", "report"}
 
 __all__ = sorted(["__version__", *_HOMES, *_MODULES])
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Which training images and patches are noise, and why."""
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ from sklearn.pipeline import Pipeline
 
 from ._calibration import training_pvalues
 from ._maps import image_map
+from ._report import check_report, write_report
 from ._validation import check_is_fitted
 
 __all__ = ["NoiseAudit"]
@@ -16,6 +18,10 @@ __all__ = ["NoiseAudit"]
 # Relative difference of training scores up to which images are those of the training: features
 # of another batch size differ in the last digits.
 _SAME = 1e-3
+_MEANING = (
+    "The score of an image is that of its most unusual place: how much it differs from everything "
+    "that the other training images have shown to be normal."
+)
 
 
 class NoiseAudit:
@@ -68,7 +74,8 @@ class NoiseAudit:
         self.scores = detector.training_scores_
         self.ranking = np.argsort(self.scores, kind="stable")
         self.pvalues = training_pvalues(detector.calibration_scores_, self.scores)
-        self.is_suspicious = self.scores < detector.offset_
+        self._offset = detector.offset_
+        self.is_suspicious = self.scores < self._offset
         self.removed = ~detector.kept_
         self.trusted = detector.trusted_images_
 
@@ -134,6 +141,42 @@ class NoiseAudit:
             image_map(self.patch_scores[index], extractor.image_size_, size, region, sigma)
             for index, (size, region) in zip(indices, regions, strict=True)
         ]
+
+    def to_html(self, path: str | os.PathLike, names: Sequence[str] | None = None) -> None:
+        """Write an HTML report: the ranking with scores, p-values and heat maps.
+
+        One file that opens in any browser without a connection. Small copies of the images are
+        in it.
+
+        Parameters
+        ----------
+        path : path
+            The .html file to write. It is replaced only once the report is complete.
+        names : sequence of str, optional
+            Names of the training images, in their order. By default their paths from the folder
+            that holds all of them.
+
+        Raises
+        ------
+        ValueError, OSError
+            If the file cannot be written, an image cannot be read, there are too few or too many
+            names, or the threshold of the model is not a positive distance.
+        """
+        names = check_report(path, self._images, names)
+        with self._model.steps[-1][1]._execution():
+            write_report(
+                path,
+                self._model,
+                self._images,
+                patch_scores=self.patch_scores,
+                scores=self.scores,
+                pvalues=self.pvalues,
+                offset=self._offset,
+                names=names,
+                title="Audit of the training images",
+                meaning=_MEANING,
+                removed=self.removed.sum(axis=(1, 2)),
+            )
 
     def match(self, images: Sequence) -> NDArray[np.int64]:
         """Find the memory patch that each patch of any images is scored by.
