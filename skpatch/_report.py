@@ -23,12 +23,12 @@ __all__ = ["check_report", "write_report"]
 # Longest side of a copy in pixels: enough for the large view or, of more images, for the grid.
 _FEW, _SIDE_OF_FEW, _SIDE_OF_MANY = 1000, 320, 160
 _JPEG_QUALITY = 75
-# Heat maps: number of colours, the score of the last one, and anchors of the scale. Half the
-# threshold and less is transparent, so that normal places show the photograph.
+# Heat maps: number of colours, the score of the last one, and anchors of the scale. Well below
+# the threshold they are transparent, so that normal places show the photograph.
 _N_COLOURS, _TOP = 64, 2
 _ANCHORS = {
-    0.5: (66, 10, 104, 0),
-    0.75: (147, 38, 103, 130),
+    0.6: (66, 10, 104, 0),
+    0.8: (147, 38, 103, 90),
     1.0: (221, 81, 58, 255),
     1.5: (252, 165, 10, 255),
     2.0: (252, 255, 164, 255),
@@ -95,8 +95,8 @@ def write_report(
         raise ValueError(f"There are {len(images)} images, but scores of {len(scores)}.")
     if not -offset > 0:
         raise ValueError(
-            f"The threshold of the model is {-offset:g}, so no score can be given in units of it. "
-            "It is learned from the training images: are they all the same, or too few?"
+            f"The threshold of the model is {abs(offset):g}, so no score can be given in units of "
+            "it. It is learned from the training images: are they all the same, or too few?"
         )
     extractor = model.steps[0][1]
     side = _SIDE_OF_FEW if len(images) <= _FEW else _SIDE_OF_MANY
@@ -132,7 +132,7 @@ def write_report(
 
 
 def _names(images):
-    """Paths from the folder that holds all images: unique, and silent about the rest of the disk."""
+    """Paths from the folder that holds all images: short, but unique."""
     names = [images.name(index) for index in range(len(images))]
     if not all(os.path.isabs(name) for name in names):
         return names

@@ -106,6 +106,7 @@
     opened = card;
     const { rank, name, score, pvalue, removed } = card.dataset;
     const suspicious = card.classList.contains("suspicious");
+    const shown = score === "" ? "none" : Number(score).toFixed(2);
     byId("viewer-name").textContent = name;
     const marked = card.querySelector("svg").cloneNode(true);
     const plain = marked.cloneNode(true);
@@ -114,13 +115,13 @@
     byId("plain").replaceChildren(plain);
     byId("facts").replaceChildren(
       fact("Rank", `${rank} of ${ranking.length}`),
-      fact("Score", score === "" ? "none" : Number(score).toFixed(2), suspicious ? "alarm" : ""),
+      suspicious ? fact("Score", `${shown}, suspicious`, "alarm") : fact("Score", shown),
       fact("p-value", pvalue === "" ? "none" : String(Number(Number(pvalue).toPrecision(3)))),
-      fact("Suspicious", suspicious ? "yes" : "no"),
     );
-    if (removed !== undefined) byId("facts").append(fact("Patches removed as noise", removed));
-    byId("previous").disabled = !neighbour(-1);
-    byId("next").disabled = !neighbour(1);
+    if (removed !== undefined) byId("facts").append(fact("Noise patches", removed));
+    // Not `disabled`: a button that has the focus would lose it.
+    byId("previous").ariaDisabled = !neighbour(-1);
+    byId("next").ariaDisabled = !neighbour(1);
     if (!viewer.open) viewer.showModal();
   }
 
