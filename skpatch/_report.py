@@ -22,7 +22,7 @@ __all__ = ["check_report", "write_report"]
 
 # Longest side of a copy in pixels: enough for the large view or, of more images, for the grid.
 _FEW, _SIDE_OF_FEW, _SIDE_OF_MANY = 1000, 320, 160
-_JPEG_QUALITY = 75
+_JPEG_QUALITY = 70
 # Heat maps: number of colours, the score of the last one, and anchors of the scale. Well below
 # the threshold they are transparent, so that normal places show the photograph.
 _N_COLOURS, _TOP = 64, 2

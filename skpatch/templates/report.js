@@ -148,7 +148,7 @@
   byId("save").addEventListener("click", save);
 
   // A browser may keep the controls as they were when the page is loaded again.
-  sort();
+  if (byId("order").value !== "rank") sort();
   filter();
   setStrength();
   byId("controls").hidden = false;
