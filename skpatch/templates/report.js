@@ -55,7 +55,7 @@
 
   // RFC 4180. A spreadsheet would run a name that starts like a formula; the apostrophe stops it.
   function csvField(text) {
-    const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+    const safe = /^[=+\-@\t\r\n]/.test(text) ? `'${text}` : text;
     return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   }
 
