@@ -19,7 +19,7 @@ _HOMES = {
     "SoftPatchDetector": "_detector",
     "make_pipeline": "_pipeline",
 }
-_MODULES = {"audit", "datasets", "discriminators", "metrics", "plotting"}
+_MODULES = {"audit", "datasets", "discriminators", "metrics", "plotting", "report"}
 
 __all__ = sorted(["__version__", *_HOMES, *_MODULES])
 

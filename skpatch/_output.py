@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Arrays written to a file: checked beforehand, whole or not at all."""
+"""Files written by the library: checked beforehand, whole or not at all."""
 
 import errno
 import os
@@ -9,18 +9,18 @@ from contextlib import contextmanager
 import numpy as np
 
 
-def check_output(output):
+def check_output(output, suffix=".npy", name="output"):
     """Raise before the work when the output could not be written after it."""
     if output is None:
         return
     output = os.fspath(output)
     folder = os.path.dirname(output) or "."
-    if not output.endswith(".npy"):
-        raise ValueError(f"output={output!r} must be the name of a .npy file.")
+    if not output.endswith(suffix):
+        raise ValueError(f"{name}={output!r} must be the name of a {suffix} file.")
     if not os.path.isdir(folder):
-        raise FileNotFoundError(f"output={output!r}: the folder {folder!r} does not exist.")
+        raise FileNotFoundError(f"{name}={output!r}: the folder {folder!r} does not exist.")
     if os.path.isdir(output):
-        raise IsADirectoryError(f"output={output!r} is a folder.")
+        raise IsADirectoryError(f"{name}={output!r} is a folder.")
 
 
 def create_memmap(path, shape):
@@ -42,8 +42,9 @@ def create_memmap(path, shape):
 def replacing(path):
     """Give the name of a temporary file that replaces `path` at the end, or goes on an error."""
     # Unlike tempfile's, a file made in the ordinary way gets the permissions that users expect.
-    folder = os.path.dirname(os.path.abspath(path))
-    temporary = os.path.join(folder, f".skpatch-{uuid.uuid4().hex}.npy")
+    folder, name = os.path.split(os.path.abspath(path))
+    suffix = os.path.splitext(name)[1]
+    temporary = os.path.join(folder, f".skpatch-{uuid.uuid4().hex}{suffix}")
     open(temporary, "xb").close()
     try:
         yield temporary

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Which training images and patches are noise, and why."""
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,9 +10,15 @@ from sklearn.pipeline import Pipeline
 
 from ._calibration import training_pvalues
 from ._maps import image_maps
+from ._report import check_report, write_report
 from ._validation import check_is_fitted
 
 __all__ = ["NoiseAudit"]
+
+_MEANING = (
+    "The score of an image is that of its most unusual place: how much it differs from everything "
+    "that the other training images have shown to be normal."
+)
 
 
 class NoiseAudit:
@@ -126,6 +133,42 @@ class NoiseAudit:
         """
         images = [self._images[index] for index in indices]
         return image_maps(self._model.steps[0][1], self.patch_scores[list(indices)], images, sigma)
+
+    def to_html(self, path: str | os.PathLike, names: Sequence[str] | None = None) -> None:
+        """Write an HTML report: the ranking with scores, p-values and heat maps.
+
+        One file that opens in any browser without a connection. Small copies of the images are
+        in it.
+
+        Parameters
+        ----------
+        path : path
+            The .html file to write. It is replaced only once the report is complete.
+        names : sequence of str, optional
+            Names of the training images, in their order. By default their paths from the folder
+            that holds all of them.
+
+        Raises
+        ------
+        ValueError, OSError
+            If the file cannot be written, an image cannot be read, there are too few or too many
+            names, or the threshold of the model is not a positive distance.
+        """
+        names = check_report(path, self._images, names)
+        with self._model.steps[-1][1]._execution():
+            write_report(
+                path,
+                self._model,
+                self._images,
+                patch_scores=self.patch_scores,
+                scores=self.scores,
+                pvalues=self.pvalues,
+                offset=self._offset,
+                names=names,
+                title="Audit of the training images",
+                meaning=_MEANING,
+                removed=self.removed.sum(axis=(1, 2)),
+            )
 
     def match(self, images: Sequence) -> NDArray[np.int64]:
         """Find the memory patch that each patch of any images is scored by.

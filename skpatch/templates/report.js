@@ -1,0 +1,155 @@
+"use strict";
+{
+  const byId = (id) => document.getElementById(id);
+  const gallery = byId("gallery");
+  const ranking = [...gallery.children];
+  const collator = new Intl.Collator(undefined, { numeric: true });
+  const number = (text) => (text === "" ? NaN : Number(text));
+  const byRank = (a, b) => a.dataset.rank - b.dataset.rank;
+  // Images without p-value come last.
+  const pvalue = (card) => (card.dataset.pvalue === "" ? 2 : Number(card.dataset.pvalue));
+  const orders = {
+    rank: byRank,
+    reversed: (a, b) => byRank(b, a),
+    pvalue: (a, b) => pvalue(a) - pvalue(b) || byRank(a, b),
+    name: (a, b) => collator.compare(a.dataset.name, b.dataset.name) || byRank(a, b),
+  };
+
+  function sort() {
+    for (const card of [...ranking].sort(orders[byId("order").value])) gallery.append(card);
+  }
+
+  function filter() {
+    const wanted = byId("search").value.toLowerCase();
+    const least = number(byId("least").value);
+    const only = byId("only").checked;
+    let shown = 0;
+    for (const card of ranking) {
+      const { name, score } = card.dataset;
+      card.hidden =
+        !name.toLowerCase().includes(wanted) ||
+        (only && !card.classList.contains("suspicious")) ||
+        (least > 0 && !(number(score) >= least));
+      shown += !card.hidden;
+    }
+    const total = ranking.length;
+    const images = total === 1 ? "image" : "images";
+    const format = (count) => count.toLocaleString("en");
+    byId("count").textContent =
+      shown === total
+        ? `${format(total)} ${images}`
+        : `${format(shown)} of ${format(total)} ${images}`;
+    byId("nothing").hidden = shown > 0;
+  }
+
+  function clear() {
+    byId("search").value = byId("least").value = "";
+    byId("only").checked = false;
+    filter();
+    byId("search").focus();
+  }
+
+  function setStrength() {
+    document.documentElement.style.setProperty("--heat", byId("strength").value / 100);
+  }
+
+  // RFC 4180. A spreadsheet would run a name that starts like a formula; the apostrophe stops it.
+  function csvField(text) {
+    const safe = /^[=+\-@\t\r\n]/.test(text) ? `'${text}` : text;
+    return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  }
+
+  function csv() {
+    const header = ["rank", "name", "score", "p_value", "suspicious"];
+    const hasRemoved = "removed" in ranking[0].dataset;
+    const rows = ranking.map((card) => {
+      const { rank, name, score, pvalue, removed } = card.dataset;
+      const suspicious = card.classList.contains("suspicious") ? "yes" : "no";
+      const fields = [rank, csvField(name), score, pvalue, suspicious];
+      return hasRemoved ? [...fields, removed] : fields;
+    });
+    if (hasRemoved) header.push("removed_patches");
+    return [header, ...rows].map((fields) => `${fields.join(",")}\r\n`).join("");
+  }
+
+  function save() {
+    // The mark at the start tells spreadsheets that this is UTF-8.
+    const url = URL.createObjectURL(new Blob(["\ufeff", csv()], { type: "text/csv" }));
+    const link = document.createElement("a");
+    link.href = url;
+    link.download = "skpatch-ranking.csv";
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(url), 60000);
+  }
+
+  const viewer = byId("viewer");
+  let opened = null;
+
+  function neighbour(step) {
+    const shown = [...gallery.children].filter((card) => !card.hidden);
+    return shown[shown.indexOf(opened) + step];
+  }
+
+  function fact(term, value, kind = "") {
+    const group = document.createElement("div");
+    group.className = kind;
+    for (const [tag, text] of [["dt", term], ["dd", value]]) {
+      const element = document.createElement(tag);
+      element.textContent = text;
+      group.append(element);
+    }
+    return group;
+  }
+
+  function show(card) {
+    if (!card) return;
+    opened = card;
+    const { rank, name, score, pvalue, removed } = card.dataset;
+    const suspicious = card.classList.contains("suspicious");
+    const shown = score === "" ? "none" : Number(score).toFixed(2);
+    byId("viewer-name").textContent = name;
+    const marked = card.querySelector("svg").cloneNode(true);
+    const plain = marked.cloneNode(true);
+    plain.querySelector(".heat").remove();
+    byId("marked").replaceChildren(marked);
+    byId("plain").replaceChildren(plain);
+    byId("facts").replaceChildren(
+      fact("Rank", `${rank} of ${ranking.length}`),
+      suspicious ? fact("Score", `${shown}, suspicious`, "alarm") : fact("Score", shown),
+      fact("p-value", pvalue === "" ? "none" : String(Number(Number(pvalue).toPrecision(3)))),
+    );
+    if (removed !== undefined) byId("facts").append(fact("Noise patches", removed));
+    // Not `disabled`: a button that has the focus would lose it.
+    byId("previous").ariaDisabled = !neighbour(-1);
+    byId("next").ariaDisabled = !neighbour(1);
+    if (!viewer.open) viewer.showModal();
+  }
+
+  gallery.addEventListener("click", (event) => {
+    if (event.target.closest("button")) show(event.target.closest(".card"));
+  });
+  viewer.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    show(neighbour(step));
+  });
+  viewer.addEventListener("click", (event) => {
+    if (event.target === viewer) viewer.close();
+  });
+  viewer.addEventListener("close", () => opened.querySelector("button").focus());
+  byId("previous").addEventListener("click", () => show(neighbour(-1)));
+  byId("next").addEventListener("click", () => show(neighbour(1)));
+  byId("close").addEventListener("click", () => viewer.close());
+  byId("order").addEventListener("change", sort);
+  for (const id of ["search", "least", "only"]) byId(id).addEventListener("input", filter);
+  byId("strength").addEventListener("input", setStrength);
+  byId("clear").addEventListener("click", clear);
+  byId("save").addEventListener("click", save);
+
+  // A browser may keep the controls as they were when the page is loaded again.
+  if (byId("order").value !== "rank") sort();
+  filter();
+  setStrength();
+  byId("controls").hidden = false;
+}
