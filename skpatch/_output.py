@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Arrays written to a file: checked beforehand, whole or not at all."""
+"""Files: checked beforehand, written whole or not at all."""
 
 import errno
 import os
@@ -13,14 +13,19 @@ def check_output(output):
     """Raise before the work when the output could not be written after it."""
     if output is None:
         return
-    output = os.fspath(output)
-    folder = os.path.dirname(output) or "."
-    if not output.endswith(".npy"):
-        raise ValueError(f"output={output!r} must be the name of a .npy file.")
+    if not os.fspath(output).endswith(".npy"):
+        raise ValueError(f"output={os.fspath(output)!r} must be the name of a .npy file.")
+    check_place("output", output)
+
+
+def check_place(parameter, path):
+    """Raise where no file `path` can be, naming the parameter that holds it."""
+    path = os.fspath(path)
+    folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
-        raise FileNotFoundError(f"output={output!r}: the folder {folder!r} does not exist.")
-    if os.path.isdir(output):
-        raise IsADirectoryError(f"output={output!r} is a folder.")
+        raise FileNotFoundError(f"{parameter}={path!r}: the folder {folder!r} does not exist.")
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"{parameter}={path!r} is a folder.")
 
 
 def create_memmap(path, shape):
