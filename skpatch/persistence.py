@@ -302,14 +302,15 @@ def _unpack_extractor(packed, versions, backbone, weights):
         raise ValueError(f"it was fitted with a module, a {module}; pass it as backbone=")
     extractor = _unpack_params(PatchFeatureExtractor, {**params, **given})
     extractor._check_geometry()
-    if not all(type(number) is int and 0 <= number < 2**31 for number in (seed, *size)):
+    height, width = size
+    if not all(type(number) is int and 0 <= number < 2**31 for number in (seed, height, width)):
         raise ValueError(f"its seed {seed!r} and size of images {size!r} are not whole numbers")
     if extractor.weights not in (None, "default") and not os.path.isfile(extractor.weights):
         raise FileNotFoundError(
             f"The network's weights were read from {os.fspath(extractor.weights)!r}, which is not "
             "a file here; pass its place, as in skpatch.load(path, weights='file.pth')."
         )
-    learned = extractor._build(seed, layers, lambda *_: tuple(size))
+    learned = extractor._build(seed, layers, lambda *_: (height, width))
     found = weights_digest(learned["model_"])
     if found != digest or [*learned["_mean"], *learned["_std"]] != mean + std:
         now = {name: metadata.version(name) for name in ("torch", "torchvision")}
