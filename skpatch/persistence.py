@@ -300,7 +300,8 @@ def _unpack_extractor(packed, versions, backbone, weights):
         raise ValueError(f"its network is {params.get('backbone')!r}; leave out backbone")
     if module is not None and backbone is None:
         raise ValueError(f"it was fitted with a module, a {module}; pass it as backbone=")
-    extractor = _unpack_params(PatchFeatureExtractor, {**params, **given})
+    # A file from elsewhere must not make a model write to a place of its choice.
+    extractor = _unpack_params(PatchFeatureExtractor, {**params, "output": None, **given})
     extractor._check_geometry()
     height, width = size
     if not all(type(number) is int and 0 <= number < 2**31 for number in (seed, height, width)):

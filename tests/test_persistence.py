@@ -53,7 +53,7 @@ LEARNED = [
 
 @pytest.fixture(scope="module")
 def images():
-    return make_contaminated_images(27, 3, image_size=64, random_state=0).images
+    return make_contaminated_images(14, 2, image_size=64, random_state=0).images
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +185,7 @@ def test_pipeline_round_trip(model, images, tmp_path):
     np.testing.assert_array_equal(loaded[0].get_feature_names_out(), model[0]._feature_names)
     for method in ("score_samples", "predict_map", "predict_pvalue"):
         np.testing.assert_array_equal(
-            getattr(loaded, method)(images), getattr(model, method)(images)
+            getattr(loaded, method)(images[:5]), getattr(model, method)(images[:5])
         )
     first, second = loaded.audit(images), model.audit(images)
     np.testing.assert_array_equal(first.patch_scores, second.patch_scores)
@@ -200,7 +200,7 @@ def test_pipeline_round_trip(model, images, tmp_path):
 @pytest.mark.slow
 def test_fresh_process(model, images, tmp_path):
     save(model, tmp_path / "model.skpatch")
-    np.save(tmp_path / "images.npy", images)
+    np.save(tmp_path / "images.npy", images[:5])
     code = (
         "import sys, numpy as np, skpatch; folder = sys.argv[1];"
         "images = np.load(folder + '/images.npy');"
@@ -210,9 +210,9 @@ def test_fresh_process(model, images, tmp_path):
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
     found = np.load(tmp_path / "found.npz")
-    np.testing.assert_array_equal(found["scores"], model.score_samples(images))
-    np.testing.assert_array_equal(found["maps"], model.predict_map(images))
-    np.testing.assert_array_equal(found["pvalues"], model.predict_pvalue(images))
+    np.testing.assert_array_equal(found["scores"], model.score_samples(images[:5]))
+    np.testing.assert_array_equal(found["maps"], model.predict_map(images[:5]))
+    np.testing.assert_array_equal(found["pvalues"], model.predict_pvalue(images[:5]))
 
 
 def test_saved_twice_is_the_same_file(model, tmp_path):
@@ -243,6 +243,22 @@ def test_what_is_not_saved(images, tmp_path):
     assert loaded[-1].random_state is None
     assert loaded[0].image_size == (64, 64)
     np.testing.assert_array_equal(loaded.score_samples(images), model.score_samples(images))
+
+
+def test_a_file_cannot_choose_where_features_are_written(model, tmp_path):
+    path = tmp_path / "model.skpatch"
+    save(model, path)
+    header, body, _ = parts(path.read_bytes())
+    header["content"]["model"]["extractor"]["params"]["output"] = str(tmp_path / "own.npy")
+    write(path, header, body)
+    assert load(path)[0].output is None
+
+
+def test_without_calibration_scores(tmp_path):
+    detector = SoftPatchDetector(discriminator=None, coreset_size=1)
+    detector.fit(np.zeros((2, 3), np.float32))
+    detector.calibration_scores_ = np.empty(0)
+    assert_same(saved(detector, tmp_path), detector)
 
 
 # --- the search graph
