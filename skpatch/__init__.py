@@ -17,9 +17,11 @@ _HOMES = {
     "PositionwiseDiscriminator": "discriminators",
     "PyNNDescentNeighbors": "_neighbors",
     "SoftPatchDetector": "_detector",
+    "load": "persistence",
     "make_pipeline": "_pipeline",
+    "save": "persistence",
 }
-_MODULES = {"audit", "datasets", "discriminators", "metrics", "plotting", "report"}
+_MODULES = {"audit", "datasets", "discriminators", "metrics", "persistence", "plotting", "report"}
 
 __all__ = sorted(["__version__", *_HOMES, *_MODULES])
 

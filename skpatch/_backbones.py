@@ -10,13 +10,22 @@ import re
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 import torchvision
 from torch import fx, nn
 from torch.nn import functional
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-__all__ = ["Backbone", "build_backbone", "default_layers", "feature_taps", "map_shapes", "stride"]
+__all__ = [
+    "Backbone",
+    "build_backbone",
+    "default_layers",
+    "feature_taps",
+    "map_shapes",
+    "stride",
+    "weights_digest",
+]
 
 _LITE0 = "efficientnet_lite0"
 _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -280,6 +289,16 @@ def map_shapes(backbone, taps, layers, size):
                 "shape (n, c, h, w)."
             )
     return [tuple(maps[layer].shape[1:]) for layer in layers]
+
+
+def weights_digest(module):
+    """SHA-256 of the names, types, shapes and values of the weights of a network on the CPU."""
+    digest = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        values = np.ascontiguousarray(value.numpy())
+        digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
+        digest.update(values.reshape(-1).view(np.uint8))
+    return digest.hexdigest()
 
 
 def _describe(backbone):

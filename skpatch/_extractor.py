@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from numbers import Integral
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ __all__ = ["PatchFeatureExtractor"]
 
 _BATCHES_AHEAD = 2
 _PROBE_SIZE = (224, 224)
+# What the network and the pooling are made from, so that a saved extractor can be made again.
+_BUILD_PARAMETERS = ("backbone", "weights", "patch_size", "embedding_dim")
 
 
 class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -196,38 +199,47 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         TypeError, ValueError, OSError
             The message names the image, file or parameter.
         """
-        import torch
-
-        from ._backbones import build_backbone, default_layers, feature_taps, map_shapes
-        from ._embedding import feature_names, make_embedding
-
         images = check_images(X)
         self._check_geometry()
         check_device(self.device)
         sizes = [images.size(index) for index in range(len(images))]
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        learned = self._build(seed, self.layers, partial(self._learn_size, sizes))
+        for index, size in enumerate(sizes):
+            images.check_size(index, size, learned["grid_size_"])
+        # Only now: a fit that fails leaves the estimator as it was.
+        vars(self).update(learned)
+        return self
+
+    def _build(self, seed, layers, choose_size):
+        """Everything that is learned, from layers and a function of (model, layers) to a size."""
+        import torch
+
+        from ._backbones import build_backbone, default_layers, feature_taps, map_shapes
+        from ._embedding import feature_names, make_embedding
+
         built = build_backbone(self.backbone, self.weights, seed)
-        layers = self.layers
         if layers is None:
             layers = default_layers(self.backbone, built.module)
         layers = (layers,) if isinstance(layers, str) else tuple(map(str, layers))
         model = feature_taps(self.backbone, built.module, layers)
-        image_size = self._learn_size(sizes, model, layers)
+        image_size = choose_size(model, layers)
         shapes = map_shapes(self.backbone, model, layers, image_size)
         embedding = make_embedding(shapes, self.patch_size, self.embedding_dim)
-        for index, size in enumerate(sizes):
-            images.check_size(index, size, embedding.grid)
-        # Only now: a fit that fails leaves the estimator as it was.
-        self.layers_ = layers
-        self.image_size_ = image_size
-        self.grid_size_ = tuple(embedding.grid)
-        self.n_features_out_ = self.embedding_dim or sum(channels for channels, *_ in shapes)
-        self.model_ = model.to(memory_format=torch.channels_last)
-        self._embedding = embedding
-        self._converted = None
-        self._mean, self._std = built.mean, built.std
-        self._feature_names = feature_names(layers, shapes, self.embedding_dim)
-        return self
+        return {
+            "layers_": layers,
+            "image_size_": image_size,
+            "grid_size_": tuple(embedding.grid),
+            "n_features_out_": self.embedding_dim or sum(channels for channels, *_ in shapes),
+            "model_": model.to(memory_format=torch.channels_last),
+            "_embedding": embedding,
+            "_converted": None,
+            "_mean": built.mean,
+            "_std": built.std,
+            "_feature_names": feature_names(layers, shapes, self.embedding_dim),
+            "_built_from": {name: getattr(self, name) for name in _BUILD_PARAMETERS},
+            "_seed": seed,
+        }
 
     def _check_geometry(self):
         """Check the parameters that depend on each other."""

@@ -64,19 +64,23 @@ class Scaling:
     _largest = np.float32(1e15)
 
     def __init__(self, points):
-        self.n_features = points.shape[-1]
-        self.shift = points.mean(axis=-2, dtype=np.float64, keepdims=True).astype(np.float32)
-        extremes = [
-            points.max(axis=(-2, -1), keepdims=True).astype(np.float64) - self._edge(np.min),
-            self._edge(np.max) - points.min(axis=(-2, -1), keepdims=True),
-        ]
-        largest = np.maximum(*extremes)
+        shift = points.mean(axis=-2, dtype=np.float64, keepdims=True).astype(np.float32)
+        lowest, highest = (
+            extreme(shift, axis=-1, keepdims=True).astype(np.float64)
+            for extreme in (np.min, np.max)
+        )
+        largest = np.maximum(
+            points.max(axis=(-2, -1), keepdims=True).astype(np.float64) - lowest,
+            highest - points.min(axis=(-2, -1), keepdims=True),
+        )
         largest[~((largest > 0) & (largest < np.inf))] = 1
-        self.factor = (1 / largest).astype(np.float32)
-        self.unit = 1 / np.square(self.factor[..., 0, 0], dtype=np.float64)
+        self.set(shift, (1 / largest).astype(np.float32))
 
-    def _edge(self, extreme):
-        return extreme(self.shift, axis=-1, keepdims=True).astype(np.float64)
+    def set(self, shift, factor):
+        """Take a shift (..., 1, d) and a factor (..., 1, 1), float32."""
+        self.n_features = shift.shape[-1]
+        self.shift, self.factor = shift, factor
+        self.unit = 1 / np.square(factor[..., 0, 0], dtype=np.float64)
 
     def apply(self, points):
         """Return the scaled points (..., n, d) and half of their squared norms (..., n)."""
@@ -111,6 +115,20 @@ class LowerBounds:
         self._scaling = Scaling(points)
         self.unit = float(self._scaling.unit)
         self._axes = _principal_axes(self._scaling, points)
+
+    def arrays(self):
+        """Return the arrays that :meth:`from_arrays` makes the same bounds from."""
+        arrays = {"shift": self._scaling.shift, "factor": self._scaling.factor}
+        return arrays if self._axes is None else {**arrays, "axes": self._axes}
+
+    @classmethod
+    def from_arrays(cls, shift, factor, axes=None):
+        """Make bounds again from `shift` (1, d), `factor` (1, 1) and `axes` (d, k), float32."""
+        bounds = cls.__new__(cls)
+        bounds._scaling = Scaling.__new__(Scaling)
+        bounds._scaling.set(shift, factor)
+        bounds.unit, bounds._axes = float(bounds._scaling.unit), axes
+        return bounds
 
     @property
     def reduced(self):
