@@ -29,7 +29,7 @@ _MAGIC = b"\x89skpatch"
 _VERSION = 1
 _PREFIX = struct.Struct("<8sQQ")
 _START = _PREFIX.size + hashlib.sha256().digest_size
-_DTYPES = ("|b1", "<i4", "<i8", "<f4", "<f8")
+_DTYPES = ("|b1", "<i4", "<i8", "<f2", "<f4", "<f8")
 # No model needs more JSON than that, and a sparse file could claim any size.
 _LARGEST_JSON = 2**26
 _CHUNK = 2**20
@@ -156,6 +156,12 @@ class StoredArrays:
                 raise ValueError(f"its array {name!r} has the shape {array.shape}, not {expected}")
         self.sizes.update(sizes)
         return array
+
+    @staticmethod
+    def check_below(name, array, limits):
+        """Raise unless the entries of an integer array are at least 0 and below the limits."""
+        if (array < 0).any() or (array >= limits).any():
+            raise ValueError(f"its array {name!r} points at what does not exist")
 
     def finish(self):
         """Raise if an array was not taken out."""

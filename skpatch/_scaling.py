@@ -74,10 +74,16 @@ class Scaling:
             highest - points.min(axis=(-2, -1), keepdims=True),
         )
         largest[~((largest > 0) & (largest < np.inf))] = 1
-        self.set(shift, (1 / largest).astype(np.float32))
+        self._set(shift, (1 / largest).astype(np.float32))
 
-    def set(self, shift, factor):
-        """Take a shift (..., 1, d) and a factor (..., 1, 1), float32."""
+    @classmethod
+    def from_arrays(cls, shift, factor):
+        """Make the same scaling again from its shift (..., 1, d) and factor (..., 1, 1)."""
+        scaling = cls.__new__(cls)
+        scaling._set(shift, factor)
+        return scaling
+
+    def _set(self, shift, factor):
         self.n_features = shift.shape[-1]
         self.shift, self.factor = shift, factor
         self.unit = 1 / np.square(factor[..., 0, 0], dtype=np.float64)
@@ -125,8 +131,7 @@ class LowerBounds:
     def from_arrays(cls, shift, factor, axes=None):
         """Make bounds again from `shift` (1, d), `factor` (1, 1) and `axes` (d, k), float32."""
         bounds = cls.__new__(cls)
-        bounds._scaling = Scaling.__new__(Scaling)
-        bounds._scaling.set(shift, factor)
+        bounds._scaling = Scaling.from_arrays(shift, factor)
         bounds.unit, bounds._axes = float(bounds._scaling.unit), axes
         return bounds
 

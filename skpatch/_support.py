@@ -79,17 +79,33 @@ class Jury:
         Numbers of the images, ascending.
     coordinates : ndarray of shape (j, p, k), float16
         Of all patches of these images.
+    axes : ndarray of shape (d, k), float32, or None
+        Principal axes; None where the points have no more dimensions.
     """
 
     def __init__(self, points):
         self._scaling = Scaling(points)
-        self._axes = None
+        self.axes = None
         if points.shape[1] > _AXES:
             sample = self._scaling.apply(points[:: -(len(points) // -_SAMPLE)])[0]
             pca = PCA(min(_AXES, len(sample)), svd_solver="covariance_eigh").fit(sample)
-            self._axes = np.ascontiguousarray(pca.components_.T, np.float32)
+            self.axes = np.ascontiguousarray(pca.components_.T, np.float32)
         self.images = np.empty(0, np.int64)
         self.coordinates = None
+
+    def arrays(self):
+        """Return the arrays that :meth:`from_arrays` makes the same jury from."""
+        scaling = {"shift": self._scaling.shift, "factor": self._scaling.factor}
+        axes = {} if self.axes is None else {"axes": self.axes}
+        return {"images": self.images, "coordinates": self.coordinates, **scaling, **axes}
+
+    @classmethod
+    def from_arrays(cls, images, coordinates, shift, factor, axes=None):
+        """Make a jury again."""
+        jury = cls.__new__(cls)
+        jury._scaling, jury.axes = Scaling.from_arrays(shift, factor), axes
+        jury.images, jury.coordinates = images, coordinates
+        return jury
 
     def add(self, patches, first):
         """Ask the images of patches (n, h, w, d) too, whose numbers begin with `first`."""
@@ -97,7 +113,7 @@ class Jury:
         priorities = np.random.RandomState(0).random_sample(first + len(patches))[numbers]
         chosen = np.sort(np.argsort(priorities)[:_JURY])
         n_old, n_patches = len(self.images), patches[0, ..., 0].size
-        n_axes = patches.shape[-1] if self._axes is None else self._axes.shape[1]
+        n_axes = patches.shape[-1] if self.axes is None else self.axes.shape[1]
         coordinates = np.empty((len(chosen), n_patches, n_axes), np.float16)
 
         def compute(start, stop):
@@ -122,8 +138,8 @@ class Jury:
         import torch
 
         scaled, _ = self._scaling.apply(points)
-        if self._axes is not None:
-            scaled = torch.mm(torch.from_numpy(scaled), torch.from_numpy(self._axes)).numpy()
+        if self.axes is not None:
+            scaled = torch.mm(torch.from_numpy(scaled), torch.from_numpy(self.axes)).numpy()
         return np.clip(scaled, -_LARGEST, _LARGEST).astype(np.float16)
 
     def distances(self, points):

@@ -17,6 +17,7 @@ from ._neighbors import ExactNeighbors, PyNNDescentNeighbors
 from ._neighbors_arrays import pack_search, unpack_search
 from ._output import check_output
 from ._pipeline import PatchPipeline
+from ._updating_arrays import pack_updates, unpack_updates
 from ._validation import check_is_fitted
 from .discriminators import (
     FusionDiscriminator,
@@ -221,6 +222,7 @@ def _pack_detector(detector):
     }
     search = _pack(detector.neighbors_, "neighbors_")
     state, search_arrays = pack_search(detector.neighbors_)
+    updates, update_arrays = pack_updates(detector)
     names = getattr(detector, "feature_names_in_", None)
     packed = {
         "params": _pack_params(detector),
@@ -228,21 +230,22 @@ def _pack_detector(detector):
         "feature_names_in_": None if names is None else list(names),
         "neighbors_": search,
         "search": state,
+        "updates": updates,
     }
-    return packed, {**arrays, **search_arrays}
+    return packed, {**arrays, **search_arrays, **update_arrays}
 
 
 def _unpack_detector(packed, arrays):
-    params, radius, names, search, state = entries(
-        packed, "params", "coreset_radius_", "feature_names_in_", "neighbors_", "search"
+    params, radius, names, search, state, updates = entries(
+        packed, "params", "coreset_radius_", "feature_names_in_", "neighbors_", "search", "updates"
     )
     detector = _unpack_params(SoftPatchDetector, params)
     learned = {name: arrays.take(name, *kind) for name, kind in _ARRAYS.items()}
     sizes = arrays.sizes
     grid = sizes["n"], sizes["h"], sizes["w"]
-    source = learned["memory_source_"]
-    if 0 in (*grid, sizes["m"], sizes["d"]) or (source < 0).any() or (source >= grid).any():
-        raise ValueError("its memory patches are not patches of its training images")
+    if 0 in (*grid, sizes["m"], sizes["d"]):
+        raise ValueError("it has no memory patches")
+    arrays.check_below("memory_source_", learned["memory_source_"], grid)
     if names is not None:
         if len(names) != sizes["d"] or not all(isinstance(name, str) for name in names):
             raise ValueError("its names of features are not one for each")
@@ -259,6 +262,7 @@ def _unpack_detector(packed, arrays):
         grid_shape_=grid[1:],
         n_features_in_=sizes["d"],
     )
+    unpack_updates(detector, updates, arrays)
     return detector
 
 

@@ -42,6 +42,7 @@ LEARNED = [
     "noise_scores_",
     "kept_",
     "trusted_images_",
+    "forgotten_images_",
     "training_scores_",
     "calibration_scores_",
     "coreset_radius_",
@@ -150,6 +151,19 @@ def test_detector_round_trip(patches, queries, tmp_path, params):
     assert loaded.discriminator_ is None
     again = clone(loaded).fit(patches)
     np.testing.assert_array_equal(again.memory_bank_, detector.memory_bank_)
+
+
+@pytest.mark.parametrize(
+    "params", [{}, {"discriminator": None}, {"projection_dim": 4}, {"soft_weights": False}]
+)
+def test_updates_after_loading(patches, queries, tmp_path, params):
+    detector = SoftPatchDetector(random_state=0, **params).fit(patches).forget([1])
+    loaded = saved(detector, tmp_path)
+    scores = [
+        one.partial_fit(queries).forget([2]).score_samples(queries) for one in (detector, loaded)
+    ]
+    np.testing.assert_array_equal(*scores)
+    assert_same(loaded, detector)
 
 
 def test_few_principal_axes(tmp_path):
@@ -450,12 +464,14 @@ def test_json_that_is_none_is_refused(small, text):
         load(path)
 
 
-def test_source_outside_of_the_training_images_is_refused(small):
+@pytest.mark.parametrize("name", ["memory_source_", "_worst_rows", "jury.images"])
+@pytest.mark.parametrize("number", [-1, 12])
+def test_numbers_of_what_does_not_exist_are_refused(small, name, number):
     path, content = small
     header, body, places = parts(content)
-    start = places["memory_source_"].start
-    write(path, header, body[:start] + np.int64(12).tobytes() + body[start + 8 :])
-    with pytest.raises(ValueError, match="not patches of its training images"):
+    start = places[name].start
+    write(path, header, body[:start] + np.int64(number).tobytes() + body[start + 8 :])
+    with pytest.raises(ValueError, match=f"{name}' points at what does not exist"):
         load(path)
 
 
