@@ -40,7 +40,7 @@ class SoftPatchDetector(UpdatableBankMixin, BaseEstimator):
 
     A greedy coreset of the training patches becomes the memory bank; noise is kept out of it, and
     what remains does not count alike. A new patch is scored by its distance to the nearest memory
-    patch, an image by its worst patch. There are two ways to know the noise:
+    patch, an image by its worst patches. There are two ways to know the noise:
 
     - By default ("support"), after the coreset: a memory patch that no trustworthy other image
       has anything like is noise. How much is dropped follows from the training images themselves,
@@ -71,6 +71,10 @@ class SoftPatchDetector(UpdatableBankMixin, BaseEstimator):
         would cost as much memory as they do and save little; None never projects.
     n_neighbors : int, default=1
         Number of memory patches whose weighted distances are averaged.
+    worst_patches : "auto", int or float in (0, 1), default="auto"
+        Number or share of an image's patches whose scores, the largest, are averaged to its score.
+        "auto" is 0.6 % with "support", 5 of 28 x 28 and at least one; otherwise the worst patch
+        alone, as in the paper.
     metric : {"euclidean", "sqeuclidean"}, default="euclidean"
         The distance, as in the paper, or its square, as in the reference implementation.
     neighbors : {"auto", "exact", "pynndescent"} or object, default="auto"
@@ -177,6 +181,11 @@ class SoftPatchDetector(UpdatableBankMixin, BaseEstimator):
         "coreset_size": [Interval(RealNotInt, 0, 1, closed="right"), positive_integer()],
         "projection_dim": [positive_integer(), None],
         "n_neighbors": [positive_integer()],
+        "worst_patches": [
+            StrOptions({"auto"}),
+            Interval(RealNotInt, 0, 1, closed="neither"),
+            positive_integer(),
+        ],
         "metric": [StrOptions({"euclidean", "sqeuclidean"})],
         "neighbors": [
             StrOptions({"auto", "exact", "pynndescent"}),
@@ -198,6 +207,7 @@ class SoftPatchDetector(UpdatableBankMixin, BaseEstimator):
         coreset_size: float | int = 0.1,
         projection_dim: int | None = 128,
         n_neighbors: int = 1,
+        worst_patches: str | float | int = "auto",
         metric: str = "euclidean",
         neighbors: str | BaseEstimator = "auto",
         contamination: str | float = "auto",
@@ -212,6 +222,7 @@ class SoftPatchDetector(UpdatableBankMixin, BaseEstimator):
         self.coreset_size = coreset_size
         self.projection_dim = projection_dim
         self.n_neighbors = n_neighbors
+        self.worst_patches = worst_patches
         self.metric = metric
         self.neighbors = neighbors
         self.contamination = contamination

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The score of an image is that of its worst patch: most patches need no complete search."""
+"""The score of an image is that of its worst patches: most need no complete search."""
 
 import numpy as np
 
@@ -16,9 +16,9 @@ _PRODUCT_SIZE = 2**20
 
 
 def worst_patches(
-    search, patches, n_neighbors, weigh, weights, n_worst, excluded=None, description=None
+    search, patches, n_neighbors, weigh, weights, n_worst, n_rows, excluded=None, description=None
 ):
-    """Largest patch score of each image, the same as from a complete search for every patch.
+    """Largest patch scores of each image, the same as from a complete search for every patch.
 
     Neighbours among the first rows of the bank give an upper bound of a patch's score. A memory
     bank is in the order of its selection, so its first rows are spread over all of it. The
@@ -35,6 +35,9 @@ def worst_patches(
         (m,), ascending with both.
     weights : ndarray of shape (size of the bank,), float64
     n_worst : int
+        Number of scores wanted.
+    n_rows : int
+        Number of patches wanted, at least as many.
     excluded : tuple of (patch_group, bank_group), optional
         Integer arrays (n, p) and (size of the bank,); a patch is not compared with rows of its
         own group.
@@ -43,15 +46,16 @@ def worst_patches(
 
     Returns
     -------
-    scores : ndarray of shape (n,), float64
-    rows : ndarray of shape (n, n_worst), int64
-        The patch that has it, and those that could have the next largest scores.
+    scores : ndarray of shape (n, n_worst), float64
+        Descending.
+    rows : ndarray of shape (n, n_rows), int64
+        The patches that have them, then those that could have the next largest.
     """
     n_images, n_patches, _ = patches.shape
     size = len(search.bank_)
     largest_weight = weights.max()
-    scores = np.empty(n_images)
-    worst = np.empty((n_images, n_worst), np.int64)
+    scores = np.empty((n_images, n_worst))
+    worst = np.empty((n_images, n_rows), np.int64)
 
     def score_image(image):
         squared = np.full((n_patches, n_neighbors), np.inf)
@@ -75,19 +79,20 @@ def worst_patches(
         left = np.arange(n_patches)
         compare(slice(None), slice(0, _HEAD))
         left = left[np.argsort(-bound(left), kind="stable")]
-        leaders, left = left[:_LEADERS], left[_LEADERS:]
+        n_leaders = max(_LEADERS, n_worst)
+        leaders, left = left[:n_leaders], left[n_leaders:]
         compare(leaders, slice(_HEAD, None))
-        largest = score(leaders).max()
+        least = np.sort(score(leaders))[-n_worst]
         first = _HEAD
         while first < size:
-            left = left[bound(left) > largest]
+            left = left[bound(left) > least]
             stop = first + min(first, max(_HEAD, _PRODUCT_SIZE // max(1, len(left))))
             compare(left, slice(first, stop))
             first = stop
-        # Those that dropped out have bounds, which are at most the score of the worst patch.
+        # Those that dropped out have bounds, which are at most the least of the scores.
         bounds = score(slice(None))
-        worst[image] = np.argsort(-bounds, kind="stable")[:n_worst]
-        scores[image] = bounds[worst[image, 0]]
+        worst[image] = np.argsort(-bounds, kind="stable")[:n_rows]
+        scores[image] = bounds[worst[image, :n_worst]]
 
     def score_images(start, stop):
         for image in range(start, stop):

@@ -115,7 +115,7 @@ class AnomalyMapDisplay:
         Returns
         -------
         AnomalyMapDisplay
-            The score above a map is the largest of the patches; the map is smoothed, so its own
+            The score above a map is that of the worst patches; the map is smoothed, so its own
             maximum is lower.
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
@@ -125,7 +125,7 @@ class AnomalyMapDisplay:
             images,
             image_maps(extractor, grids, images),
             threshold=-detector.offset_,
-            scores=grids.max(axis=(1, 2)),
+            scores=detector._average_worst(grids),
             labels=labels,
             axes=axes,
             colorbar=colorbar,

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a fitted memory bank can do: score patches and images, and say what the scores mean."""
 
+from numbers import Integral
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OutlierMixin
@@ -13,7 +15,11 @@ from ._validation import check_is_fitted, check_patches
 
 __all__ = ["MemoryBankMixin"]
 
-# Patches of an image below which looking for the worst one first does not pay.
+# Share of the patches of an image that its score is the mean of by default: 5 of 28 x 28. Of
+# solar cells, cookies and ball screws the image AUROC is 0.012 higher to 0.002 lower than with the
+# worst patch alone; twice as many gain little more, and would hide small defects.
+_WORST_SHARE = 0.006
+# Patches of an image below which looking for the worst ones first does not pay.
 _LEAST_GRID = 32
 
 
@@ -46,31 +52,50 @@ class MemoryBankMixin(OutlierMixin):
             own[tuple(self.memory_source_.T)] = -1
         return own, self.memory_source_[:, 0]
 
-    def _score_images(self, patches, excluded=None, description="scoring", n_worst=1):
-        """Largest patch score of each image (n,); inf where no memory patch is left to compare.
+    @property
+    def _n_worst(self):
+        """Number of worst patches whose scores are averaged for an image."""
+        n_patches = int(np.prod(self.grid_shape_))
+        wanted = self.worst_patches
+        if wanted == "auto":
+            wanted = _WORST_SHARE if self.discriminator == "support" else 1
+        if not isinstance(wanted, Integral):
+            wanted = max(1, round(wanted * n_patches))
+        return min(wanted, n_patches)
 
-        Also the rows (n, n_worst) among an image's patches of those with the largest scores or, if
-        not all had to be computed, with the largest bounds. `excluded` is an integer array
-        (n, h, w) and one for the memory patches; patches are not compared with memory patches of
-        the same number.
+    def _average_worst(self, scores):
+        """Scores of images (n,), high = anomalous, from those of their patches (n, ...)."""
+        scores = scores.reshape(len(scores), -1)
+        return np.sort(scores, axis=1)[:, -self._n_worst :].mean(axis=1)
+
+    def _score_images(self, patches, excluded=None, description="scoring", n_rows=0):
+        """Scores of images (n,), high = anomalous; inf where no memory patch is left to compare.
+
+        Also the rows among their patches of the worst ones and, up to `n_rows`, of those that could
+        be the next. `excluded` is an integer array (n, h, w) and one for the memory patches;
+        patches are not compared with memory patches of the same number.
         """
         n_images, height, width, n_features = patches.shape
+        n_rows = max(n_rows, self._n_worst)
         complete = height * width < _LEAST_GRID or accelerator() is not None
         if complete or not isinstance(self.neighbors_, ExactNeighbors):
             scores = self._score_patches(patches, excluded, description).reshape(n_images, -1)
-            return scores.max(axis=1), np.argsort(-scores, axis=1, kind="stable")[:, :n_worst]
+            rows = np.argsort(-scores, axis=1, kind="stable")[:, :n_rows]
+            return self._average_worst(scores), rows
         if excluded is not None:
             excluded = excluded[0].reshape(n_images, -1), excluded[1]
-        return worst_patches(
+        scores, rows = worst_patches(
             self.neighbors_,
             patches.reshape(n_images, -1, n_features),
             min(self.n_neighbors, len(self.memory_bank_)),
             self._weigh,
             self.memory_weights_,
-            n_worst,
+            self._n_worst,
+            n_rows,
             excluded,
             description,
         )
+        return self._average_worst(scores), rows
 
     def _score_patches(self, patches, excluded=None, description="scoring"):
         """Anomaly scores (n, h, w) of patches; as for :meth:`_score_images`."""
@@ -138,7 +163,8 @@ class MemoryBankMixin(OutlierMixin):
         Returns
         -------
         ndarray of shape (n,), float64
-            Minus the largest patch score of each image.
+            Minus the mean of the largest patch scores of each image, as many as `worst_patches`
+            says.
         """
         patches = self._check(X)
         with self._execution():

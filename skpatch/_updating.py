@@ -14,8 +14,9 @@ from ._validation import check_image_numbers, check_is_fitted, fit_context, requ
 
 __all__ = ["Candidates", "UpdatableBankMixin"]
 
-# Patches of each training image that are kept, to score it again after the bank has changed.
-_WORST = 8
+# Patches of each training image that are kept, to score it again after the bank has changed: more
+# than its score is the mean of.
+_SPARE = 8
 # Relative difference up to which their features are those of the same image: another batch size
 # changes the last digits, and those of a bfloat16 network are few.
 _SAME = 1e-2
@@ -73,8 +74,8 @@ class UpdatableBankMixin(MemoryBankMixin):
         -----
         The result is close to that of a fit on all images, not the same. Selecting from a
         selection leaves no patch farther from the bank than the sum of both radii, which is what
-        `coreset_radius_` then says. Of each earlier image the eight worst patches at most are
-        scored again, so its score may come out too normal.
+        `coreset_radius_` then says. Of each earlier image only the worst patches are scored
+        again, eight more than its score is the mean of, so it may come out too normal.
         """
         if not hasattr(self, "memory_bank_"):
             return self.fit(X)
@@ -168,9 +169,9 @@ class UpdatableBankMixin(MemoryBankMixin):
     def _calibrate(self, patches, n_before=0):
         """Learn the worst patches of new images (n, h, w, d), and what the scores mean."""
         own, memory = self._own_patches()
-        n_worst = min(_WORST, own[0].size)
+        n_rows = min(self._n_worst + _SPARE, own[0].size)
         excluded = own[n_before:], memory
-        scores, rows = self._score_images(patches, excluded, "calibration", n_worst)
+        scores, rows = self._score_images(patches, excluded, "calibration", n_rows)
         flat = patches.reshape(len(patches), -1, patches.shape[-1])
         worst = np.take_along_axis(flat, rows[..., np.newaxis], axis=1)
         if n_before:
@@ -188,7 +189,7 @@ class UpdatableBankMixin(MemoryBankMixin):
             own = np.take_along_axis(own.reshape(len(own), -1), self._worst_rows, axis=1)
             patches = self._worst_patches[:n_before, :, np.newaxis]
             again = self._score_patches(patches, (own[:n_before], memory))
-            scores[:n_before] = again.max(axis=(1, 2))
+            scores[:n_before] = self._average_worst(again)
         known = np.isfinite(scores) & ~self.forgotten_images_
         self.training_scores_ = np.where(known, -scores, np.nan)
         self.calibration_scores_ = calibration_scores(

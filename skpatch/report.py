@@ -84,7 +84,7 @@ def score_report(
             f"patch_scores has shape {patch_scores.shape}, but the model has a grid of "
             f"{detector.grid_shape_} patches for each image."
         )
-    scores = -patch_scores.max(axis=(1, 2))
+    scores = -detector._average_worst(patch_scores)
     with detector._execution():
         write_report(
             path,

@@ -190,14 +190,40 @@ class TestWorstPatch:
     @pytest.mark.parametrize("coreset_size", [600, 2500, 1.0])
     @pytest.mark.parametrize("n_neighbors", [1, 3])
     @pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean"])
-    def test_equals_the_largest_of_all_patch_scores(
-        self, large_grids, coreset_size, n_neighbors, metric
+    @pytest.mark.parametrize(("worst_patches", "n_worst"), [("auto", 1), (0.1, 14), (50, 50)])
+    def test_equals_the_mean_of_the_largest_of_all_patch_scores(
+        self, large_grids, coreset_size, n_neighbors, metric, worst_patches, n_worst
     ):
         detector = SoftPatchDetector(
-            coreset_size=coreset_size, n_neighbors=n_neighbors, metric=metric, random_state=0
+            coreset_size=coreset_size,
+            n_neighbors=n_neighbors,
+            worst_patches=worst_patches,
+            metric=metric,
+            random_state=0,
         ).fit(large_grids[:60])
-        maps = detector.predict_map(large_grids)
-        np.testing.assert_array_equal(detector.score_samples(large_grids), -maps.max(axis=(1, 2)))
+        maps = detector.predict_map(large_grids).reshape(len(large_grids), -1)
+        expected = np.sort(maps, axis=1)[:, -n_worst:].mean(axis=1)
+        np.testing.assert_allclose(-detector.score_samples(large_grids), expected, rtol=1e-12)
+
+    @pytest.mark.parametrize(
+        ("discriminator", "grid", "n_worst"),
+        [
+            ("support", (28, 28), 5),
+            ("support", (56, 56), 19),
+            ("support", (14, 14), 1),
+            ("lof", (28, 28), 1),
+            (None, (28, 28), 1),
+        ],
+    )
+    def test_automatic_number(self, discriminator, grid, n_worst):
+        rng = np.random.RandomState(0)
+        train, test = rng.normal(size=(2, 12, *grid, 2)).astype(np.float32)
+        detector = SoftPatchDetector(
+            discriminator=discriminator, coreset_size=200, random_state=0
+        ).fit(train)
+        maps = detector.predict_map(test).reshape(12, -1)
+        expected = np.sort(maps, axis=1)[:, -n_worst:].mean(axis=1)
+        np.testing.assert_allclose(-detector.score_samples(test), expected, rtol=1e-12)
 
     @pytest.mark.parametrize("discriminator", ["lof", "support"])
     @pytest.mark.parametrize("coreset_size", [2500, 1.0])
