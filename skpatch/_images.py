@@ -3,6 +3,7 @@
 
 import os
 import struct
+import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +35,8 @@ class ImageList:
     Parameters
     ----------
     items : sequence
-        Paths, PIL images and arrays, indexed by integers.
+        Paths, PIL images, arrays and tensors, indexed by integers; or with anything after them in
+        a tuple, as the items of a torch Dataset have their labels.
     """
 
     def __init__(self, items):
@@ -45,16 +47,21 @@ class ImageList:
 
     def name(self, index):
         """Name the image in messages: its path or its position."""
-        return _name(self._items[index], index)
+        return _name(self._item(index), index)
+
+    def _item(self, index):
+        item = self._items[index]
+        is_labelled = isinstance(item, tuple) and item and _is_image(item[0])
+        return item[0] if is_labelled else item
 
     def load(self, index):
         """Decode one image to uint8 (H, W, 3)."""
-        item = self._items[index]
+        item = self._item(index)
         return read_image(item, _name(item, index))
 
     def size(self, index):
         """Height and width of one image in pixels; of a file only the header is read."""
-        item = self._items[index]
+        item = self._item(index)
         if _is_path(item):
             return _on_file(item, _oriented_size)
         return read_image(item, _name(item, index)).shape[:2]
@@ -75,7 +82,8 @@ def check_images(X):
     ----------
     X : sequence of images, or array
         Paths, PIL images or arrays (H, W) or (H, W, 1|3|4), in a list or in any object with a
-        length and integer indexing; or one array (n, H, W) or (n, H, W, 1|3|4).
+        length and integer indexing; or one array (n, H, W) or (n, H, W, 1|3|4). A torch Dataset
+        is such an object; the labels of its items are ignored.
 
     Returns
     -------
@@ -149,10 +157,11 @@ def read_image(item, name):
 
     Parameters
     ----------
-    item : path, PIL image or array of shape (H, W) or (H, W, 1|3|4)
+    item : path, PIL image, array (H, W) or (H, W, 1|3|4), or tensor (H, W) or (1|3|4, H, W)
         Colours with transparency are laid over black. Files and PIL images are turned upright by
         their EXIF orientation. Sixteen-bit values, which uint16 arrays and sixteen-bit files hold,
-        are divided by 257, so 65535 becomes 255. Other numbers must lie between 0 and 255.
+        are divided by 257, so 65535 becomes 255. Other numbers must lie between 0 and 255; in
+        tensors of floating point numbers white is 1, as in torchvision.
     name : str
         Names the image in error messages.
 
@@ -171,12 +180,32 @@ def read_image(item, name):
         return _from_array(values, name)
     if hasattr(item, "__array__") or isinstance(item, (list, tuple)):
         try:
-            values = np.asarray(item)
+            values = np.asarray(_to_array(item))
         except (TypeError, ValueError, RuntimeError) as error:
             # A ragged list, or a tensor that has no counterpart in NumPy.
             raise ValueError(f"{name} cannot be made an array: {error}") from error
         return _from_array(values, name)
     raise TypeError(f"{name} is a {type(item).__name__}; expected a path, a PIL image or an array.")
+
+
+def _is_image(item):
+    """Whether it is an image rather than a row of one."""
+    return _is_path(item) or isinstance(item, Image.Image) or getattr(item, "ndim", 0) > 1
+
+
+def _to_array(item):
+    """Convert a tensor to an array with the channels last and white at 255."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(item, torch.Tensor):
+        return item
+    item = item.detach().cpu()
+    if item.ndim == 3 and item.shape[0] in (1, 3, 4):
+        item = item.permute(1, 2, 0)
+    if item.is_floating_point():
+        item = item.float()
+        if item.numel() and item.max() <= 1:
+            item = item * 255
+    return item.numpy()
 
 
 def _is_path(item):

@@ -86,7 +86,7 @@ class Jury:
     def __init__(self, points):
         self._scaling = Scaling(points)
         self.axes = None
-        if points.shape[1] > _AXES:
+        if points.shape[1] > _AXES and len(points) > 1:
             sample = self._scaling.apply(points[:: -(len(points) // -_SAMPLE)])[0]
             pca = PCA(min(_AXES, len(sample)), svd_solver="covariance_eigh").fit(sample)
             self.axes = np.ascontiguousarray(pca.components_.T, np.float32)

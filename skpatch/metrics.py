@@ -21,6 +21,7 @@ from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 from sklearn.utils import check_scalar
 
 from ._metrics_checks import check_image_scores, check_pixels, pool_pixels
+from ._synthetic_defects import synthetic_defect_score
 
 __all__ = [
     "aupro",
@@ -30,6 +31,7 @@ __all__ = [
     "pixel_auroc",
     "pixel_average_precision",
     "pixel_f1_max",
+    "synthetic_defect_score",
 ]
 
 _EIGHT_NEIGHBORS = np.ones((3, 3), bool)

@@ -151,6 +151,14 @@ def test_few_images_are_all_trusted(textures):
     assert detector.kept_.all()
 
 
+def test_a_single_memory_patch(textures):
+    """It has no principal axes."""
+    patches = np.tile(textures(20), 6)
+    detector = SoftPatchDetector(coreset_size=1, random_state=0).fit(patches)
+    assert detector.memory_bank_.shape == (1, 72)
+    assert np.isfinite(detector.score_samples(patches)).all()
+
+
 def test_copies_of_an_image_are_trusted(textures):
     patches = np.concatenate([textures(20)] * 2)
     detector = SoftPatchDetector(random_state=0).fit(patches)
