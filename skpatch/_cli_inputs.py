@@ -93,7 +93,7 @@ def readable_images(paths, *, skip_bad, quiet, jobs, grid=(1, 1), at_least=1):
     if n_bad:
         click.echo(f"Skipped {n_bad} of {len(paths)} images:{listed}", err=True)
     if len(good) < at_least:
-        left = f" is left of {len(paths)}" if n_bad else ""
+        left = f" left of {len(paths)}" if n_bad else ""
         raise ValueError(
             f"Found {len(good)} image{'s' * (len(good) != 1)}{left}, while at least {at_least} "
             "are needed."

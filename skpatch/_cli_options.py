@@ -67,7 +67,9 @@ _TRAINING = [
         help="Network: efficientnet_lite0, or a torchvision model (downloads its weights).",
     ),
     click.option(
-        "--weights", type=click.Path(), help="State dict of the network, instead of a download."
+        "--weights",
+        type=click.Path(readable=False),
+        help="State dict of the network, instead of a download.",
     ),
     click.option(
         "--image-size",

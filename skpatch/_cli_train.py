@@ -54,18 +54,20 @@ def run_audit(*, folder, output, csv, top, quiet, **options):
 
 
 def limit_threads(jobs):
-    """Let the network, and the detector with it, use at most that many threads."""
+    """Let the network, and the detector with it, use that many threads during the command."""
     if jobs is not None:
         import torch
 
+        before = torch.get_num_threads()
+        click.get_current_context().call_on_close(lambda: torch.set_num_threads(before))
         torch.set_num_threads(jobs)
 
 
 def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, **options):
     """Fitted pipeline, the paths of its images, and their features (n, h, w, d)."""
     paths = training_images(folder)
-    if len(paths) < 2:
-        raise ValueError(f"{str(folder)!r} holds {len(paths)} image, while 2 are needed at least.")
+    if len(paths) == 1:
+        raise ValueError(f"{str(folder)!r} holds 1 image, while at least 2 are needed.")
     if weights is not None and not os.path.isfile(weights):
         raise FileNotFoundError(f"--weights={weights!r} is not a file.")
     from ._device import check_device

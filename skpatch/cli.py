@@ -15,6 +15,8 @@ from ._cli_options import device_option, run_options, training_options
 __all__ = ["commands", "main"]
 
 _ANOMALOUS, _INTERRUPTED = 3, 130
+# What is wrong with a path is said by the work, as an error that is no wrong usage.
+_TEXT, _PATH = click.Path(readable=False), click.Path(readable=False, path_type=Path)
 
 
 class _Commands(click.Group):
@@ -88,11 +90,11 @@ Examples:
   skpatch audit photos
   skpatch audit photos -o monday.html --csv monday.csv --top 20"""
 )
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=_PATH)
 @click.option(
-    "-o", "--output", type=click.Path(), default="skpatch-audit.html", help="HTML report to write."
+    "-o", "--output", type=_TEXT, default="skpatch-audit.html", help="HTML report to write."
 )
-@click.option("--csv", type=click.Path(), help="Also write the ranking to this .csv file.")
+@click.option("--csv", type=_TEXT, help="Also write the ranking to this .csv file.")
 @click.option("--top", type=click.IntRange(min=0), default=10, help="Images to print.")
 @training_options
 def audit(**options):
@@ -115,10 +117,8 @@ Examples:
   skpatch fit photos -o line.skpatch
   skpatch fit photos -o line.skpatch --contamination 0.01 --image-size 320""",
 )
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--output", type=click.Path(), required=True, help="Model to write, a .skpatch file."
-)
+@click.argument("folder", type=_PATH)
+@click.option("-o", "--output", type=_TEXT, required=True, help="Model to write, a .skpatch file.")
 @training_options
 def fit(**options):
     """Learn from all images in FOLDER and its subfolders, and save a model.
@@ -147,19 +147,17 @@ Columns of the CSV:
   regions    JSON, the worst first: [{"box": [left, top, right, bottom] in
              pixels, "area": pixels, "score": of its worst place}, ...]""",
 )
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("images", type=click.Path(), nargs=-1, required=True)
-@click.option("-o", "--output", type=click.Path(), required=True, help="CSV file to write.")
+@click.argument("model", type=_PATH)
+@click.argument("images", type=_TEXT, nargs=-1, required=True)
+@click.option("-o", "--output", type=_TEXT, required=True, help="CSV file to write.")
 @click.option(
     "--maps",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     help="Folder for a PNG of each image under its heat map; made if missing.",
 )
-@click.option("--report", type=click.Path(), help="Also write this HTML report.")
+@click.option("--report", type=_TEXT, help="Also write this HTML report.")
 @click.option("--fail-on-anomaly", is_flag=True, help="Exit with 3 if any image is anomalous.")
-@click.option(
-    "--weights", type=click.Path(), help="State dict of the network, if it is elsewhere now."
-)
+@click.option("--weights", type=_TEXT, help="State dict of the network, if it is elsewhere now.")
 @device_option
 @run_options
 @click.pass_context
@@ -182,7 +180,7 @@ def score(context, fail_on_anomaly, **options):
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     default="skpatch-demo.png",
     help="Picture to write.",
 )
@@ -217,7 +215,7 @@ Examples:
     "--data",
     "folders",
     multiple=True,
-    type=click.Path(),
+    type=_TEXT,
     help="A folder laid out as MVTec AD or BTAD; repeatable.",
 )
 @click.option(
@@ -242,11 +240,11 @@ Examples:
     help="Repeatable.",
 )
 @click.option(
-    "--output", default="robustness", type=click.Path(), help="The .csv and .png without ending."
+    "--output", default="robustness", type=_TEXT, help="The .csv and .png without ending."
 )
 @click.option(
     "--cache",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     default=Path(tempfile.gettempdir(), "skpatch-robustness"),
     help="Folder for the features.",
 )
