@@ -27,7 +27,7 @@ __all__ = ["find_regions", "overlay", "run_score"]
 
 _COLUMNS = ("image", "score", "p_value", "label", "n_regions", "regions")
 # Images whose features are in memory at a time.
-_CHUNK = 64
+_CHUNK = 32
 
 
 def run_score(*, model, images, output, maps, report, weights, device, jobs, skip_bad, quiet):
