@@ -2,24 +2,18 @@
 """What the benchmarks share: solar cells and their features, and times taken in turns."""
 
 import statistics
-import time
 
 import numpy as np
 from sklearn.random_projection import GaussianRandomProjection
 
 from skpatch import PatchFeatureExtractor
+from skpatch._bench_protocol import permute_classes, timed
 from skpatch.datasets import load_elpv
 
 
 def solar_cell_features(n_images, kind="mono", **extractor):
     """Patch features (n, h, w, d) of the first photographs of one kind."""
     return PatchFeatureExtractor(**extractor).fit_transform(load_elpv(kind=kind).images[:n_images])
-
-
-def permute_classes(is_defective, seed):
-    """Indices of the normal and of the defective images, each in random order."""
-    random_state = np.random.RandomState(seed)
-    return [random_state.permutation(np.flatnonzero(is_defective == c)) for c in (False, True)]
 
 
 def split_cells(n_train, n_test, kind="mono", seed=0):
@@ -37,13 +31,6 @@ def project(features, dimension=128):
     projection = GaussianRandomProjection(dimension, random_state=0)
     projected = np.ascontiguousarray(projection.fit_transform(rows), np.float32)
     return projected.reshape(*features.shape[:-1], dimension)
-
-
-def timed(function, *args, **kwargs):
-    """Seconds that a call takes, and its result."""
-    started = time.perf_counter()
-    result = function(*args, **kwargs)
-    return time.perf_counter() - started, result
 
 
 def in_turns(repeats, **functions):

@@ -16,8 +16,9 @@ import argparse
 
 import numpy as np
 import torch
-from _common import in_turns, project, solar_cell_features, timed
+from _common import in_turns, project, solar_cell_features
 
+from skpatch._bench_protocol import timed
 from skpatch._coreset import greedy_coreset
 
 

@@ -21,9 +21,10 @@ import time
 import faiss
 import numpy as np
 import torch
-from _common import in_turns, project, split_cells, timed
+from _common import in_turns, project, split_cells
 
 from skpatch import ExactNeighbors, PatchFeatureExtractor, PyNNDescentNeighbors
+from skpatch._bench_protocol import timed
 from skpatch._coreset import greedy_coreset
 from skpatch.metrics import image_auroc
 

@@ -9,10 +9,10 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from _common import timed
-from _protocol import ELPV_SETS, load_solar_cells, make_detector
 from scipy.stats import spearmanr
 
+from skpatch._bench_protocol import load_solar_cells, make_detector, timed
+from skpatch._bench_settings import ELPV_SETS
 from skpatch.datasets import inject_noise
 from skpatch.metrics import image_auroc
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.utils import Bunch
 
-__all__ = ["load_folder", "read_mask"]
+__all__ = ["labelled_layout", "list_images", "load_folder", "read_mask"]
 
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -159,10 +159,10 @@ def read_mask(
 
 
 def _find_layout(root):
-    found = _labelled_layout(root)
+    found = labelled_layout(root)
     if found:
         return found
-    categories = sorted(child.name for child in root.iterdir() if _labelled_layout(child))
+    categories = sorted(child.name for child in root.iterdir() if labelled_layout(child))
     if categories:
         raise ValueError(
             f"{str(root)!r} holds several categories; pass the folder of one of them: "
@@ -177,7 +177,8 @@ def _find_layout(root):
     return "plain"
 
 
-def _labelled_layout(folder):
+def labelled_layout(folder):
+    """Return the layout of a category with labels, None for any other folder."""
     for layout, normal in _NORMAL_NAMES.items():
         if (folder / "train" / normal).is_dir():
             return layout
@@ -185,7 +186,7 @@ def _labelled_layout(folder):
 
 
 def _require_images(folder):
-    images = _list_images(folder)
+    images = list_images(folder)
     if not images:
         what = "holds no images" if folder.is_dir() else "does not exist"
         raise ValueError(
@@ -194,7 +195,7 @@ def _require_images(folder):
     return images
 
 
-def _list_images(folder):
+def list_images(folder):
     """All image paths under a folder, in natural order."""
     paths = [
         str(path)
@@ -226,7 +227,7 @@ def _list_test(root, normal):
     rows = []
     for name in sorted(names, key=lambda name: (name != normal, _natural_key(name))):
         masks = {} if name == normal else _list_masks(root / "ground_truth" / name)
-        for path in _list_images(folder / name):
+        for path in list_images(folder / name):
             key = str(Path(path).relative_to(folder / name).with_suffix(""))
             mask = masks.get(f"{key}_mask", masks.get(key))
             rows.append((path, name, name != normal, mask))
@@ -237,7 +238,7 @@ def _list_masks(folder):
     """Mask path by its path in the folder, without the extension."""
     if not folder.is_dir():
         return {}
-    return {str(Path(p).relative_to(folder).with_suffix("")): p for p in _list_images(folder)}
+    return {str(Path(p).relative_to(folder).with_suffix("")): p for p in list_images(folder)}
 
 
 def _make_bunch(layout, train_images, test):

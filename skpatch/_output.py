@@ -19,6 +19,8 @@ def check_output(output, suffix=".npy", name="output"):
         raise ValueError(f"{name}={output!r} must be the name of a {suffix} file.")
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{name}={output!r}: the folder {folder!r} does not exist.")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"{name}={output!r}: the folder {folder!r} cannot be written to.")
     if os.path.isdir(output):
         raise IsADirectoryError(f"{name}={output!r} is a folder.")
 

@@ -83,7 +83,7 @@ class RobustnessDisplay:
         ax: Any = None,
         **kwargs: Any,
     ) -> "RobustnessDisplay":
-        """Plot measurements, for instance columns of the CSV of ``benchmarks/robustness.py``.
+        """Plot measurements, for instance columns of the CSV of ``skpatch bench``.
 
         Parameters
         ----------

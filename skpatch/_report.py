@@ -14,32 +14,16 @@ from joblib import effective_n_jobs
 from PIL import Image
 
 from . import __version__
+from ._heat import N_COLOURS, TOP, heat_picture
 from ._images import check_images
 from ._output import check_output, replacing
 from ._parallel import progress
 
-__all__ = ["check_report", "write_report"]
+__all__ = ["check_report", "check_threshold", "write_report"]
 
 # Longest side of a copy in pixels: enough for the large view or, of more images, for the grid.
 _FEW, _SIDE_OF_FEW, _SIDE_OF_MANY = 1000, 320, 160
 _JPEG_QUALITY = 70
-# Heat maps: number of colours, the score of the last one, and anchors of the scale. Well below
-# the threshold they are transparent, so that normal places show the photograph.
-_N_COLOURS, _TOP = 64, 2
-_ANCHORS = {
-    0.6: (66, 10, 104, 0),
-    0.8: (147, 38, 103, 90),
-    1.0: (221, 81, 58, 255),
-    1.5: (252, 165, 10, 255),
-    2.0: (252, 255, 164, 255),
-}
-_COLOURS = np.stack(
-    [
-        np.interp(np.linspace(0, _TOP, _N_COLOURS), list(_ANCHORS), channel)
-        for channel in zip(*_ANCHORS.values(), strict=True)
-    ],
-    axis=1,
-)
 
 
 def check_report(path, images, names):
@@ -51,6 +35,15 @@ def check_report(path, images, names):
     if len(names) != len(images):
         raise ValueError(f"names has {len(names)} names, but there are {len(images)} images.")
     return [str(name) for name in names]
+
+
+def check_threshold(offset):
+    """Raise unless scores can be given in units of the threshold."""
+    if not -offset > 0:
+        raise ValueError(
+            f"The threshold of the model is {abs(offset):g}, so no score can be given in units of "
+            "it. It is learned from the training images: are they all the same, or too few?"
+        )
 
 
 def write_report(
@@ -93,11 +86,7 @@ def write_report(
     images = check_images(images)
     if len(images) != len(scores):
         raise ValueError(f"There are {len(images)} images, but scores of {len(scores)}.")
-    if not -offset > 0:
-        raise ValueError(
-            f"The threshold of the model is {abs(offset):g}, so no score can be given in units of "
-            "it. It is learned from the training images: are they all the same, or too few?"
-        )
+    check_threshold(offset)
     extractor = model.steps[0][1]
     side = _SIDE_OF_FEW if len(images) <= _FEW else _SIDE_OF_MANY
 
@@ -161,8 +150,8 @@ def _render(path, page, cards):
     page |= {
         "version": __version__,
         "date": datetime.now().astimezone(),
-        "scale": _heat_map(np.linspace(0, _TOP, _N_COLOURS)[np.newaxis]),
-        "scale_top": _TOP,
+        "scale": _heat_map(np.linspace(0, TOP, N_COLOURS)[np.newaxis]),
+        "scale_top": TOP,
     }
     with progress(page["n_images"], "report") as bar, replacing(path) as temporary:
 
@@ -198,11 +187,7 @@ def _small_copy(pixels, side, region):
 
 def _heat_map(scores):
     """Picture (h, w) of scores in units of the threshold; the browser enlarges it smoothly."""
-    colours = _COLOURS.round().astype(np.uint8)
-    shown = np.where(np.isfinite(scores), np.clip(scores / _TOP, 0, 1), 0)
-    image = Image.fromarray(np.rint(shown * (_N_COLOURS - 1)).astype(np.uint8))
-    image.putpalette(colours[:, :3].tobytes())
-    return _data_uri(image, "PNG", transparency=colours[:, 3].tobytes(), optimize=True)
+    return _data_uri(heat_picture(scores), "PNG", optimize=True)
 
 
 def _data_uri(image, form, **options):

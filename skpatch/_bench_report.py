@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tables and the plot of the rows that benchmarks/robustness.py measures."""
+"""Tables and the plot of the rows that the robustness protocol measures."""
 
 import math
 
 import numpy as np
-from _protocol import CONTAMINATION, METHODS
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from skpatch.plotting import RobustnessDisplay
+from ._bench_settings import CONTAMINATION, METHODS
+from .plotting import RobustnessDisplay
+
+__all__ = ["ACCURACY", "OF_FIT", "plot_aurocs", "print_goals", "print_means"]
 
 ACCURACY = {"image_auroc": "Image AUROC", "pixel_auroc": "Pixel AUROC", "aupro": "AUPRO"}
 # The same with and without overlap, since the fit is.

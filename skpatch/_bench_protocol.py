@@ -2,6 +2,7 @@
 """The protocol of the SoftPatch paper: data sets, contaminated training sets, measurements."""
 
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,24 +10,26 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-from _common import permute_classes, timed
 from PIL import Image
 from scipy.ndimage import affine_transform
 
-from skpatch import PatchFeatureExtractor, SoftPatchDetector
-from skpatch._maps import image_map
-from skpatch.datasets import inject_noise, load_elpv, load_folder, read_mask
-from skpatch.metrics import aupro, image_auroc, image_average_precision, pixel_auroc
+from ._bench_settings import CONTAMINATION, METHODS
+from ._detector import SoftPatchDetector
+from ._extractor import PatchFeatureExtractor
+from ._maps import image_map
+from .datasets import inject_noise, load_elpv, load_folder, read_mask
+from .metrics import aupro, image_auroc, image_average_precision, pixel_auroc
 
-_SOFTPATCH = {"noise_threshold": 0.15, "soft_weights": True}
-METHODS = {
-    "PatchCore": {"discriminator": None},
-    "SoftPatch lof": {"discriminator": "lof", **_SOFTPATCH},
-    "SoftPatch gaussian": {"discriminator": "gaussian", **_SOFTPATCH},
-    "skpatch": {},
-}
-ELPV_SETS = ("mono", "poly", "mono unaligned", "poly unaligned")
-CONTAMINATION = 0.05
+__all__ = [
+    "ImageSet",
+    "Unaligned",
+    "load_parts",
+    "load_solar_cells",
+    "make_detector",
+    "measure",
+    "permute_classes",
+    "timed",
+]
 
 _N_TRAIN, _N_TEST = 200, 150
 # Smoothing of PatchPipeline.predict_map, in pixels of the network's input.
@@ -103,6 +106,19 @@ class ImageSet:
             return {}
         size = PatchFeatureExtractor().fit(self.images).image_size_
         return {index: read_mask(path, size) for index, path in self.mask_paths.items()}
+
+
+def permute_classes(is_defective, seed):
+    """Indices of the normal and of the defective images, each in random order."""
+    random_state = np.random.RandomState(seed)
+    return [random_state.permutation(np.flatnonzero(is_defective == c)) for c in (False, True)]
+
+
+def timed(function, *args, **kwargs):
+    """Seconds that a call takes, and its result."""
+    started = time.perf_counter()
+    result = function(*args, **kwargs)
+    return time.perf_counter() - started, result
 
 
 def load_solar_cells(name):

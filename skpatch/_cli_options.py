@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Options that commands share."""
+
+import click
+
+__all__ = ["device_option", "run_options", "training_options"]
+
+
+class _AutoOr(click.ParamType):
+    """The word "auto" or a number of a range."""
+
+    def __init__(self, numbers):
+        self._numbers = numbers
+        self.name = f"auto|{numbers.name}"
+
+    def convert(self, value, param, ctx):
+        """Value of the option from its text."""
+        return value if value == "auto" else self._numbers.convert(value, param, ctx)
+
+
+class _Size(click.ParamType):
+    """A share with a point, or a whole number."""
+
+    name = "share|number"
+
+    def convert(self, value, param, ctx):
+        """Value of the option from its text."""
+        is_whole = isinstance(value, int) or (isinstance(value, str) and value.isdecimal())
+        numbers = click.IntRange(1) if is_whole else click.FloatRange(0, 1, min_open=True)
+        return numbers.convert(value, param, ctx)
+
+
+device_option = click.option(
+    "--device", default="auto", help="Torch device: cpu, cuda; auto takes a GPU if there is one."
+)
+
+_TRAINING = [
+    click.option(
+        "--discriminator",
+        type=click.Choice(["support", "lof", "gaussian", "nearest", "none"]),
+        default="support",
+        help="What tells noise. lof and gaussian: SoftPatch, for aligned objects; none: PatchCore.",
+    ),
+    click.option(
+        "--noise-threshold",
+        type=_AutoOr(click.FloatRange(0, 1, max_open=True)),
+        default="auto",
+        help="Share of patches to drop as noise. auto: found in the images; 0.15 for the others "
+        "than support.",
+    ),
+    click.option(
+        "--coreset-size",
+        type=_Size(),
+        default=0.1,
+        help="Memory patches: a share of all patches such as 0.1, or a number such as 5000.",
+    ),
+    click.option(
+        "--contamination",
+        type=_AutoOr(click.FloatRange(0, 0.5, min_open=True)),
+        default="auto",
+        help="Share of normal images that may be called anomalous by mistake. auto: three robust "
+        "standard deviations, or 5 % if that is more.",
+    ),
+    click.option(
+        "--backbone",
+        default="efficientnet_lite0",
+        help="Network: efficientnet_lite0, or a torchvision model (downloads its weights).",
+    ),
+    click.option(
+        "--weights",
+        type=click.Path(readable=False),
+        help="State dict of the network, instead of a download.",
+    ),
+    click.option(
+        "--image-size",
+        type=click.IntRange(1),
+        default=224,
+        help="Shorter side, in pixels, to which images are resized for the network.",
+    ),
+    click.option(
+        "--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Seed of the random choices."
+    ),
+    device_option,
+]
+_RUN = [
+    click.option("--jobs", type=click.IntRange(1), help="Threads; as many as cores by default."),
+    click.option("--skip-bad", is_flag=True, help="Go on without images that cannot be read."),
+    click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only."),
+]
+
+
+def run_options(command):
+    """Add the options of every command that reads images."""
+    for option in reversed(_RUN):
+        command = option(command)
+    return command
+
+
+def training_options(command):
+    """Add the options of a command that learns."""
+    command = run_options(command)
+    for option in reversed(_TRAINING):
+        command = option(command)
+    return command
