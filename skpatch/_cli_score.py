@@ -106,7 +106,7 @@ def _load(path, weights, device, jobs, quiet):
 def _rows(model, paths, patch_scores):
     """Values of `_COLUMNS` for images and the scores (n, h, w) of their patches."""
     threshold = -model[1].offset_
-    scores = patch_scores.max(axis=(1, 2))
+    scores = model[1]._average_worst(patch_scores)
     pvalues = conformal_pvalues(model[1].calibration_scores_, -scores)
     rows = []
     for index, (_, region) in enumerate(model[0].input_regions(paths)):
@@ -127,8 +127,8 @@ def _rows(model, paths, patch_scores):
 def find_regions(patch_scores, threshold, region):
     """Groups of adjacent patches above the threshold, diagonal neighbours included.
 
-    They are found among the patches by whose worst the image is judged, so an image has regions if
-    and only if it is anomalous. Smoothing, as in ``predict_map``, would lower the worst places.
+    They are found among the patches by whose worst the image is judged, so an anomalous image has
+    at least one. Smoothing, as in ``predict_map``, would lower the worst places.
 
     Parameters
     ----------
