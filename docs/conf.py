@@ -35,7 +35,6 @@ sphinx_gallery_conf = {
     "thumbnail_size": (400, 280),
     "backreferences_dir": "auto_examples/backreferences",
     "doc_module": ("skpatch",),
-    "reference_url": {"skpatch": None},
     "show_signature": False,
 }
 

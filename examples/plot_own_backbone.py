@@ -3,9 +3,9 @@
 Bring your own network
 ======================
 
-Any torchvision classification model goes by its name, and any :class:`torch.nn.Module` as it is. Here
-the module has no trained weights at all: it is a bank of fixed filters for edges and stripes. How
-far does one get without deep learning?
+Any torchvision classification model goes by its name, and any :class:`torch.nn.Module` as it is.
+Here the module has no trained weights at all: it is a bank of fixed filters for edges and stripes.
+How far does one get without deep learning?
 
 Photographs: ELPV dataset, CC BY-NC-SA 4.0.
 """
