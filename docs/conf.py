@@ -25,6 +25,7 @@ sphinx_gallery_conf = {
     "examples_dirs": ["../examples"],
     "gallery_dirs": ["auto_examples"],
     "filename_pattern": r"plot_\w+\.py$",
+    "within_subsection_order": "ExampleTitleSortKey",
     "abort_on_example_error": True,
     "min_reported_time": 1,
     "show_memory": False,
@@ -39,6 +40,10 @@ sphinx_gallery_conf = {
 }
 
 html_theme = "pydata_sphinx_theme"
+html_static_path = ["_static"]
+html_css_files = ["gallery.css"]
+# Code and pictures of the examples need the width.
+html_sidebars = {"auto_examples/*": []}
 html_title = f"skpatch {version}"
 html_theme_options = {
     "show_prev_next": True,

@@ -30,7 +30,7 @@ normal, defective = images[~is_defective], images[is_defective]
 folder = inject_noise(normal[:100], defective[:10], noise_ratio=0.1, random_state=0)
 
 model = make_pipeline(PatchFeatureExtractor(image_size=160), SoftPatchDetector(random_state=0))
-model.fit(folder.train_images)
+model = model.fit(folder.train_images)
 
 # %%
 # The audit

@@ -28,15 +28,17 @@ training = inject_noise(normal[:110], defective[:6], noise_ratio=6 / 110, random
 new_normal, new_defective = normal[110:260], defective[10:60]
 
 model = make_pipeline(PatchFeatureExtractor(image_size=128), SoftPatchDetector(random_state=0))
-model.fit(training.train_images)
+model = model.fit(training.train_images)
 
 # %%
 # p-values
 # --------
 #
 # The p-value of an image is the share of normal training images that look at least as unusual, each
-# of them scored without itself. Among new normal cells p-values should be spread evenly, as the
-# bars of the left plot nearly are. Defective cells gather at the left end.
+# of them scored without itself. If new normal cells are like them, their p-values are spread
+# evenly; the left plot below shows how far that holds. A pile at its right end means that new cells
+# look more normal than training cells do without themselves: fewer false alarms than promised.
+# Defective cells gather at the left end.
 
 normal_p = model.predict_pvalue(new_normal)
 defective_p = model.predict_pvalue(new_defective)
@@ -72,7 +74,7 @@ low, high = np.quantile(
     axis=0,
 ) / len(new_normal)
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.6), layout="constrained")
 left.hist(
     [normal_p, defective_p],
     bins=np.linspace(0, 1, 11),

@@ -58,10 +58,11 @@ for name in (None, "nearest", "gaussian", "lof", "support"):
 # Where the difference comes from
 # -------------------------------
 #
-# Four of the hidden cells, looked at by three of these models. PatchCore has their defects in its
-# memory, at distance zero.
+# The hidden cells that the last model finds most suspicious, looked at by three of the models.
+# PatchCore has patches of their defects in its memory, so these cells look as normal as any.
 
-hidden = [noisy.train_images[i] for i in np.flatnonzero(noisy.is_noise)[:4]]
+ranking = np.argsort(detectors["support"].training_scores_)
+hidden = [noisy.train_images[i] for i in ranking if noisy.is_noise[i]][:4]
 figure, rows = plt.subplots(4, 4, figsize=(8.4, 8.2), layout="constrained")
 for ax, image in zip(rows[0], hidden, strict=True):
     ax.imshow(plt.imread(image), cmap="gray")

@@ -85,7 +85,7 @@ print(f"fitted anew on the other {len(clean)}: AUROC {auroc:.3f}, threshold {-an
 # ---------------------
 
 names, aurocs, thresholds, sizes = zip(*steps, strict=True)
-figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(9.5, 3.6), layout="constrained")
 for ax, values, reference, title in zip(
     axes,
     [aurocs, thresholds, sizes],
@@ -98,4 +98,5 @@ for ax, values, reference, title in zip(
     ax.set_xticks(range(len(names)), names, rotation=30, ha="right")
     ax.set_title(title)
     ax.spines[["top", "right"]].set_visible(False)
-axes[2].legend(frameon=False)
+axes[0].set_ylim(0.8, 1)
+axes[1].legend(frameon=False)

@@ -70,7 +70,7 @@ for name, detector in detectors.items():
 # rare patches always go with the noise.
 
 shown = np.r_[np.flatnonzero(noisy.is_noise)[:4], np.flatnonzero(~noisy.is_noise)[:2]]
-figure, rows = plt.subplots(2, 6, figsize=(11.4, 4.3), layout="constrained")
+figure, rows = plt.subplots(2, 6, figsize=(10, 3.6), layout="constrained")
 for row, (name, detector) in zip(rows, detectors.items(), strict=True):
     for ax, index in zip(row, shown, strict=True):
         photograph = plt.imread(noisy.train_images[index])
