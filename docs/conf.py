@@ -8,14 +8,42 @@ author = "the skpatch developers"
 copyright = "2026, the skpatch developers"
 release = version = skpatch.__version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
-exclude_patterns = ["_build"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "sg_execution_times.rst"]
+templates_path = ["_templates"]
 autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_class_members_toctree = False
 numpydoc_show_inherited_class_members = False
 
+sphinx_gallery_conf = {
+    "examples_dirs": ["../examples"],
+    "gallery_dirs": ["auto_examples"],
+    "filename_pattern": r"plot_\w+\.py$",
+    "within_subsection_order": "ExampleTitleSortKey",
+    "abort_on_example_error": True,
+    "min_reported_time": 1,
+    "show_memory": False,
+    "image_scrapers": ("matplotlib",),
+    "reset_modules": ("matplotlib",),
+    # Displays and estimators have no text worth printing below a block.
+    "capture_repr": ("_repr_html_",),
+    "thumbnail_size": (400, 280),
+    "backreferences_dir": "auto_examples/backreferences",
+    "doc_module": ("skpatch",),
+    "show_signature": False,
+}
+
 html_theme = "pydata_sphinx_theme"
+html_static_path = ["_static"]
+html_css_files = ["gallery.css"]
+# Code and pictures of the examples need the width.
+html_sidebars = {"auto_examples/*": []}
 html_title = f"skpatch {version}"
 html_theme_options = {
     "show_prev_next": True,
