@@ -99,4 +99,4 @@ for ax, values, reference, title in zip(
     ax.set_title(title)
     ax.spines[["top", "right"]].set_visible(False)
 axes[0].set_ylim(0.8, 1)
-axes[1].legend(frameon=False)
+axes[0].legend(frameon=False, loc="lower left")
