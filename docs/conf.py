@@ -18,8 +18,8 @@ exclude_patterns = ["_build", "sg_execution_times.rst"]
 templates_path = ["_templates"]
 autosummary_generate = True
 autodoc_typehints = "none"
-numpydoc_class_members_toctree = False
-numpydoc_show_inherited_class_members = False
+# Methods follow in full; see the templates.
+numpydoc_show_class_members = False
 
 sphinx_gallery_conf = {
     "examples_dirs": ["../examples"],

@@ -90,7 +90,7 @@ for ax, values, reference, title in zip(
     axes,
     [aurocs, thresholds, sizes],
     [auroc, -anew.offset_, len(anew.memory_bank_)],
-    ["image AUROC", "threshold", "patches in the memory bank"],
+    ["image AUROC", "threshold", "memory patches"],
     strict=True,
 ):
     ax.plot(values, "o-", color="#0072B2", label="updated")
