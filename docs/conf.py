@@ -18,8 +18,8 @@ exclude_patterns = ["_build", "sg_execution_times.rst"]
 templates_path = ["_templates"]
 autosummary_generate = True
 autodoc_typehints = "none"
-numpydoc_class_members_toctree = False
-numpydoc_show_inherited_class_members = False
+# Methods follow in full; see the templates.
+numpydoc_show_class_members = False
 
 sphinx_gallery_conf = {
     "examples_dirs": ["../examples"],
@@ -27,6 +27,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"plot_\w+\.py$",
     "within_subsection_order": "ExampleTitleSortKey",
     "abort_on_example_error": True,
+    "remove_config_comments": True,
     "min_reported_time": 1,
     "show_memory": False,
     "image_scrapers": ("matplotlib",),
@@ -42,8 +43,8 @@ sphinx_gallery_conf = {
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
 html_css_files = ["gallery.css"]
-# Code and pictures of the examples need the width.
-html_sidebars = {"auto_examples/*": []}
+# Code, pictures and wide tables need the width.
+html_sidebars = {"auto_examples/*": [], "guide/comparison": [], "guide/own_code": []}
 html_title = f"skpatch {version}"
 html_theme_options = {
     "show_prev_next": True,
@@ -53,3 +54,10 @@ html_theme_options = {
     "footer_end": [],
 }
 html_show_sourcelink = False
+
+
+def setup(app):
+    """Run the examples on one thread: the same figures on every machine, busy ones too."""
+    import torch
+
+    torch.set_num_threads(1)

@@ -66,5 +66,3 @@ started = time.perf_counter()
 model.forget(rejected)
 print("threshold after: ", round(-model[-1].offset_, 3))
 print(f"forgot {len(rejected)} photographs in {time.perf_counter() - started:.1f} s")
-
-# sphinx_gallery_thumbnail_number = 1

@@ -90,7 +90,7 @@ for ax, values, reference, title in zip(
     axes,
     [aurocs, thresholds, sizes],
     [auroc, -anew.offset_, len(anew.memory_bank_)],
-    ["image AUROC", "threshold", "patches in the memory bank"],
+    ["image AUROC", "threshold", "memory patches"],
     strict=True,
 ):
     ax.plot(values, "o-", color="#0072B2", label="updated")
@@ -99,4 +99,4 @@ for ax, values, reference, title in zip(
     ax.set_title(title)
     ax.spines[["top", "right"]].set_visible(False)
 axes[0].set_ylim(0.8, 1)
-axes[1].legend(frameon=False)
+axes[0].legend(frameon=False, loc="lower left")
