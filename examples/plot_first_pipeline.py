@@ -66,7 +66,7 @@ print("median p-value of defective cells:", round(np.median(pvalues[labels == 1]
 #
 # Two normal cells, then the four most suspicious of all. Every map is in units of the threshold,
 # and all share one colour scale: normal cells do not glow. The score above a map is that of the
-# worst patch; maps are smoothed, so they stay a little below it.
+# worst patches; maps are smoothed, so they stay a little below it.
 
 shown = np.r_[0, 1, np.argsort(-suspicion)[:4]]
 AnomalyMapDisplay.from_estimator(model, new[shown], labels=labels[shown])
