@@ -272,12 +272,14 @@ class SoftPatchDetector(UpdatableBankMixin, BaseEstimator):
             del projected
             source = np.stack(np.unravel_index(rows, self.kept_.shape), axis=1)
             support = self._drop_unsupported(points, source)
+            del points
             ratios = np.ones(len(rows))
             if support is not None:
                 reaches = reach_distances(patches, rows, support.nearest_image)
                 np.divide(reaches, support.distances, out=ratios, where=support.distances > 0)
             candidates = Candidates(patches.reshape(-1, patches.shape[-1])[rows], source, ratios)
             self._memorize(candidates, support, random_state)
+            del candidates
             self._calibrate(patches)
         return self
 
