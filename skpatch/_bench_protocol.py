@@ -12,6 +12,7 @@ import joblib
 import numpy as np
 from PIL import Image
 from scipy.ndimage import affine_transform
+from sklearn.utils import check_random_state
 
 from ._bench_settings import CONTAMINATION, METHODS
 from ._detector import SoftPatchDetector
@@ -109,8 +110,11 @@ class ImageSet:
 
 
 def permute_classes(is_defective, seed):
-    """Indices of the normal and of the defective images, each in random order."""
-    random_state = np.random.RandomState(seed)
+    """Indices of the normal and of the defective images, each in random order.
+
+    `seed` is an integer, or a RandomState to draw from.
+    """
+    random_state = check_random_state(seed)
     return [random_state.permutation(np.flatnonzero(is_defective == c)) for c in (False, True)]
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from ._bench_protocol import load_parts, load_solar_cells, make_detector, measure
 from ._bench_report import ACCURACY, OF_FIT, plot_aurocs, print_goals, print_means
+from ._output import check_output
 
 __all__ = ["run_bench"]
 
@@ -46,8 +47,7 @@ def run_bench(*, sets, folders, noise, seeds, methods, output, cache):
         Folder of the features.
     """
     table, picture = Path(f"{output}.csv"), Path(f"{output}.png")
-    if not table.parent.is_dir():
-        raise FileNotFoundError(f"The folder of the output {str(table)!r} does not exist.")
+    check_output(table, ".csv")
     data = [*map(load_solar_cells, sets), *map(load_parts, folders)]
     cache.mkdir(parents=True, exist_ok=True)
     cells = list(itertools.product(seeds, noise, methods))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ._output import check_output
+
 __all__ = ["run_demo"]
 
 _N_TRAIN = {"normal": 200, "defective": 20}
@@ -37,9 +39,7 @@ def run_demo(output, seed=0):
     seed : int
         Chooses the images.
     """
-    output = Path(output)
-    if not output.parent.is_dir():
-        raise FileNotFoundError(f"The folder of the output {output} does not exist.")
+    check_output(output, suffix="")
     from . import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
     from ._plot_checks import check_matplotlib
     from .metrics import image_auroc
@@ -74,15 +74,13 @@ def run_demo(output, seed=0):
 
 def _choose_images(seed):
     """Paths and labels (1 = defective) of the training and test images."""
+    from ._bench_protocol import permute_classes
     from .datasets import load_elpv
 
     data = load_elpv(kind="mono")
     images = np.asarray(data.images)
     random_state = np.random.RandomState(seed)
-    normal, defective = (
-        random_state.permutation(np.flatnonzero(data.is_defective == wanted))
-        for wanted in (False, True)
-    )
+    normal, defective = permute_classes(data.is_defective, random_state)
     n_normal, n_defective = _N_TRAIN["normal"], _N_TRAIN["defective"]
     train = random_state.permutation(np.r_[normal[:n_normal], defective[:n_defective]])
     test = np.r_[

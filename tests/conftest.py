@@ -16,3 +16,24 @@ def patches():
     features = rng.normal(size=(40, 5, 6, 16)).astype(np.float32)
     features[:4, 2, 3] += 5
     return features
+
+
+@pytest.fixture(scope="session")
+def data():
+    from skpatch.datasets import make_contaminated_images
+
+    return make_contaminated_images(n_normal=27, n_defective=3, image_size=64, random_state=0)
+
+
+@pytest.fixture(scope="session")
+def model(data):
+    """Pipeline trained on `data`; a test that changes it changes it back."""
+    from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
+
+    extractor = PatchFeatureExtractor(image_size=64)
+    return make_pipeline(extractor, SoftPatchDetector(random_state=0)).fit(data.images)
+
+
+@pytest.fixture(scope="session")
+def audit(model, data):
+    return model.audit(data.images)

@@ -12,8 +12,6 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.pipeline import Pipeline
 
-from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
-from skpatch.datasets import make_contaminated_images
 from skpatch.plotting import AnomalyMapDisplay, NoiseAuditDisplay, RobustnessDisplay
 
 RATIOS = [0, 0, 0.4, 0.4, 0, 0.4, 0.4]
@@ -25,22 +23,6 @@ METHODS = ["plain", "plain", "plain", "plain", "robust", "robust", "robust"]
 def _close_figures():
     yield
     plt.close("all")
-
-
-@pytest.fixture(scope="module")
-def data():
-    return make_contaminated_images(n_normal=27, n_defective=3, image_size=64, random_state=0)
-
-
-@pytest.fixture(scope="module")
-def model(data):
-    extractor = PatchFeatureExtractor(image_size=64)
-    return make_pipeline(extractor, SoftPatchDetector(random_state=0)).fit(data.images)
-
-
-@pytest.fixture(scope="module")
-def audit(model, data):
-    return model.audit(data.images)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from PIL import Image
 
 import skpatch
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
-from skpatch.datasets import make_contaminated_images
 from skpatch.report import score_report
 
 NASTY = [
@@ -21,22 +20,6 @@ NASTY = [
     "Größe 見本 🔍.png",
     "\udcff.png",
 ]
-
-
-@pytest.fixture(scope="module")
-def data():
-    return make_contaminated_images(n_normal=27, n_defective=3, image_size=64, random_state=0)
-
-
-@pytest.fixture(scope="module")
-def model(data):
-    extractor = PatchFeatureExtractor(image_size=64)
-    return make_pipeline(extractor, SoftPatchDetector(random_state=0)).fit(data.images)
-
-
-@pytest.fixture(scope="module")
-def audit(model, data):
-    return model.audit(data.images)
 
 
 def cards(path):
