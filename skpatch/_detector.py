@@ -15,7 +15,7 @@ from ._coreset import farthest_on_average, greedy_coreset
 from ._device import check_device
 from ._neighbors import make_neighbors
 from ._parallel import execution, run_blocks
-from ._support import Jury, measure_support, reach_distances
+from ._support import Jury, distance_ratios, measure_support
 from ._updating import Candidates, UpdatableBankMixin
 from ._validation import (
     HasMethods,
@@ -273,11 +273,11 @@ class SoftPatchDetector(UpdatableBankMixin, BaseEstimator):
             source = np.stack(np.unravel_index(rows, self.kept_.shape), axis=1)
             support = self._drop_unsupported(points, source)
             del points
-            ratios = np.ones(len(rows))
+            memory, ratios = patches.reshape(-1, patches.shape[-1])[rows], np.ones(len(rows))
             if support is not None:
-                reaches = reach_distances(patches, rows, support.nearest_image)
-                np.divide(reaches, support.distances, out=ratios, where=support.distances > 0)
-            candidates = Candidates(patches.reshape(-1, patches.shape[-1])[rows], source, ratios)
+                ratios = distance_ratios(memory, patches, support)
+            candidates = Candidates(memory, source, ratios)
+            del memory
             self._memorize(candidates, support, random_state)
             del candidates
             self._calibrate(patches)

@@ -26,6 +26,7 @@ __all__ = [
     "pick_farthest",
 ]
 
+# Columns of a chunk.
 _CHUNK = 16
 
 _jit = numba.njit(nogil=True, cache=True)
@@ -41,23 +42,31 @@ def _squared_distance(a, b):
     return total
 
 
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "nnan", "nsz"})
+def _chunk_minima(halves, products, minima):
+    """Smallest ``halves - products`` of each chunk, so that most chunks need no second look.
+
+    Chunk c of n holds the columns c, c + n, c + 2n and so on: minima of neighbouring chunks
+    are then found side by side, in the lanes of the processor.
+    """
+    n = minima.shape[0]
+    for chunk in range(n):
+        minima[chunk] = halves[chunk] - products[chunk]
+    for start in range(n, halves.shape[0], n):
+        # Slices and the plain comparison: only then is the loop vectorised.
+        some_halves, some_products = halves[start : start + n], products[start : start + n]
+        for chunk in range(some_halves.shape[0]):
+            value = some_halves[chunk] - some_products[chunk]
+            minima[chunk] = value if value < minima[chunk] else minima[chunk]
+
+
 @numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nnan", "nsz"})
-def _smallest(halves, products):
-    """Smallest ``halves - products``; vectorised because the order is free."""
+def _smallest(values):
+    """Smallest value; vectorised because the order is free."""
     lowest = np.float32(np.inf)
-    for j in range(halves.shape[0]):
-        value = halves[j] - products[j]
+    for value in values:
         lowest = min(lowest, value)
     return lowest
-
-
-@_jit
-def _chunk_minima(halves, products, minima):
-    """Smallest ``halves - products`` of each chunk, so that most chunks need no second look."""
-    for chunk in range(minima.shape[0]):
-        start = chunk * _CHUNK
-        stop = min(start + _CHUNK, halves.shape[0])
-        minima[chunk] = _smallest(halves[start:stop], products[start:stop])
 
 
 @_jit
@@ -134,20 +143,27 @@ def nearest_rows(
         Indices found so far; -1 where there is none.
     """
     n, k = halves.shape[0], distances.shape[1]
+    if n == 0:
+        return
     buffer = np.empty(k, np.float32)
     minima = np.empty((n + _CHUNK - 1) // _CHUNK, np.float32)
     for i in range(products.shape[0]):
         slack = np.float64(tolerance[i]) - query_halves[i]
+        limit = np.float32(distances[i, k - 1] / (2.0 * unit) + slack)
         _chunk_minima(halves, products[i], minima)
-        # First the rows that are probably the nearest, then all that their distances leave in
-        # question. At least k rows have bounds as low as the k-th smallest minimum of a chunk.
-        first = _kth_smallest(minima, buffer)
-        limit = min(first, np.float32(distances[i, k - 1] / (2.0 * unit) + slack))
-        for step in range(2):
+        if _smallest(minima) > limit:
+            continue
+        # First the rows that are probably the nearest, unless some are known, then all that their
+        # distances leave in question. At least k rows have bounds as low as the k-th smallest
+        # minimum of a chunk.
+        first = np.float32(-np.inf)
+        if limit == np.inf:
+            limit = first = _kth_smallest(minima, buffer)
+        for step in range(0 if first > -np.inf else 1, 2):
             for chunk in range(minima.shape[0]):
                 if minima[chunk] > limit:
                     continue
-                for j in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, n)):
+                for j in range(chunk, n, minima.shape[0]):
                     value = halves[j] - products[i, j]
                     if value > limit or value == np.inf or (step == 1 and value <= first):
                         continue
@@ -257,13 +273,15 @@ def lower_distances(
         slack = np.float64(tolerance[i]) - point_halves[i]
         limit = np.float32(distances[i] / (2.0 * unit) + slack)
         _chunk_minima(halves, products[i], minima)
+        if _smallest(minima) >= limit:
+            continue
         # The most promising chunk first: what it lowers rules most of the others out.
         best = np.argmin(minima)
         for step in range(-1, minima.shape[0]):
             chunk = best if step < 0 else step
             if minima[chunk] >= limit:
                 continue
-            for j in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, n)):
+            for j in range(chunk, n, minima.shape[0]):
                 if halves[j] - products[i, j] < limit:
                     exact = _squared_distance(points[rows[i]], points[centres[j]])
                     if exact < distances[i]:

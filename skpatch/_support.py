@@ -7,10 +7,10 @@ import numpy as np
 from scipy.stats import norm
 from sklearn.decomposition import PCA
 
-from ._parallel import run_blocks
-from ._scaling import Scaling, inner_products
+from ._parallel import progress, run_blocks
+from ._scaling import LowerBounds, Scaling, inner_products
 
-__all__ = ["EXPECTED_TAIL", "Jury", "Support", "measure_support", "reach_distances"]
+__all__ = ["EXPECTED_TAIL", "Jury", "Support", "distance_ratios", "measure_support"]
 
 # The values below were chosen on photographs of solar cells, aligned and not, ball screws and
 # cookies with 0, 10, 20 and 40 % of defective images; docs/robustness.rst has the others tried.
@@ -35,7 +35,13 @@ _LEAST_IMAGES = 5
 # 0.85 (0.79 to 0.9) of the distances, which is precise enough to compare them.
 _AXES = 64
 _SAMPLE = 5000
-_BLOCK = 1024
+# Of these, the axes along which products bound distances from below; nearest patches found for a
+# memory patch at once, so that there is another when an image is not trusted; and rows and memory
+# patches of one product.
+_BOUND_AXES = 24
+_WITNESSES = 4
+_ROWS = 6272
+_BLOCK = 128
 # Coordinates are kept as float16, a 2,000th of their size; beyond this they would be infinite.
 _LARGEST = np.float32(6e4)
 
@@ -45,11 +51,11 @@ class Support(NamedTuple):
 
     Attributes
     ----------
-    distances : ndarray of shape (m,), float32
+    distances : ndarray of shape (m,), float64
         Distance of each memory patch to the nearest patch of a trusted other image, along the
         principal axes.
-    nearest_image : ndarray of shape (m,), int64
-        The image of that patch.
+    places : ndarray of shape (m, 2), int64
+        The image of that patch, and its number there.
     limit : float
         Distance from which on a memory patch counts as noise.
     factor : float
@@ -59,7 +65,7 @@ class Support(NamedTuple):
     """
 
     distances: np.ndarray
-    nearest_image: np.ndarray
+    places: np.ndarray
     limit: float
     factor: float
     is_trusted: np.ndarray
@@ -142,35 +148,86 @@ class Jury:
             scaled = torch.mm(torch.from_numpy(scaled), torch.from_numpy(self.axes)).numpy()
         return np.clip(scaled, -_LARGEST, _LARGEST).astype(np.float16)
 
-    def distances(self, points):
-        """Distances (j, m), float32, of points (m, d) to the nearest patch of each image."""
-        import torch
+    def nearest(self, points, source, is_trusted):
+        """Find the nearest patches of trusted other images for each of some points.
 
-        memory, halves = _with_halves(self._project(points))
-        # One more coordinate, so that the product is |b|^2 / 2 - a.b and needs no second pass.
-        memory = np.concatenate([-memory, np.ones((len(memory), 1), np.float32)], axis=1)
-        distances = np.empty((len(self.images), len(points)), np.float32)
-        # What rounding can make of the distance between copies.
-        tolerance = self._scaling.tolerance(halves, halves.max())
+        Parameters
+        ----------
+        points : ndarray of shape (m, d), float32
+        source : ndarray of shape (m,), int64
+            Images of the points.
+        is_trusted : ndarray of shape (n,), bool
+            By number of the image.
 
-        def measure(first, last):
-            for judge in range(first, last):
-                patches = np.column_stack(_with_halves(self.coordinates[judge]))
-                for start in range(0, len(points), _BLOCK):
-                    block = slice(start, start + _BLOCK)
-                    products = torch.from_numpy(inner_products(memory[block], patches))
-                    gaps = torch.amin(products, dim=1).numpy() + halves[block]
-                    gaps[gaps <= tolerance[block]] = 0
-                    distances[judge, block] = np.sqrt(2 * self._scaling.unit * gaps)
+        Returns
+        -------
+        distances : ndarray of shape (m, q), float64
+            Along the axes, ascending; inf where there is none.
+        places : ndarray of shape (m, q, 2), int64
+            Number of the image, and of the patch in it.
+        """
+        # In the order of their images, so that a block has few of them to leave out.
+        order = np.argsort(source, kind="stable")
+        source = source[order]
+        queries = self._project(points[order]).astype(np.float32)
+        bounds = _leading_bounds(queries)
+        prepared = queries, *bounds.apply_to_rows(queries, np.arange(len(queries)))
+        squared = np.full((len(points), _WITNESSES), np.inf)
+        found = np.zeros((len(points), _WITNESSES), np.int64)
+        judges = np.flatnonzero(is_trusted[self.images])
+        n_patches = self.coordinates.shape[1]
+        step = max(1, _ROWS // n_patches)
+        with progress(len(judges), "support") as bar:
+            for first in range(0, len(judges), step):
+                some = judges[first : first + step]
+                rows = self.coordinates[some].reshape(-1, queries.shape[1]).astype(np.float32)
+                images = np.repeat(self.images[some], n_patches)
+                _improve(prepared, source, rows, images, first * n_patches, bounds, squared, found)
+                bar.update(len(some))
+        places = np.empty((*found.shape, 2), np.int64)
+        judge, places[order, :, 1] = np.divmod(found, n_patches)
+        places[order, :, 0] = self.images[judges[judge]]
+        distances = np.empty(squared.shape)
+        distances[order] = np.sqrt(self._scaling.unit * squared)
+        return distances, places
 
-        run_blocks(measure, len(self.images), 1, "support")
-        return distances
+
+def _leading_bounds(points):
+    """Lower bounds of distances along principal axes, from the first of them."""
+    n_axes = points.shape[1]
+    scaling = Scaling(points)
+    axes = np.eye(n_axes, _BOUND_AXES, dtype=np.float32) if n_axes > 2 * _BOUND_AXES else None
+    return LowerBounds.from_arrays(scaling.shift, scaling.factor, axes)
 
 
-def _with_halves(coordinates):
-    """Coordinates (n, k) as float32, and half of their squared norms (n,)."""
-    coordinates = coordinates.astype(np.float32)
-    return coordinates, 0.5 * np.einsum("ij,ij->i", coordinates, coordinates)
+def _improve(prepared, query_groups, rows, groups, offset, bounds, squared, found):
+    """Improve the nearest rows of other groups, (m, q), by some more rows (r, k), in place."""
+    from ._kernels import exclude, nearest_rows
+
+    coordinates, halves = bounds.apply_to_rows(rows, np.arange(len(rows)))
+    tolerance = bounds.tolerance(prepared[2], halves.max())
+    reaches = np.zeros(len(rows))
+
+    def improve(start, stop):
+        block = slice(start, stop)
+        queries, query_coordinates, query_halves = (array[block] for array in prepared)
+        products = inner_products(query_coordinates, coordinates)
+        exclude(products, query_groups[block], groups)
+        nearest_rows(
+            products,
+            queries,
+            rows,
+            reaches,
+            offset,
+            halves,
+            query_halves,
+            tolerance[block],
+            bounds.unit,
+            squared[block],
+            found[block],
+        )
+
+    run_blocks(improve, len(squared), _BLOCK)
 
 
 def measure_support(points, source, jury, n_images):
@@ -195,52 +252,58 @@ def measure_support(points, source, jury, n_images):
     -------
     Support
     """
-    distances = jury.distances(points)
-    distances[source == jury.images[:, np.newaxis]] = np.inf
     scored = np.unique(source)
-    nearest, scores = _nearest(distances, np.ones(len(jury.images), bool), source, scored)
-    cut = np.median(scores)
     is_trusted = np.ones(n_images, bool)
+    everyone = jury.nearest(points, source, is_trusted)
+    found = {}
+
+    def ask(is_trusted):
+        # The same images can be asked again, and then often are, in turns.
+        key = is_trusted.tobytes()
+        if key not in found:
+            found[key] = _among_trusted(everyone, jury, points, source, is_trusted)
+        distances, places = found[key]
+        scores = np.full(n_images, -np.inf)
+        np.maximum.at(scores, source, distances)
+        return distances, places, scores[scored]
+
+    distances, places, scores = ask(is_trusted)
+    cut = np.median(scores)
     for _ in range(_ROUNDS):
         before = is_trusted
         is_trusted = np.ones(n_images, bool)
         is_trusted[scored] = scores <= cut
         if np.array_equal(is_trusted, before):
             break
-        nearest, scores = _nearest(distances, is_trusted[jury.images], source, scored)
+        distances, places, scores = ask(is_trusted)
         cut = _suspicion_cut(scores)
     excess = max(0.0, 1 - is_trusted[scored].mean() - EXPECTED_TAIL)
-    support = distances[nearest, np.arange(len(points))]
-    typical = np.quantile(support[is_trusted[source]], _KEPT_OF_TRUSTED)
+    typical = np.quantile(distances[is_trusted[source]], _KEPT_OF_TRUSTED)
     return Support(
-        support,
-        jury.images[nearest],
+        distances,
+        places,
         max(cut * max(_LEAST_LIMIT, 1 - _SLOPE * excess), float(typical)),
         min(_LARGEST_FACTOR, 1 + _SLOPE * excess),
         is_trusted,
     )
 
 
-def _nearest(distances, is_trusted, source, scored):
-    """Nearest image of the jury (m,) of each memory patch, and scores of the `scored` images.
+def _among_trusted(everyone, jury, points, source, is_trusted):
+    """Distances (m,) to the nearest patches of trusted other images, and their places (m, 2).
 
-    `distances` is (j, m) and `is_trusted` (j,). Where no trusted image is left but the patch's
-    own, all others give support.
+    Most are among the nearest of `everyone`, distances (m, q) and places; only the others are
+    searched for. Where no trusted image is left but the patch's own, all others give support.
     """
-    columns = np.arange(distances.shape[1])
-    trusted = np.flatnonzero(is_trusted)
-    if len(trusted) == 0:
-        trusted = np.arange(len(distances))
-    nearest = np.empty(len(columns), np.int64)
-    # In blocks: the rows of the trusted images alone would be a second copy of the array.
-    for start in range(0, len(columns), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        nearest[block] = trusted[distances[trusted, block].argmin(axis=0)]
-    alone = np.isinf(distances[nearest, columns])
-    nearest[alone] = distances[:, alone].argmin(axis=0)
-    scores = np.full(scored.max() + 1, -np.inf)
-    np.maximum.at(scores, source, distances[nearest, columns])
-    return nearest, scores[scored]
+    distances, places = everyone
+    usable = is_trusted[places[..., 0]] & np.isfinite(distances)
+    nearest = np.arange(len(points)), usable.argmax(axis=1)
+    distances, places = distances[nearest], places[nearest]
+    rest = np.flatnonzero(~usable.any(axis=1))
+    if len(rest):
+        again, there = (part[:, 0] for part in jury.nearest(points[rest], source[rest], is_trusted))
+        known = np.isfinite(again)
+        distances[rest[known]], places[rest[known]] = again[known], there[known]
+    return distances, places
 
 
 def _suspicion_cut(scores):
@@ -263,33 +326,26 @@ def _suspicion_cut(scores):
     return float(np.exp(centre + _CUT * spread) * (1 + 1e-6))
 
 
-def reach_distances(patches, rows, nearest_image):
-    """Distances (m,), float64, of memory patches to the nearest patch of one image each.
+def distance_ratios(memory, patches, support):
+    """Distances (m,) of memory patches (m, d) to the patches that support them, all features.
+
+    Relative to those along the principal axes; 1 for copies.
 
     Parameters
     ----------
+    memory : ndarray of shape (m, d), float32
     patches : ndarray of shape (n, h, w, d), float32
-    rows : ndarray of shape (m,), int64
-        The memory patches among all n * h * w.
-    nearest_image : ndarray of shape (m,), int64
+    support : Support
     """
-    import torch
+    rows = patches.reshape(len(patches), -1, patches.shape[-1])
+    ratios = np.ones(len(memory))
 
-    n_images, *_, n_features = patches.shape
-    memory = patches.reshape(-1, n_features)[rows]
-    scaling = Scaling(memory)
-    distances = np.empty(len(rows))
+    def measure(start, stop):
+        block = slice(start, stop)
+        gaps = memory[block] - rows[tuple(support.places[block].T)]
+        along = support.distances[block]
+        lengths = np.linalg.norm(gaps, axis=1)
+        np.divide(lengths, along, out=ratios[block], where=along > 0)
 
-    def measure(first, last):
-        for image in range(first, last):
-            own = np.flatnonzero(nearest_image == image)
-            if len(own):
-                points = patches[image].reshape(-1, n_features)
-                scaled, halves = scaling.apply(points)
-                products = torch.from_numpy(inner_products(scaling.apply(memory[own])[0], scaled))
-                nearest = torch.argmin(torch.from_numpy(halves) - products, dim=1).numpy()
-                gaps = memory[own].astype(np.float64) - points[nearest]
-                distances[own] = np.linalg.norm(gaps, axis=1)
-
-    run_blocks(measure, n_images, 1)
-    return distances
+    run_blocks(measure, len(memory), _BLOCK)
+    return ratios

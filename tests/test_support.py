@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from skpatch import ExactNeighbors, PyNNDescentNeighbors, SoftPatchDetector
 from skpatch._calibration import calibration_scores, conformal_pvalues, score_threshold
-from skpatch._support import Jury, _suspicion_cut, measure_support, reach_distances
+from skpatch._support import Jury, _suspicion_cut, distance_ratios, measure_support
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +43,11 @@ def test_distances_are_those_to_the_nearest_patch_of_a_trusted_other_image(textu
     distances[:, ~support.is_trusted[image]] = np.inf
     # Coordinates are float16.
     np.testing.assert_allclose(support.distances, distances.min(axis=1), rtol=5e-3)
-    assert np.mean(support.nearest_image == image[distances.argmin(axis=1)]) > 0.95
-    reaches = reach_distances(patches, rows, support.nearest_image)
-    distances[support.nearest_image[:, None] != image] = np.inf
-    np.testing.assert_allclose(reaches, distances.min(axis=1), rtol=1e-12)
+    nearest = support.places @ [36, 1]
+    assert np.mean(nearest == distances.argmin(axis=1)) > 0.95
+    ratios = distance_ratios(points[rows], patches, support)
+    expected = np.linalg.norm(points[rows] - points[nearest], axis=1)
+    np.testing.assert_allclose(ratios * support.distances, expected, rtol=1e-6)
 
 
 def test_along_the_principal_axes_distances_are_smaller(textures):
@@ -55,8 +56,8 @@ def test_along_the_principal_axes_distances_are_smaller(textures):
     patches += rng.normal(scale=0.1, size=patches.shape).astype(np.float32)
     rows = np.arange(0, patches[..., 0].size, 5)
     support = support_of(patches, rows)
-    reaches = reach_distances(patches, rows, support.nearest_image)
-    ratio = support.distances / reaches
+    points = patches.reshape(-1, patches.shape[-1])[rows]
+    ratio = 1 / distance_ratios(points, patches, support)
     assert ratio.min() > 0.8
     assert ratio.max() < 1.0001
 
