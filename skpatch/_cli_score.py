@@ -21,6 +21,7 @@ from ._heat import STRENGTH, heat_picture
 from ._images import check_images
 from ._output import check_output, replacing
 from ._parallel import execution, progress
+from ._preparation import visible_region
 from ._report import check_threshold
 
 __all__ = ["find_regions", "overlay", "run_score"]
@@ -167,7 +168,7 @@ def find_regions(patch_scores, threshold, region):
 
 def _write_map(model, targets, path, patch_scores):
     pixels = check_images([path]).load(0)
-    region = model[0]._region(pixels.shape[:2])
+    region = visible_region(pixels.shape[:2], model[0])
     target = targets[path]
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as temporary:

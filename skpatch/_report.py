@@ -18,6 +18,7 @@ from ._heat import N_COLOURS, TOP, heat_picture
 from ._images import check_images
 from ._output import check_output, replacing
 from ._parallel import progress
+from ._preparation import visible_region
 
 __all__ = ["check_report", "check_threshold", "write_report"]
 
@@ -100,7 +101,7 @@ def write_report(
             "is_suspicious": scores[index] < offset,
             "removed": None if removed is None else removed[index],
             "heat": _heat_map(patch_scores[index] / -offset),
-            **_small_copy(pixels, side, extractor._region(pixels.shape[:2])),
+            **_small_copy(pixels, side, visible_region(pixels.shape[:2], extractor)),
         }
 
     page = {

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From images to the batches that the network takes: one size, decoded ahead on threads."""
+
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from joblib import effective_n_jobs
+from PIL import Image
+
+__all__ = ["common_size", "input_batches", "visible_region"]
+
+_BATCHES_AHEAD = 2
+
+
+def common_size(sizes, shorter, step):
+    """Size (H, W) for images of many sizes: median aspect ratio, sides multiples of `step`."""
+    heights, widths = np.array(sizes, float).T
+    aspect = float(np.median(widths / heights))
+    sides = shorter * max(1, 1 / aspect), shorter * max(1, aspect)
+    return tuple(max(1, round(side / step)) * step for side in sides)
+
+
+def visible_region(size, extractor):
+    """Part (top, left, bottom, right) of an image of a size (H, W) that the extractor looks at."""
+    height, width = size
+    if extractor.crop is None:
+        return 0.0, 0.0, float(height), float(width)
+    side = extractor.crop / extractor.resize * min(height, width)
+    top, left = (height - side) / 2, (width - side) / 2
+    return top, left, top + side, left + side
+
+
+def input_batches(images, extractor):
+    """Yield batches (b, H, W, 3), uint8, of the images for a fitted extractor."""
+    n_threads = effective_n_jobs(-1 if extractor.n_jobs is None else extractor.n_jobs)
+    with ThreadPoolExecutor(n_threads) as pool:
+        ahead = deque()
+        try:
+            for start in range(0, len(images), extractor.batch_size):
+                indices = range(start, min(start + extractor.batch_size, len(images)))
+                ahead.append([pool.submit(_prepare, images, i, extractor) for i in indices])
+                if len(ahead) > _BATCHES_AHEAD:
+                    yield np.stack([future.result() for future in ahead.popleft()])
+            while ahead:
+                yield np.stack([future.result() for future in ahead.popleft()])
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _prepare(images, index, extractor):
+    """Decode one image and bring it to the size of the network's input."""
+    pixels = images.load(index)
+    size = pixels.shape[:2]
+    images.check_size(index, size, extractor.grid_size_)
+    top, left, bottom, right = visible_region(size, extractor)
+    return np.asarray(
+        Image.fromarray(pixels).resize(
+            extractor.image_size_[::-1], Image.Resampling.BILINEAR, box=(left, top, right, bottom)
+        )
+    )
