@@ -120,7 +120,6 @@ def _print_fit(detector, n_images, output, seconds):
 
 def _ranked_rows(audit, paths, threshold):
     """Values of `_COLUMNS` for each image, the most suspicious first."""
-    removed = audit.removed.sum(axis=(1, 2))
     return [
         (
             rank,
@@ -128,7 +127,7 @@ def _ranked_rows(audit, paths, threshold):
             -audit.scores[index] / threshold,
             audit.pvalues[index],
             "yes" if audit.is_suspicious[index] else "no",
-            removed[index],
+            audit.n_removed[index],
         )
         for rank, index in enumerate(audit.ranking, start=1)
     ]

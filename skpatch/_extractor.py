@@ -107,6 +107,8 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
     Images whose aspect ratio differs from `image_size_` are stretched. No part of an image is cut
     away unless `crop` is set.
 
+    Features stay an array whatever ``set_output`` asks for: a table has no place for a grid.
+
     References
     ----------
     K. Roth et al., "Towards Total Recall in Industrial Anomaly Detection" (PatchCore), CVPR 2022.
@@ -362,6 +364,10 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         sizes = (images.size(index) for index in range(len(images)))
         return [(size, visible_region(size, self)) for size in sizes]
 
+    def set_output(self, *, transform: str | None = None) -> "PatchFeatureExtractor":
+        """Do nothing, for pipelines: features have four dimensions and stay an array."""
+        return self
+
     def get_feature_names_out(self, input_features: None = None) -> NDArray[np.object_]:
         """Names of the features of a patch.
 
@@ -379,8 +385,9 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         return np.array(self._feature_names, dtype=object)
 
     def __sklearn_tags__(self):
-        """Declare that the input is images, not a table."""
+        """Declare that the input is images, not a table, and the output float32."""
         tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
         tags.input_tags.string = True
