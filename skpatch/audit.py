@@ -133,7 +133,7 @@ class NoiseAudit:
         Returns
         -------
         list of ndarray of shape (H, W), float32
-            High = anomalous, in the unit of :meth:`PatchPipeline.predict_map`.
+            High = anomalous, in the unit of :meth:`skpatch.PatchPipeline.predict_map`.
         """
         images = [self._images[index] for index in indices]
         return image_maps(self._model.steps[0][1], self.patch_scores[list(indices)], images, sigma)
