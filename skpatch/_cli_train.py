@@ -8,8 +8,8 @@ import click
 import numpy as np
 
 from ._cli_inputs import readable_images, training_images
-from ._cli_output import number, shown, write_csv
-from ._output import check_output
+from ._cli_output import shown, write_csv
+from ._output import check_output, number
 
 __all__ = ["limit_threads", "run_audit", "run_fit"]
 

@@ -2,11 +2,11 @@
 """From images to the batches that the network takes: one size, decoded ahead on threads."""
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from joblib import effective_n_jobs
 from PIL import Image
+
+from ._parallel import thread_pool
 
 __all__ = ["common_size", "input_batches", "visible_region"]
 
@@ -33,19 +33,15 @@ def visible_region(size, extractor):
 
 def input_batches(images, extractor):
     """Yield batches (b, H, W, 3), uint8, of the images for a fitted extractor."""
-    n_threads = effective_n_jobs(-1 if extractor.n_jobs is None else extractor.n_jobs)
-    with ThreadPoolExecutor(n_threads) as pool:
+    with thread_pool(extractor.n_jobs) as pool:
         ahead = deque()
-        try:
-            for start in range(0, len(images), extractor.batch_size):
-                indices = range(start, min(start + extractor.batch_size, len(images)))
-                ahead.append([pool.submit(_prepare, images, i, extractor) for i in indices])
-                if len(ahead) > _BATCHES_AHEAD:
-                    yield np.stack([future.result() for future in ahead.popleft()])
-            while ahead:
+        for start in range(0, len(images), extractor.batch_size):
+            indices = range(start, min(start + extractor.batch_size, len(images)))
+            ahead.append([pool.submit(_prepare, images, index, extractor) for index in indices])
+            if len(ahead) > _BATCHES_AHEAD:
                 yield np.stack([future.result() for future in ahead.popleft()])
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        while ahead:
+            yield np.stack([future.result() for future in ahead.popleft()])
 
 
 def _prepare(images, index, extractor):
