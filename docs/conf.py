@@ -16,6 +16,9 @@ extensions = [
 ]
 exclude_patterns = ["_build", "sg_execution_times.rst"]
 templates_path = ["_templates"]
+# Every reference must be known, but those to other libraries: looking them up needs a connection.
+nitpicky = True
+nitpick_ignore_regex = [("py:.*", r"(sklearn|torch|matplotlib)\..*")]
 autosummary_generate = True
 autodoc_typehints = "none"
 # Methods follow in full; see the templates.

@@ -2,18 +2,16 @@
 """Images that a command is given: listed, and all of them decoded once before the work."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
-from joblib import effective_n_jobs
 
 from ._cli_output import shown
 from ._datasets_folder import IMAGE_EXTENSIONS, labelled_layout, list_images
 from ._images import ImageList
-from ._parallel import execution, progress
+from ._parallel import execution, progress, thread_pool
 
-__all__ = ["common_folder", "given_images", "n_threads", "readable_images", "training_images"]
+__all__ = ["common_folder", "given_images", "readable_images", "training_images"]
 
 
 def training_images(folder):
@@ -114,15 +112,12 @@ def _decode_all(images, grid, quiet, jobs):
     with (
         execution(None, not quiet),
         progress(len(images), "check") as bar,
-        ThreadPoolExecutor(n_threads(jobs)) as pool,
+        thread_pool(jobs) as pool,
     ):
         reasons = []
-        try:
-            for reason in pool.map(decode, range(len(images))):
-                reasons.append(reason)
-                bar.update()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        for reason in pool.map(decode, range(len(images))):
+            reasons.append(reason)
+            bar.update()
     return reasons
 
 
@@ -132,8 +127,3 @@ def _reason(error, path):
     for prefix in (f"The image file {path!r} ", f"{path!r} ", f"{path} "):
         text = text.removeprefix(prefix)
     return text
-
-
-def n_threads(jobs):
-    """Number of threads that decode images."""
-    return effective_n_jobs(-1 if jobs is None else jobs)

@@ -2,21 +2,15 @@
 """What commands print and write."""
 
 import csv
-import math
 
 from ._output import replacing
 
-__all__ = ["number", "shown", "write_csv"]
+__all__ = ["shown", "write_csv"]
 
 
 def shown(path):
     """Path to print: line breaks, terminal codes and bytes that are no text are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
-
-
-def number(value, form=".6g", missing=""):
-    """Text of a number that may be NaN."""
-    return missing if math.isnan(value) else format(value, form)
 
 
 def write_csv(path, header, rows):

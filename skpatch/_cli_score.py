@@ -4,7 +4,6 @@
 import json
 import math
 import os
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -14,13 +13,14 @@ from PIL import Image
 from scipy.ndimage import find_objects, label
 
 from ._calibration import conformal_pvalues
-from ._cli_inputs import common_folder, given_images, n_threads, readable_images
-from ._cli_output import number, shown, write_csv
+from ._cli_inputs import common_folder, given_images, readable_images
+from ._cli_output import shown, write_csv
 from ._cli_train import limit_threads
 from ._heat import STRENGTH, heat_picture
 from ._images import check_images
-from ._output import check_output, replacing
-from ._parallel import execution, progress
+from ._output import check_output, number, replacing
+from ._parallel import execution, progress, thread_pool
+from ._preparation import visible_region
 from ._report import check_threshold
 
 __all__ = ["find_regions", "overlay", "run_score"]
@@ -44,7 +44,7 @@ def run_score(*, model, images, output, maps, report, weights, device, jobs, ski
     with (
         execution(None, not quiet),
         progress(len(paths), "score") as bar,
-        ThreadPoolExecutor(n_threads(jobs)) as pool,
+        thread_pool(jobs) as pool,
     ):
         for start in range(0, len(paths), _CHUNK):
             chunk = paths[start : start + _CHUNK]
@@ -167,7 +167,7 @@ def find_regions(patch_scores, threshold, region):
 
 def _write_map(model, targets, path, patch_scores):
     pixels = check_images([path]).load(0)
-    region = model[0]._region(pixels.shape[:2])
+    region = visible_region(pixels.shape[:2], model[0])
     target = targets[path]
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as temporary:

@@ -8,8 +8,8 @@ import click
 import numpy as np
 
 from ._cli_inputs import readable_images, training_images
-from ._cli_output import number, shown, write_csv
-from ._output import check_output
+from ._cli_output import shown, write_csv
+from ._output import check_output, number
 
 __all__ = ["limit_threads", "run_audit", "run_fit"]
 
@@ -120,7 +120,6 @@ def _print_fit(detector, n_images, output, seconds):
 
 def _ranked_rows(audit, paths, threshold):
     """Values of `_COLUMNS` for each image, the most suspicious first."""
-    removed = audit.removed.sum(axis=(1, 2))
     return [
         (
             rank,
@@ -128,7 +127,7 @@ def _ranked_rows(audit, paths, threshold):
             -audit.scores[index] / threshold,
             audit.pvalues[index],
             "yes" if audit.is_suspicious[index] else "no",
-            removed[index],
+            audit.n_removed[index],
         )
         for rank, index in enumerate(audit.ranking, start=1)
     ]

@@ -3,18 +3,14 @@
 
 import copy
 import os
-from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
-from joblib import effective_n_jobs
 from numpy.typing import NDArray
-from PIL import Image
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 
@@ -22,6 +18,7 @@ from ._device import check_device, resolve_device
 from ._images import check_images
 from ._output import check_output, create_memmap, replacing
 from ._parallel import execution, progress
+from ._preparation import common_size, input_batches, visible_region
 from ._validation import HasMethods, StrOptions, check_is_fitted, fit_context, positive_integer
 
 if TYPE_CHECKING:
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PatchFeatureExtractor"]
 
-_BATCHES_AHEAD = 2
 _PROBE_SIZE = (224, 224)
 # What the network and the pooling are made from, so that a saved extractor can be made again.
 _BUILD_PARAMETERS = ("backbone", "weights", "patch_size", "embedding_dim")
@@ -110,6 +106,8 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
     -----
     Images whose aspect ratio differs from `image_size_` are stretched. No part of an image is cut
     away unless `crop` is set.
+
+    Features stay an array whatever ``set_output`` asks for: a table has no place for a grid.
 
     References
     ----------
@@ -270,12 +268,9 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
             return (self.crop, self.crop)
         if not isinstance(self.image_size, Integral):
             return tuple(int(side) for side in self.image_size)
-        heights, widths = np.array(sizes, float).T
-        aspect = float(np.median(widths / heights))
-        sides = self.image_size * max(1, 1 / aspect), self.image_size * max(1, aspect)
         shapes = map_shapes(self.backbone, model, layers, _PROBE_SIZE)
         step = max(stride(_PROBE_SIZE, shape) for shape in shapes)
-        return tuple(max(1, round(side / step)) * step for side in sides)
+        return common_size(sizes, self.image_size, step)
 
     def transform(self, X: Sequence) -> NDArray[np.float32]:
         """Extract the patch features of images.
@@ -319,7 +314,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         start = 0
         with (
             progress(len(images), "features") as bar,
-            closing(self._batches(images)) as batches,
+            closing(input_batches(images, self)) as batches,
             torch.inference_mode(),
         ):
             for batch in batches:
@@ -350,42 +345,6 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         """Leave the copy of the network for a device out of pickles."""
         return {**super().__getstate__(), "_converted": None}
 
-    def _batches(self, images):
-        """Yield resized batches (b, H, W, 3), uint8, decoded ahead on threads."""
-        n_threads = effective_n_jobs(-1 if self.n_jobs is None else self.n_jobs)
-        with ThreadPoolExecutor(n_threads) as pool:
-            ahead = deque()
-            try:
-                for start in range(0, len(images), self.batch_size):
-                    indices = range(start, min(start + self.batch_size, len(images)))
-                    ahead.append([pool.submit(self._prepare, images, index) for index in indices])
-                    if len(ahead) > _BATCHES_AHEAD:
-                        yield np.stack([future.result() for future in ahead.popleft()])
-                while ahead:
-                    yield np.stack([future.result() for future in ahead.popleft()])
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
-
-    def _prepare(self, images, index):
-        """Decode one image and bring it to the size of the network's input."""
-        pixels = images.load(index)
-        images.check_size(index, pixels.shape[:2], self.grid_size_)
-        top, left, bottom, right = self._region(pixels.shape[:2])
-        return np.asarray(
-            Image.fromarray(pixels).resize(
-                self.image_size_[::-1], Image.Resampling.BILINEAR, box=(left, top, right, bottom)
-            )
-        )
-
-    def _region(self, size):
-        """Part (top, left, bottom, right) of an image of a size (H, W) that the network sees."""
-        height, width = size
-        if self.crop is None:
-            return 0.0, 0.0, float(height), float(width)
-        side = self.crop / self.resize * min(height, width)
-        top, left = (height - side) / 2, (width - side) / 2
-        return top, left, top + side, left + side
-
     def input_regions(
         self, X: Sequence
     ) -> list[tuple[tuple[int, int], tuple[float, float, float, float]]]:
@@ -403,7 +362,11 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         """
         images = check_images(X)
         sizes = (images.size(index) for index in range(len(images)))
-        return [(size, self._region(size)) for size in sizes]
+        return [(size, visible_region(size, self)) for size in sizes]
+
+    def set_output(self, *, transform: str | None = None) -> "PatchFeatureExtractor":
+        """Do nothing, for pipelines: features have four dimensions and stay an array."""
+        return self
 
     def get_feature_names_out(self, input_features: None = None) -> NDArray[np.object_]:
         """Names of the features of a patch.
@@ -422,8 +385,9 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         return np.array(self._feature_names, dtype=object)
 
     def __sklearn_tags__(self):
-        """Declare that the input is images, not a table."""
+        """Declare that the input is images, not a table, and the output float32."""
         tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
         tags.input_tags.string = True

@@ -45,23 +45,24 @@ class ImageList:
     def __len__(self):
         return len(self._items)
 
-    def name(self, index):
-        """Name the image in messages: its path or its position."""
-        return _name(self._item(index), index)
-
-    def _item(self, index):
+    def __getitem__(self, index):
+        """One image as it was given, without what comes after it."""
         item = self._items[index]
         is_labelled = isinstance(item, tuple) and item and _is_image(item[0])
         return item[0] if is_labelled else item
 
+    def name(self, index):
+        """Name the image in messages: its path or its position."""
+        return _name(self[index], index)
+
     def load(self, index):
         """Decode one image to uint8 (H, W, 3)."""
-        item = self._item(index)
+        item = self[index]
         return read_image(item, _name(item, index))
 
     def size(self, index):
         """Height and width of one image in pixels; of a file only the header is read."""
-        item = self._item(index)
+        item = self[index]
         if _is_path(item):
             return _on_file(item, _oriented_size)
         return read_image(item, _name(item, index)).shape[:2]
@@ -98,6 +99,8 @@ def check_images(X):
     FileNotFoundError
         If files do not exist; all of them are counted.
     """
+    if isinstance(X, ImageList):
+        X = X._items
     if isinstance(X, (str, bytes, os.PathLike)):
         raise TypeError(
             f"X is a single path, {os.fspath(X)!r}; pass a list of paths (skpatch.datasets."

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Files written by the library: checked beforehand, whole or not at all."""
+"""Files written by the library: checked beforehand, whole or not at all; numbers in them."""
 
 import errno
+import math
 import os
 import uuid
 from contextlib import contextmanager
@@ -54,3 +55,8 @@ def replacing(path):
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def number(value, form=".6g", missing=""):
+    """Text of a number that may be NaN."""
+    return missing if math.isnan(value) else format(value, form)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from ._device import resolve_device
 
-__all__ = ["accelerator", "execution", "progress", "run_blocks"]
+__all__ = ["accelerator", "execution", "progress", "run_blocks", "thread_pool"]
 
 _n_threads = contextvars.ContextVar("skpatch_n_threads", default=None)
 _device = contextvars.ContextVar("skpatch_device", default="cpu")
@@ -100,6 +100,17 @@ def progress(total, description):
     # None disables the bar where standard error is no terminal, as in a log file.
     disable = None if _verbose.get() else True
     return tqdm(total=total, desc=description, disable=disable, leave=False, delay=1)
+
+
+@contextlib.contextmanager
+def thread_pool(n_jobs):
+    """Pool of `n_jobs` threads, all cores for None, for work that waits for files."""
+    with ThreadPoolExecutor(effective_n_jobs(-1 if n_jobs is None else n_jobs)) as pool:
+        try:
+            yield pool
+        finally:
+            # An error ends the work at once instead of after all that is still queued.
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def run_blocks(function, n, block, description=None):

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.pipeline import make_pipeline as sklearn_make_pipeline
+from sklearn.utils import get_tags
 
 from ._maps import image_maps
 from .audit import NoiseAudit
@@ -114,6 +115,13 @@ class PatchPipeline(Pipeline):
         NoiseAudit
         """
         return NoiseAudit.from_estimator(self, X)
+
+    def __sklearn_tags__(self):
+        """Declare that the input is that of the first step: images."""
+        tags = super().__sklearn_tags__()
+        if self.steps and hasattr(self.steps[0][1], "__sklearn_tags__"):
+            tags.input_tags = get_tags(self.steps[0][1]).input_tags
+        return tags
 
 
 def make_pipeline(

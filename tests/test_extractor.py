@@ -22,14 +22,7 @@ from torch import nn
 from skpatch import PatchFeatureExtractor
 from skpatch._device import check_device
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Small products gain nothing from threads, and lose much where other processes run."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def photographs(*sizes, seed=0):

@@ -147,6 +147,12 @@ def test_maps_of_another_size(images, maps):
         AnomalyMapDisplay.from_predictions(images, maps[:2])
 
 
+def test_audit_of_a_labelled_dataset(model, data):
+    display = NoiseAuditDisplay.from_estimator(model, [(one, 0) for one in data.images], n_shown=1)
+    worst = np.argmin(model[-1].training_scores_)
+    np.testing.assert_array_equal(display.top.images[0], data.images[worst])
+
+
 def test_audit(audit, model, data):
     display = NoiseAuditDisplay.from_audit(audit, labels=data.labels, n_shown=4)
     found = display.lines_["suspicious"], display.lines_["not suspicious"]

@@ -32,6 +32,20 @@ def test_they_are_the_same_every_time(images):
     np.testing.assert_array_equal(first, second)
 
 
+def test_size_and_strength(images):
+    """A larger piece changes more pixels, a fainter one changes them less, none changes nothing."""
+    originals = np.stack(images).astype(int)
+
+    def changes(**parameters):
+        copies = np.stack(list(SyntheticDefects(check_images(images), **parameters)))
+        return np.abs(copies - originals.reshape(len(images), 64, 64, -1))
+
+    plain = changes()
+    assert (changes(size=2.0) > 0).sum() > 2 * (plain > 0).sum()
+    assert changes(strength=0.4).sum() == pytest.approx(0.4 * plain.sum(), rel=0.1)
+    assert changes(strength=0.0).sum() == 0
+
+
 def test_sizes_may_differ(images):
     mixed = [np.zeros((10, 300), np.uint8), np.zeros((300, 10, 3), np.uint8)]
     shapes = [copy.shape for copy in SyntheticDefects(check_images(mixed))]

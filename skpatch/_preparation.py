@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From images to the batches that the network takes: one size, decoded ahead on threads."""
+
+from collections import deque
+
+import numpy as np
+from PIL import Image
+
+from ._parallel import thread_pool
+
+__all__ = ["common_size", "input_batches", "visible_region"]
+
+_BATCHES_AHEAD = 2
+
+
+def common_size(sizes, shorter, step):
+    """Size (H, W) for images of many sizes: median aspect ratio, sides multiples of `step`."""
+    heights, widths = np.array(sizes, float).T
+    aspect = float(np.median(widths / heights))
+    sides = shorter * max(1, 1 / aspect), shorter * max(1, aspect)
+    return tuple(max(1, round(side / step)) * step for side in sides)
+
+
+def visible_region(size, extractor):
+    """Part (top, left, bottom, right) of an image of a size (H, W) that the extractor looks at."""
+    height, width = size
+    if extractor.crop is None:
+        return 0.0, 0.0, float(height), float(width)
+    side = extractor.crop / extractor.resize * min(height, width)
+    top, left = (height - side) / 2, (width - side) / 2
+    return top, left, top + side, left + side
+
+
+def input_batches(images, extractor):
+    """Yield batches (b, H, W, 3), uint8, of the images for a fitted extractor."""
+    with thread_pool(extractor.n_jobs) as pool:
+        ahead = deque()
+        for start in range(0, len(images), extractor.batch_size):
+            indices = range(start, min(start + extractor.batch_size, len(images)))
+            ahead.append([pool.submit(_prepare, images, index, extractor) for index in indices])
+            if len(ahead) > _BATCHES_AHEAD:
+                yield np.stack([future.result() for future in ahead.popleft()])
+        while ahead:
+            yield np.stack([future.result() for future in ahead.popleft()])
+
+
+def _prepare(images, index, extractor):
+    """Decode one image and bring it to the size of the network's input."""
+    pixels = images.load(index)
+    size = pixels.shape[:2]
+    images.check_size(index, size, extractor.grid_size_)
+    top, left, bottom, right = visible_region(size, extractor)
+    return np.asarray(
+        Image.fromarray(pixels).resize(
+            extractor.image_size_[::-1], Image.Resampling.BILINEAR, box=(left, top, right, bottom)
+        )
+    )

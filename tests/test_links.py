@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: BSD-3-Clause
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parent.parent / "docs" / "check_links.py"
+spec = importlib.util.spec_from_file_location("check_links", SCRIPT)
+check_links = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(check_links)
+
+
+@pytest.mark.parametrize("name", check_links.MARKDOWN_FILES)
+def test_links_of_markdown_files(name):
+    assert check_links.broken_markdown_links(check_links.ROOT / name) == []
+
+
+def test_broken_links_of_a_page(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a b.html").write_text("<h1 id='top-of-it'>A</h1><img src='sub/x.png'>")
+    (tmp_path / "sub" / "x.png").touch()
+    (tmp_path / "sub" / "page.html").write_text(
+        "<a href='../a%20b.html#top-of-it'><a href='#here'><p id='here'><a href='https://x.y/z'>"
+        "<a href='../a%20b.html#other'><a href='gone.html'><a href='#there'><a href='..'>"
+    )
+    assert check_links.broken_html_links(tmp_path) == [
+        f"{Path('sub', 'page.html')}: {link}"
+        for link in ("../a%20b.html#other", "gone.html", "#there", "..")
+    ]
+
+
+def test_broken_links_of_a_markdown_file(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text(
+        "# In six lines!\n[a](#in-six-lines) [b](#in-seven) [c](README.md) ![d](d.png)\n"
+        "[e](https://x.y) [f](README.md#g)\n"
+    )
+    found = check_links.broken_markdown_links(path)
+    assert found == ["README.md: #in-seven", "README.md: d.png", "README.md: README.md#g"]
+
+
+def test_no_pages(tmp_path):
+    with pytest.raises(SystemExit, match="build the documentation first"):
+        check_links.broken_html_links(tmp_path)
