@@ -45,7 +45,7 @@ def farthest_on_average(points, random_state, rows=None, n_anchors=10):
             total += np.sqrt(np.square(block - anchor, dtype=np.float64).sum(axis=1))
         mean_distance[start:stop] = total / len(anchors)
 
-    run_blocks(measure, n, 4096)
+    run_blocks(measure, n, 1024)
     return int(rows[np.argmax(mean_distance)])
 
 

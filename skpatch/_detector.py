@@ -16,7 +16,7 @@ from ._device import check_device
 from ._neighbors import make_neighbors
 from ._parallel import execution, run_blocks
 from ._support import Jury, distance_ratios, measure_support
-from ._updating import Candidates, UpdatableBankMixin
+from ._updating import Candidates, Rows, UpdatableBankMixin
 from ._validation import (
     HasMethods,
     Interval,
@@ -273,13 +273,10 @@ class SoftPatchDetector(UpdatableBankMixin, BaseEstimator):
             source = np.stack(np.unravel_index(rows, self.kept_.shape), axis=1)
             support = self._drop_unsupported(points, source)
             del points
-            memory, ratios = patches.reshape(-1, patches.shape[-1])[rows], np.ones(len(rows))
+            memory, ratios = Rows(patches.reshape(-1, patches.shape[-1]), rows), np.ones(len(rows))
             if support is not None:
                 ratios = distance_ratios(memory, patches, support)
-            candidates = Candidates(memory, source, ratios)
-            del memory
-            self._memorize(candidates, support, random_state)
-            del candidates
+            self._memorize(Candidates(memory, source, ratios), support, random_state)
             self._calibrate(patches)
         return self
 

@@ -5,7 +5,7 @@ import copy
 import os
 from collections.abc import Sequence
 from contextlib import closing
-from functools import partial
+from functools import cache, partial
 from numbers import Integral
 from typing import TYPE_CHECKING
 
@@ -210,7 +210,10 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         return self
 
     def _build(self, seed, layers, choose_size):
-        """Everything that is learned, from layers and a function of (model, layers) to a size."""
+        """Everything that is learned, from layers and a function that chooses the input's size.
+
+        It is given a function from a size (H, W) to the shapes of the layers' maps.
+        """
         import torch
 
         from ._backbones import build_backbone, default_layers, feature_taps, map_shapes
@@ -221,8 +224,10 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
             layers = default_layers(self.backbone, built.module)
         layers = (layers,) if isinstance(layers, str) else tuple(map(str, layers))
         model = feature_taps(self.backbone, built.module, layers)
-        image_size = choose_size(model, layers)
-        shapes = map_shapes(self.backbone, model, layers, image_size)
+        # Each of them is a pass of the network, and square images are as large as the probe.
+        shapes_at = cache(partial(map_shapes, self.backbone, model, layers))
+        image_size = choose_size(shapes_at)
+        shapes = shapes_at(image_size)
         embedding = make_embedding(shapes, self.patch_size, self.embedding_dim)
         return {
             "layers_": layers,
@@ -260,16 +265,15 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
             )
         check_output(self.output)
 
-    def _learn_size(self, sizes, model, layers):
+    def _learn_size(self, sizes, shapes_at):
         """Size (H, W) of the network's input."""
-        from ._backbones import map_shapes, stride
+        from ._backbones import stride
 
         if self.crop is not None:
             return (self.crop, self.crop)
         if not isinstance(self.image_size, Integral):
             return tuple(int(side) for side in self.image_size)
-        shapes = map_shapes(self.backbone, model, layers, _PROBE_SIZE)
-        step = max(stride(_PROBE_SIZE, shape) for shape in shapes)
+        step = max(stride(_PROBE_SIZE, shape) for shape in shapes_at(_PROBE_SIZE))
         return common_size(sizes, self.image_size, step)
 
     def transform(self, X: Sequence) -> NDArray[np.float32]:

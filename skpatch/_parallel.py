@@ -20,6 +20,7 @@ __all__ = ["accelerator", "execution", "progress", "run_blocks", "thread_pool"]
 _n_threads = contextvars.ContextVar("skpatch_n_threads", default=None)
 _device = contextvars.ContextVar("skpatch_device", default="cpu")
 _verbose = contextvars.ContextVar("skpatch_verbose", default=False)
+_pool = contextvars.ContextVar("skpatch_pool", default=None)
 
 
 class _SingleThreadedTorch:
@@ -77,13 +78,14 @@ def execution(n_jobs, verbose, device="cpu"):
         Torch device, or "auto".
     """
     n_threads = _single_threaded_torch.available if n_jobs is None else effective_n_jobs(n_jobs)
-    variables = {_n_threads: n_threads, _verbose: bool(verbose), _device: device}
-    tokens = {variable: variable.set(value) for variable, value in variables.items()}
-    try:
-        yield
-    finally:
-        for variable, token in tokens.items():
-            variable.reset(token)
+    with ThreadPoolExecutor(n_threads) as pool:
+        variables = {_n_threads: n_threads, _verbose: bool(verbose), _device: device, _pool: pool}
+        tokens = {variable: variable.set(value) for variable, value in variables.items()}
+        try:
+            yield
+        finally:
+            for variable, token in tokens.items():
+                variable.reset(token)
 
 
 def accelerator():
@@ -140,10 +142,11 @@ def run_blocks(function, n, block, description=None):
         if n_threads <= 1:
             done = map(call, starts)
         else:
-            pool = stack.enter_context(ThreadPoolExecutor(n_threads))
+            pool = _pool.get()
+            if pool is None:
+                pool = stack.enter_context(ThreadPoolExecutor(n_threads))
             # An error ends the run at once instead of after all blocks still queued.
-            stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-            done = pool.map(call, starts)
+            done = stack.enter_context(contextlib.closing(pool.map(call, starts)))
         for count in done:
             if description:
                 bar.update(count)

@@ -148,6 +148,17 @@ class Jury:
             scaled = torch.mm(torch.from_numpy(scaled), torch.from_numpy(self.axes)).numpy()
         return np.clip(scaled, -_LARGEST, _LARGEST).astype(np.float16)
 
+    def _project_rows(self, points, rows):
+        """Coordinates (m, k), float32, of some rows (m,) of points (n, d), block by block."""
+        n_axes = points.shape[1] if self.axes is None else self.axes.shape[1]
+        coordinates = np.empty((len(rows), n_axes), np.float32)
+
+        def project(start, stop):
+            coordinates[start:stop] = self._project(points[rows[start:stop]])
+
+        run_blocks(project, len(rows), _ROWS)
+        return coordinates
+
     def nearest(self, points, source, is_trusted):
         """Find the nearest patches of trusted other images for each of some points.
 
@@ -169,7 +180,7 @@ class Jury:
         # In the order of their images, so that a block has few of them to leave out.
         order = np.argsort(source, kind="stable")
         source = source[order]
-        queries = self._project(points[order]).astype(np.float32)
+        queries = self._project_rows(points, order)
         bounds = _leading_bounds(queries)
         prepared = queries, *bounds.apply_to_rows(queries, np.arange(len(queries)))
         squared = np.full((len(points), _WITNESSES), np.inf)
@@ -333,7 +344,7 @@ def distance_ratios(memory, patches, support):
 
     Parameters
     ----------
-    memory : ndarray of shape (m, d), float32
+    memory : ndarray or Rows of shape (m, d), float32
     patches : ndarray of shape (n, h, w, d), float32
     support : Support
     """

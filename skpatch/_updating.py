@@ -12,7 +12,7 @@ from ._scoring import MemoryBankMixin
 from ._support import EXPECTED_TAIL
 from ._validation import check_image_numbers, check_is_fitted, fit_context, require_images
 
-__all__ = ["Candidates", "UpdatableBankMixin"]
+__all__ = ["Candidates", "Rows", "UpdatableBankMixin"]
 
 # Patches of each training image that are kept, to score it again after the bank has changed: more
 # than its score is the mean of.
@@ -22,12 +22,25 @@ _SPARE = 8
 _SAME = 1e-2
 
 
+class Rows:
+    """Some rows of an array, copied only when they are indexed."""
+
+    def __init__(self, array, rows):
+        self._array, self._rows = array, rows
+
+    def __len__(self):
+        return len(self._rows)
+
+    def __getitem__(self, part):
+        return self._array[self._rows[part]]
+
+
 class Candidates(NamedTuple):
     """Patches that were selected for the memory bank, with those that were then dropped as noise.
 
     Attributes
     ----------
-    patches : ndarray of shape (c, d), float32
+    patches : ndarray or Rows of shape (c, d), float32
     source : ndarray of shape (c, 3), int64
         Image, row and column.
     ratios : ndarray of shape (c,), float64
