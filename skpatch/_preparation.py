@@ -1,16 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From images to the batches that the network takes: one size, decoded ahead on threads."""
-
-from collections import deque
+"""From images to the input of the network, all of one size."""
 
 import numpy as np
 from PIL import Image
 
-from ._parallel import thread_pool
-
-__all__ = ["common_size", "input_batches", "visible_region"]
-
-_BATCHES_AHEAD = 2
+__all__ = ["common_size", "prepare", "visible_region"]
 
 
 def common_size(sizes, shorter, step):
@@ -31,20 +25,7 @@ def visible_region(size, extractor):
     return top, left, top + side, left + side
 
 
-def input_batches(images, extractor):
-    """Yield batches (b, H, W, 3), uint8, of the images for a fitted extractor."""
-    with thread_pool(extractor.n_jobs) as pool:
-        ahead = deque()
-        for start in range(0, len(images), extractor.batch_size):
-            indices = range(start, min(start + extractor.batch_size, len(images)))
-            ahead.append([pool.submit(_prepare, images, index, extractor) for index in indices])
-            if len(ahead) > _BATCHES_AHEAD:
-                yield np.stack([future.result() for future in ahead.popleft()])
-        while ahead:
-            yield np.stack([future.result() for future in ahead.popleft()])
-
-
-def _prepare(images, index, extractor):
+def prepare(images, index, extractor):
     """Decode one image and bring it to the size of the network's input."""
     pixels = images.load(index)
     size = pixels.shape[:2]

@@ -127,8 +127,9 @@ def test_start_is_farthest_on_average():
     assert start == 100 + farthest_on_average(points[100:], np.random.RandomState(0))
 
 
-def test_bounds_are_lower_bounds():
-    points = few_axes(12_000, 64).astype(np.float32)
+@pytest.mark.parametrize(("n", "d"), [(12_000, 64), (4500, 1200)])
+def test_bounds_are_lower_bounds(n, d):
+    points = few_axes(n, d).astype(np.float32)
     bounds = LowerBounds(points)
     coordinates, halves = bounds.apply(points[:300])
     assert coordinates.shape[1] < 20

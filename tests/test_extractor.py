@@ -115,13 +115,26 @@ def test_batches_and_threads_do_not_matter(fitted, features, parameters):
     np.testing.assert_allclose(other.transform(IMAGES), features, atol=1e-4)
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2, 3])
+def test_the_number_of_threads_changes_no_bit(fitted, n_jobs):
+    extractor = clone(fitted).set_params(batch_size=2).fit(IMAGES)
+    expected = extractor.transform(IMAGES)
+    before = torch.get_num_threads()
+    np.testing.assert_array_equal(extractor.set_params(n_jobs=n_jobs).transform(IMAGES), expected)
+    assert torch.get_num_threads() == before
+
+
+def test_one_image_alone(fitted, features):
+    np.testing.assert_allclose(fitted.transform(IMAGES[:1]), features[:1], atol=1e-4)
+
+
 def test_permuted_images_give_permuted_features(fitted, features):
     order = np.random.RandomState(0).permutation(7)
     permuted = fitted.transform([IMAGES[index] for index in order])
     np.testing.assert_allclose(permuted, features[order], atol=1e-4)
 
 
-def test_more_images_than_are_decoded_ahead(fitted, features):
+def test_more_batches_than_threads(fitted, features):
     extractor = clone(fitted).set_params(batch_size=1, n_jobs=2).fit(IMAGES)
     repeated = extractor.transform(IMAGES * 4)
     assert len(repeated) == 28

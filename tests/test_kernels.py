@@ -37,6 +37,28 @@ def test_chunks_of_the_bank(n):
     np.testing.assert_allclose(distances[0], np.sort(expected)[:k])
 
 
+def test_part_without_rows_changes_nothing():
+    empty = np.empty((0, 5), np.float32)
+    distances, indices = np.full((1, 1), 4.0), np.full((1, 1), 7)
+    query, none = np.ones((1, 5), np.float32), np.empty(0, np.float32)
+    halves = np.full(1, 2.5, np.float32)
+    nearest_rows(
+        np.empty((1, 0), np.float32),
+        query,
+        empty,
+        np.empty(0),
+        0,
+        none,
+        halves,
+        np.zeros(1, np.float32),
+        1.0,
+        distances,
+        indices,
+    )
+    assert distances.item() == 4
+    assert indices.item() == 7
+
+
 @pytest.mark.parametrize("scale", [1e-30, 1e-3, 1.0, 1e20])
 @pytest.mark.parametrize("shift", [0, 100])
 def test_tolerance_bounds_the_rounding_error(scale, shift):

@@ -38,6 +38,22 @@ def test_an_error_ends_the_run_and_restores_the_threads(n_jobs):
     assert torch.get_num_threads() == before
 
 
+def test_the_threads_are_the_same_until_the_end():
+    seen = []
+    barrier = threading.Barrier(2)
+
+    def note(start, stop):
+        barrier.wait(10)
+        seen.append(threading.current_thread())
+
+    with execution(2, verbose=False):
+        for _ in range(3):
+            run_blocks(note, 2, 1)
+    assert len(seen) == 6
+    assert len(set(seen)) == 2
+    assert not any(thread.is_alive() for thread in seen)
+
+
 def test_torch_has_one_thread_inside():
     inside = []
     run_blocks(lambda start, stop: inside.append(torch.get_num_threads()), 2, 1)

@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from skpatch import ExactNeighbors, PyNNDescentNeighbors, SoftPatchDetector
 from skpatch._calibration import calibration_scores, conformal_pvalues, score_threshold
-from skpatch._support import Jury, _suspicion_cut, distance_ratios, measure_support
+from skpatch._support import Jury, _among_trusted, _suspicion_cut, distance_ratios, measure_support
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,28 @@ def test_distances_are_those_to_the_nearest_patch_of_a_trusted_other_image(textu
     ratios = distance_ratios(points[rows], patches, support)
     expected = np.linalg.norm(points[rows] - points[nearest], axis=1)
     np.testing.assert_allclose(ratios * support.distances, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("trusted", [[4], [4, 9], range(3, 20)])
+def test_few_trusted_images_are_found_behind_many_others(textures, trusted):
+    """The nearest patches of all images are mostly those of others."""
+    patches = textures(20)
+    rows = np.arange(0, patches[..., 0].size, 7)
+    points = patches.reshape(-1, 12)
+    image = np.arange(len(points)) // 36
+    is_trusted = np.isin(np.arange(20), trusted)
+    jury = Jury(points[rows])
+    jury.add(patches, 0)
+    everyone = jury.nearest(points[rows], image[rows], np.ones(20, bool))
+    found, places = _among_trusted(everyone, jury, points[rows], image[rows], is_trusted)
+    distances = cdist(points[rows], points)
+    distances[image[rows][:, None] == image] = np.inf
+    # Where only the own image is trusted, the others give support.
+    asked = np.tile(is_trusted[image], (len(rows), 1))
+    asked[~(asked & np.isfinite(distances)).any(axis=1)] = True
+    distances[~asked] = np.inf
+    np.testing.assert_allclose(found, distances.min(axis=1), rtol=5e-3)
+    assert np.mean(places @ [36, 1] == distances.argmin(axis=1)) > 0.95
 
 
 def test_along_the_principal_axes_distances_are_smaller(textures):
