@@ -4,6 +4,9 @@ import os
 import numpy as np
 import pytest
 
+# Their asserts say what they compare, like those of the tests.
+pytest.register_assert_rewrite("_images", "_persistence")
+
 if "PYTEST_XDIST_WORKER" in os.environ:
     # One thread each: those of several processes would wait for each other most of the time.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -29,11 +32,59 @@ def patches():
     return features
 
 
+@pytest.fixture(scope="module")
+def queries():
+    """Features to score by a detector fitted to `patches`."""
+    return np.random.RandomState(7).normal(size=(9, 5, 6, 16)).astype(np.float32)
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A small file of a saved detector, and its bytes."""
+    from skpatch import SoftPatchDetector, save
+
+    patches = np.random.RandomState(0).normal(size=(12, 2, 2, 3)).astype(np.float32)
+    path = tmp_path / "small.skpatch"
+    save(SoftPatchDetector(random_state=0).fit(patches), path)
+    return path, path.read_bytes()
+
+
 @pytest.fixture(scope="session")
 def data():
     from skpatch.datasets import make_contaminated_images
 
     return make_contaminated_images(n_normal=27, n_defective=3, image_size=64, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def photos(data, tmp_path_factory):
+    """Folder of images in two subfolders; the names say which are defective."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("cli") / "photos"
+    for index, (image, label) in enumerate(zip(data.images, data.labels, strict=True)):
+        path = folder / f"line{index % 2}" / f"{index}-{'bad' if label else 'good'}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """Extractor fitted to `_photographs.IMAGES`."""
+    from _photographs import IMAGES
+
+    from skpatch import PatchFeatureExtractor
+
+    return PatchFeatureExtractor(image_size=64).fit(IMAGES)
+
+
+@pytest.fixture(scope="module")
+def features(fitted):
+    """What `fitted` makes of its images."""
+    from _photographs import IMAGES
+
+    return fitted.transform(IMAGES)
 
 
 @pytest.fixture(scope="session")

@@ -10,43 +10,8 @@ from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skpatch import (
-    FusionDiscriminator,
-    GaussianDiscriminator,
-    LOFDiscriminator,
-    NoiseDiscriminator,
-    PyNNDescentNeighbors,
-    SoftPatchDetector,
-)
-
-CONFIGURATIONS = [
-    SoftPatchDetector(discriminator=discriminator, neighbors=neighbors)
-    for discriminator, neighbors in [
-        ("support", "exact"),
-        ("support", "pynndescent"),
-        ("lof", "exact"),
-        (None, "exact"),
-        (None, "pynndescent"),
-        ("nearest", "exact"),
-        ("gaussian", "exact"),
-        (GaussianDiscriminator(covariance="oas"), "exact"),
-        (FusionDiscriminator(), "exact"),
-        (IsolationForest(n_estimators=5), "exact"),
-    ]
-] + [
-    SoftPatchDetector(soft_weights=False, n_neighbors=3, metric="sqeuclidean"),
-    # A bank large enough for pynndescent to build its graph.
-    SoftPatchDetector(coreset_size=0.4, neighbors=PyNNDescentNeighbors(graph_neighbors=20)),
-]
-
-
-@parametrize_with_checks(CONFIGURATIONS)
-@pytest.mark.filterwarnings("ignore:n_neighbors=6 is more than:UserWarning")
-@pytest.mark.filterwarnings("ignore:Could not adhere to working_memory:UserWarning")
-def test_scikit_learn_checks(estimator, check):
-    check(estimator)
+from skpatch import GaussianDiscriminator, LOFDiscriminator, NoiseDiscriminator, SoftPatchDetector
 
 
 @pytest.fixture(scope="module")
@@ -108,29 +73,6 @@ def test_a_higher_threshold_never_enlarges_the_source_set(patches):
         assert not (smaller & ~larger).any()
 
 
-@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean"])
-@pytest.mark.parametrize("n_neighbors", [1, 3])
-@pytest.mark.parametrize("soft_weights", [True, False])
-def test_scores_are_weighted_distances(patches, metric, n_neighbors, soft_weights):
-    detector = SoftPatchDetector(
-        discriminator="lof",
-        metric=metric,
-        n_neighbors=n_neighbors,
-        soft_weights=soft_weights,
-        random_state=0,
-    ).fit(patches[:30])
-    test = patches[30:]
-    distances = cdist(test.reshape(-1, 16), detector.memory_bank_, metric)
-    nearest = np.argsort(distances, axis=1)[:, :n_neighbors]
-    weights = detector.memory_weights_[nearest]
-    if not soft_weights:
-        np.testing.assert_array_equal(weights, 1)
-    expected = (weights * np.take_along_axis(distances, nearest, axis=1)).mean(axis=1)
-    maps = detector.predict_map(test)
-    np.testing.assert_allclose(maps, expected.reshape(10, 5, 6), rtol=1e-6)
-    np.testing.assert_array_equal(detector.score_samples(test), -maps.max(axis=(1, 2)))
-
-
 def test_decision_and_labels(fitted, patches):
     scores = fitted.score_samples(patches)
     decision = fitted.decision_function(patches)
@@ -171,74 +113,6 @@ def test_negative_scores_become_weight_zero(patches):
 
     detector = SoftPatchDetector(discriminator=Negative(), random_state=0).fit(patches)
     assert detector.memory_weights_.min() == 0
-
-
-@pytest.fixture(scope="module")
-def large_grids():
-    """Features on a grid on which scoring an image does not search for every patch.
-
-    Most of the variance is along few directions, and the images differ in how far they are.
-    """
-    rng = np.random.RandomState(0)
-    features = rng.normal(size=(70, 12, 12, 24)) / np.arange(1, 25)
-    features *= rng.uniform(0.5, 2, size=(70, 1, 1, 1))
-    features[3, 2, 5] += 4
-    return features.astype(np.float32)
-
-
-class TestWorstPatch:
-    @pytest.mark.parametrize("coreset_size", [600, 2500, 1.0])
-    @pytest.mark.parametrize("n_neighbors", [1, 3])
-    @pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean"])
-    @pytest.mark.parametrize(("worst_patches", "n_worst"), [("auto", 1), (0.1, 14), (50, 50)])
-    def test_equals_the_mean_of_the_largest_of_all_patch_scores(
-        self, large_grids, coreset_size, n_neighbors, metric, worst_patches, n_worst
-    ):
-        detector = SoftPatchDetector(
-            coreset_size=coreset_size,
-            n_neighbors=n_neighbors,
-            worst_patches=worst_patches,
-            metric=metric,
-            random_state=0,
-        ).fit(large_grids[:60])
-        maps = detector.predict_map(large_grids).reshape(len(large_grids), -1)
-        expected = np.sort(maps, axis=1)[:, -n_worst:].mean(axis=1)
-        np.testing.assert_allclose(-detector.score_samples(large_grids), expected, rtol=1e-12)
-
-    @pytest.mark.parametrize(
-        ("discriminator", "grid", "n_worst"),
-        [
-            ("support", (28, 28), 5),
-            ("support", (56, 56), 19),
-            ("support", (14, 14), 1),
-            ("lof", (28, 28), 1),
-            (None, (28, 28), 1),
-        ],
-    )
-    def test_automatic_number(self, discriminator, grid, n_worst):
-        rng = np.random.RandomState(0)
-        train, test = rng.normal(size=(2, 12, *grid, 2)).astype(np.float32)
-        detector = SoftPatchDetector(
-            discriminator=discriminator, coreset_size=200, random_state=0
-        ).fit(train)
-        maps = detector.predict_map(test).reshape(12, -1)
-        expected = np.sort(maps, axis=1)[:, -n_worst:].mean(axis=1)
-        np.testing.assert_allclose(-detector.score_samples(test), expected, rtol=1e-12)
-
-    @pytest.mark.parametrize("discriminator", ["lof", "support"])
-    @pytest.mark.parametrize("coreset_size", [2500, 1.0])
-    def test_training_scores_equal_a_plain_search(self, large_grids, coreset_size, discriminator):
-        detector = SoftPatchDetector(
-            discriminator=discriminator, coreset_size=coreset_size, random_state=0
-        ).fit(large_grids)
-        source = detector.memory_source_
-        for image in range(0, len(large_grids), 9):
-            others = source[:, 0] != image
-            distances = cdist(large_grids[image].reshape(-1, 24), detector.memory_bank_[others])
-            distances = np.maximum(distances, detector.memory_reaches_[others])
-            nearest = distances.argmin(axis=1)
-            scores = detector.memory_weights_[others][nearest] * distances.min(axis=1)
-            assert detector.training_scores_[image] == pytest.approx(-scores.max(), rel=1e-6)
 
 
 class TestCalibration:

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: BSD-3-Clause
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+
+def small_network():
+    """ResNet-like network of three stages."""
+    torch.manual_seed(1)
+    stages = {
+        "stem": nn.Conv2d(3, 4, 3, 4, 1),
+        "layer2": nn.Sequential(nn.Conv2d(4, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU()),
+        "layer3": nn.Sequential(nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU()),
+        "layer4": nn.Conv2d(16, 16, 3, 2, 1),
+        "pool": nn.AdaptiveAvgPool2d(1),
+        "flat": nn.Flatten(),
+        "fc": nn.Linear(16, 5),
+    }
+    return nn.Sequential(OrderedDict(stages))
+
+
+class Pixels(nn.Module):
+    """Network whose "maps" are its input."""
+
+    def __init__(self):
+        super().__init__()
+        self.same = nn.Identity()
+        self.negative = nn.Conv2d(3, 2, 1, bias=False)
+        nn.init.constant_(self.negative.weight, -1)
+
+    def forward(self, x):
+        return self.negative(self.same(x))

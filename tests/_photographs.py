@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: BSD-3-Clause
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+
+def photographs(*sizes, seed=0):
+    """Smooth random colour images."""
+    rng = np.random.RandomState(seed)
+    images = []
+    for size in sizes:
+        smooth = gaussian_filter(rng.normal(size=(*size, 3)), (2, 2, 0))
+        smooth = (smooth - smooth.min()) / (smooth.max() - smooth.min())
+        images.append(np.rint(255 * smooth).astype(np.uint8))
+    return images
+
+
+IMAGES = photographs(*[(70, 80)] * 7)

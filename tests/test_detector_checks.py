@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: BSD-3-Clause
+
+import pytest
+from sklearn.ensemble import IsolationForest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skpatch import (
+    FusionDiscriminator,
+    GaussianDiscriminator,
+    PyNNDescentNeighbors,
+    SoftPatchDetector,
+)
+
+CONFIGURATIONS = [
+    SoftPatchDetector(discriminator=discriminator, neighbors=neighbors)
+    for discriminator, neighbors in [
+        ("support", "exact"),
+        ("support", "pynndescent"),
+        ("lof", "exact"),
+        (None, "exact"),
+        (None, "pynndescent"),
+        ("nearest", "exact"),
+        ("gaussian", "exact"),
+        (GaussianDiscriminator(covariance="oas"), "exact"),
+        (FusionDiscriminator(), "exact"),
+        (IsolationForest(n_estimators=5), "exact"),
+    ]
+] + [
+    SoftPatchDetector(soft_weights=False, n_neighbors=3, metric="sqeuclidean"),
+    # A bank large enough for pynndescent to build its graph.
+    SoftPatchDetector(coreset_size=0.4, neighbors=PyNNDescentNeighbors(graph_neighbors=20)),
+]
+
+
+@parametrize_with_checks(CONFIGURATIONS)
+@pytest.mark.filterwarnings("ignore:n_neighbors=6 is more than:UserWarning")
+@pytest.mark.filterwarnings("ignore:Could not adhere to working_memory:UserWarning")
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
