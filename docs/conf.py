@@ -47,7 +47,16 @@ html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
 html_css_files = ["gallery.css"]
 # Code, pictures and wide tables need the width.
-html_sidebars = {"auto_examples/*": [], "guide/comparison": [], "guide/own_code": []}
+html_sidebars = {
+    page: []
+    for page in (
+        "auto_examples/*",
+        "guide/comparison",
+        "guide/own_code",
+        "performance",
+        "robustness",
+    )
+}
 html_title = f"skpatch {version}"
 html_theme_options = {
     "show_prev_next": True,
