@@ -22,6 +22,9 @@ from PIL import Image
 
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
 
+# The fastest of 1, 2, 4 and 8 with two threads for one batch.
+_BATCH = 4
+
 
 def as_jpeg(paths, folder):
     """Copies of images as JPEG files."""
@@ -32,10 +35,10 @@ def as_jpeg(paths, folder):
 
 
 @torch.inference_mode()
-def forward_only(model, n_images, image_size, batch_size=4):
+def forward_only(model, n_images, image_size):
     """Run the network on as many batches as `n_images` take."""
-    batch = torch.rand(batch_size, 3, *image_size).to(memory_format=torch.channels_last)
-    for start in range(0, n_images, batch_size):
+    batch = torch.rand(_BATCH, 3, *image_size).to(memory_format=torch.channels_last)
+    for start in range(0, n_images, _BATCH):
         model(batch[: n_images - start])
 
 

@@ -265,7 +265,7 @@ def feature_taps(backbone, module, layers):
 def _check_channels(backbone, taps):
     """Raise where the second axis grows with the image: maps (n, h, w, c), as Swin's are."""
     try:
-        low, high = (_probe(backbone, taps, (height, 96)) for height in (96, 128))
+        low, high = (_probe(backbone, taps, (height, 96)) for height in (96, 192))
     except ValueError:
         # A network for one size only, which map_shapes tries.
         return

@@ -19,7 +19,6 @@ __all__ = ["LowerBounds", "Scaling"]
 _LEAST = 4096
 _SAMPLE = 5000
 _FEW = 1000
-_FEW = 1000
 _VARIANCE_SHARE = 0.88
 _LEAST_AXES = 16
 
