@@ -8,7 +8,7 @@ bits whatever the number of threads.
 import contextlib
 import contextvars
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 from joblib import effective_n_jobs
 from tqdm import tqdm
@@ -145,8 +145,16 @@ def run_blocks(function, n, block, description=None):
             pool = _pool.get()
             if pool is None:
                 pool = stack.enter_context(ThreadPoolExecutor(n_threads))
-            # An error ends the run at once instead of after all blocks still queued.
-            done = stack.enter_context(contextlib.closing(pool.map(call, starts)))
+            futures = [pool.submit(call, start) for start in starts]
+            stack.callback(_end, futures)
+            done = (future.result() for future in futures)
         for count in done:
             if description:
                 bar.update(count)
+
+
+def _end(futures):
+    """Let nothing run on after an error: neither what is queued nor what has begun."""
+    for future in futures:
+        future.cancel()
+    wait(futures)

@@ -195,7 +195,9 @@ class Jury:
                 images = np.repeat(self.images[some], n_patches)
                 _improve(prepared, source, rows, images, first * n_patches, bounds, squared, found)
                 bar.update(len(some))
-        places = np.empty((*found.shape, 2), np.int64)
+        places = np.zeros((*found.shape, 2), np.int64)
+        if len(judges) == 0:
+            return squared, places
         judge, places[order, :, 1] = np.divmod(found, n_patches)
         places[order, :, 0] = self.images[judges[judge]]
         distances = np.empty(squared.shape)

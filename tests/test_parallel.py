@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -36,6 +37,24 @@ def test_an_error_ends_the_run_and_restores_the_threads(n_jobs):
         run_blocks(fail, 10_000, 1)
     assert len(started) < 10_000
     assert torch.get_num_threads() == before
+
+
+def test_nothing_runs_on_after_an_error():
+    begun = threading.Event()
+    ended = []
+
+    def work(start, stop):
+        if start == 0:
+            begun.wait(10)
+            raise RuntimeError("block 0")
+        begun.set()
+        time.sleep(0.2)
+        ended.append(start)
+
+    with execution(2, verbose=False):
+        with pytest.raises(RuntimeError, match="block 0"):
+            run_blocks(work, 2, 1)
+        assert ended == [1]
 
 
 def test_the_threads_are_the_same_until_the_end():

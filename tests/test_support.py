@@ -50,7 +50,7 @@ def test_distances_are_those_to_the_nearest_patch_of_a_trusted_other_image(textu
     np.testing.assert_allclose(ratios * support.distances, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("trusted", [[4], [4, 9], range(3, 20)])
+@pytest.mark.parametrize("trusted", [[], [4], [4, 9], range(3, 20)])
 def test_few_trusted_images_are_found_behind_many_others(textures, trusted):
     """The nearest patches of all images are mostly those of others."""
     patches = textures(20)
