@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the benchmarks share: solar cells and their features, and times taken in turns."""
 
+import resource
 import statistics
+from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from sklearn.random_projection import GaussianRandomProjection
 
 from skpatch import PatchFeatureExtractor
@@ -25,12 +28,37 @@ def split_cells(n_train, n_test, kind="mono", seed=0):
     return list(images[normal[:n_train]]), list(images[test]), np.repeat([0, 1], n_test)
 
 
+class RepeatedCells:
+    """All solar cells again and again, each time turned, mirrored and lit in another way."""
+
+    def __init__(self, n_images, seed=0):
+        self._paths, self._n_images, self._seed = load_elpv().images, n_images, seed
+
+    def __len__(self):
+        return self._n_images
+
+    def __getitem__(self, index):
+        if not 0 <= index < self._n_images:
+            raise IndexError(index)
+        turns, mirrored, light = np.random.RandomState([self._seed, index]).random_sample(3)
+        with Image.open(self._paths[index % len(self._paths)]) as image:
+            pixels = np.rot90(np.asarray(image.convert("L")), int(4 * turns))
+        pixels = pixels[:, ::-1] if mirrored < 0.5 else pixels
+        return (pixels * (0.8 + 0.2 * light)).astype(np.uint8)
+
+
 def project(features, dimension=128):
     """Random projection (n, h, w, dimension) of features, as the detector makes it."""
     rows = features.reshape(-1, features.shape[-1])
     projection = GaussianRandomProjection(dimension, random_state=0)
     projected = np.ascontiguousarray(projection.fit_transform(rows), np.float32)
     return projected.reshape(*features.shape[:-1], dimension)
+
+
+def resident():
+    """MB of memory that the process holds now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
 
 
 def in_turns(repeats, **functions):

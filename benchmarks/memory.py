@@ -11,17 +11,10 @@ allocated, is divided by the size of the features. The ratio comes last.
 
 import argparse
 import resource
-from pathlib import Path
 
-from _common import split_cells
+from _common import resident, split_cells
 
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
-
-
-def resident():
-    """MB of memory that the process holds now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 2**20
 
 
 def peak():

@@ -78,6 +78,11 @@ _TRAINING = [
         help="Shorter side, in pixels, to which images are resized for the network.",
     ),
     click.option(
+        "--memory-limit",
+        help="Memory to take, such as 2G. More images than fit are learned from in shards, and "
+        "pass the network twice.",
+    ),
+    click.option(
         "--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Seed of the random choices."
     ),
     device_option,

@@ -64,7 +64,7 @@ def limit_threads(jobs):
 
 
 def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, **options):
-    """Fitted pipeline, the paths of its images, and their features (n, h, w, d)."""
+    """Fitted pipeline, the paths of its images, and their features (n, h, w, d), perhaps lazy."""
     paths = training_images(folder)
     if len(paths) == 1:
         raise ValueError(f"{str(folder)!r} holds 1 image, while at least 2 are needed.")
@@ -76,6 +76,7 @@ def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, **options):
     limit_threads(jobs)
     paths = readable_images(paths, skip_bad=skip_bad, quiet=quiet, jobs=jobs, at_least=2)
     from . import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
+    from ._lazy_features import lazy_features
     from ._report import check_threshold
 
     extractor = PatchFeatureExtractor(
@@ -93,14 +94,19 @@ def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, **options):
         noise_threshold=options["noise_threshold"],
         coreset_size=options["coreset_size"],
         contamination=options["contamination"],
+        memory_limit=options["memory_limit"],
         device=device,
         random_state=seed,
         verbose=not quiet,
     )
-    features = extractor.fit_transform(paths)
-    detector.fit(features)
+    model = make_pipeline(extractor, detector)
+    if options["memory_limit"] is None:
+        features = extractor.fit_transform(paths)
+        detector.fit(features)
+    else:
+        features = lazy_features(model.fit(paths), paths)
     check_threshold(detector.offset_)
-    return make_pipeline(extractor, detector), paths, features
+    return model, paths, features
 
 
 def _print_fit(detector, n_images, output, seconds):

@@ -7,16 +7,18 @@ from numbers import Integral, Real
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
-from sklearn.random_projection import GaussianRandomProjection
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import has_fit_parameter
 
 from ._coreset import farthest_on_average, greedy_coreset
 from ._device import check_device
+from ._lazy_features import LazyFeatures
 from ._neighbors import make_neighbors
-from ._parallel import execution, run_blocks
+from ._parallel import execution
+from ._projection import draw_components, project
+from ._shards import ShardedFitMixin
 from ._support import Jury, distance_ratios, measure_support
-from ._updating import Candidates, Rows, UpdatableBankMixin
+from ._updating import Candidates, Rows
 from ._validation import (
     HasMethods,
     Interval,
@@ -35,7 +37,7 @@ __all__ = ["SoftPatchDetector"]
 _PAPER_THRESHOLD = 0.15
 
 
-class SoftPatchDetector(UpdatableBankMixin, BaseEstimator):
+class SoftPatchDetector(ShardedFitMixin, BaseEstimator):
     """Detect anomalous images by their patches, after training on images that are not all good.
 
     A greedy coreset of the training patches becomes the memory bank; noise is kept out of it, and
@@ -90,6 +92,11 @@ class SoftPatchDetector(UpdatableBankMixin, BaseEstimator):
         Torch device of the coreset and the exact search. "auto" takes CUDA if there is a GPU, else
         the CPU. On a GPU distances are float32, so results agree with the CPU's within rounding
         error.
+    memory_limit : int, str or None, default=None
+        Memory that fit may take in a process, beyond libraries, network and images: bytes, or text
+        such as "2G". Training images that need more are learned from in random shards, which
+        joblib's backend in use spreads over its workers. A paper's discriminator then compares
+        images within a shard, and the coreset is selected from the coresets of the shards.
     n_jobs : int or None, default=None
         Number of threads. None is as many as torch uses, -1 all cores.
     random_state : int, RandomState instance or None, default=None
@@ -121,11 +128,13 @@ class SoftPatchDetector(UpdatableBankMixin, BaseEstimator):
     forgotten_images_ : ndarray of shape (n,), bool
         Training images that `forget` took out.
     discriminator_ : NoiseDiscriminator or None
-        The fitted discriminator, of the last call of `partial_fit`; None with "support".
+        The fitted discriminator, of the last call of `partial_fit`; None with "support" and where
+        shards had one each.
     neighbors_ : object
         The fitted neighbour search.
     coreset_radius_ : float
-        Largest distance, in the projection, of a kept patch to its nearest memory patch.
+        Largest distance, in the projection, of a kept patch to its nearest memory patch; an upper
+        bound of it after shards or `partial_fit`.
     training_scores_ : ndarray of shape (n,), float64
         Score of each training image against the bank without that image's own patches; NaN if
         nothing is left, and for forgotten images. An image of a single patch that is a memory
@@ -193,6 +202,7 @@ class SoftPatchDetector(UpdatableBankMixin, BaseEstimator):
         ],
         "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
         "device": [str],
+        "memory_limit": [None, positive_integer(), str],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -212,6 +222,7 @@ class SoftPatchDetector(UpdatableBankMixin, BaseEstimator):
         neighbors: str | BaseEstimator = "auto",
         contamination: str | float = "auto",
         device: str = "cpu",
+        memory_limit: int | str | None = None,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
@@ -227,6 +238,7 @@ class SoftPatchDetector(UpdatableBankMixin, BaseEstimator):
         self.neighbors = neighbors
         self.contamination = contamination
         self.device = device
+        self.memory_limit = memory_limit
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
@@ -252,65 +264,55 @@ class SoftPatchDetector(UpdatableBankMixin, BaseEstimator):
             For fewer than two images, NaN or infinite features, a wrong number of dimensions, or
             a parameter out of its range.
         """
-        patches = check_patches(self, X, reset=True)
+        is_lazy = isinstance(X, LazyFeatures)
+        # Of features that are not extracted yet one image is enough to know what they are.
+        patches = check_patches(self, X[:1] if is_lazy else X, reset=True)
+        if is_lazy:
+            patches = X
         require_images(patches, 2, "an image is compared with the others, so fit needs")
         random_state = check_random_state(self.random_state)
         self.forgotten_images_ = np.zeros(len(patches), bool)
+        self._components = draw_components(self.n_features_in_, self.projection_dim, random_state)
+        plan = self._plan(patches.shape)
         with self._execution():
-            self._components = self._draw_projection(patches, random_state)
-            projected = self._project(patches)
-            self.noise_scores_, self.kept_ = self._score_noise(projected, random_state)
-            survivors = np.flatnonzero(self.kept_)
-            points = projected.reshape(-1, projected.shape[-1])
-            start = farthest_on_average(points, random_state, survivors)
-            rows = self._select(points, survivors, start)
-            points = points[rows]
-            self._jury = None
-            if self.discriminator == "support":
-                self._jury = Jury(points)
-                self._jury.add(projected, 0)
-            del projected
-            source = np.stack(np.unravel_index(rows, self.kept_.shape), axis=1)
-            support = self._drop_unsupported(points, source)
-            del points
-            memory, ratios = Rows(patches.reshape(-1, patches.shape[-1]), rows), np.ones(len(rows))
-            if support is not None:
-                ratios = distance_ratios(memory, patches, support)
-            self._memorize(Candidates(memory, source, ratios), support, random_state)
-            self._calibrate(patches)
+            if plan.n_shards > 1:
+                self._fit_in_shards(patches, plan, random_state)
+            else:
+                if is_lazy:
+                    patches = check_patches(self, X, reset=False)
+                self._fit_at_once(patches, random_state)
         return self
+
+    def _fit_at_once(self, patches, random_state):
+        """Learn everything from patches (n, h, w, d)."""
+        projected = project(patches, self._components)
+        self.noise_scores_, self.kept_ = self._score_noise(projected, random_state)
+        survivors = np.flatnonzero(self.kept_)
+        points = projected.reshape(-1, projected.shape[-1])
+        start = farthest_on_average(points, random_state, survivors)
+        rows = self._select(points, survivors, start)
+        points = points[rows]
+        self._jury = None
+        if self.discriminator == "support":
+            self._jury = Jury(points)
+            self._jury.add(projected, np.arange(len(patches)))
+        del projected
+        source = np.stack(np.unravel_index(rows, self.kept_.shape), axis=1)
+        support = self._drop_unsupported(points, source)
+        del points
+        flat = patches.reshape(-1, patches.shape[-1])
+        memory, ratios = Rows(flat, rows), np.ones(len(rows))
+        if support is not None:
+            witnesses = Rows(flat, support.places @ [self.kept_[0].size, 1])
+            ratios = distance_ratios(memory, witnesses, support.distances)
+        self._memorize(Candidates(memory, source, ratios), support, random_state)
+        self._calibrate(patches)
 
     def _execution(self):
         """Threads, progress bars and device of this detector, for a with statement."""
         if self.device != "cpu":
             check_device(self.device)
         return execution(self.n_jobs, self.verbose, self.device)
-
-    def _draw_projection(self, patches, random_state):
-        """Components (d, projection_dim), float32, of the random projection, None without one."""
-        n_features = patches.shape[-1]
-        if self.projection_dim is None or n_features < 2 * self.projection_dim:
-            return None
-        projection = GaussianRandomProjection(self.projection_dim, random_state=random_state)
-        components = projection.fit(patches[0, :1, 0]).components_
-        return np.ascontiguousarray(components.T, np.float32)
-
-    def _project(self, patches):
-        """Random projection (n, h, w, projection_dim) of the patches, or the patches themselves."""
-        if self._components is None:
-            return patches
-        import torch
-
-        components = torch.from_numpy(self._components)
-        rows = patches.reshape(-1, patches.shape[-1])
-        projected = np.empty((len(rows), self._components.shape[1]), np.float32)
-
-        def project(start, stop):
-            block = torch.from_numpy(rows[start:stop])
-            torch.mm(block, components, out=torch.from_numpy(projected[start:stop]))
-
-        run_blocks(project, len(rows), 2048, "projection")
-        return projected.reshape(*patches.shape[:3], -1)
 
     def _score_noise(self, projected, random_state):
         """Outlier scores (n, h, w) and which patches are kept (n, h, w), before the coreset."""
@@ -324,12 +326,15 @@ class SoftPatchDetector(UpdatableBankMixin, BaseEstimator):
         share = _PAPER_THRESHOLD if self.noise_threshold == "auto" else self.noise_threshold
         return scores, scores <= np.quantile(scores, 1 - share)
 
+    def _bank_size(self, n_images):
+        """Number of memory patches that `coreset_size` asks for."""
+        if isinstance(self.coreset_size, Integral):
+            return self.coreset_size
+        return max(1, int(self.coreset_size * n_images * int(np.prod(self.grid_shape_))))
+
     def _select(self, points, survivors, start):
         """Rows of the candidates among points (p, k), of which the `survivors` take part."""
-        size = self.coreset_size
-        if not isinstance(size, Integral):
-            n_patches = self.kept_[0].size * np.count_nonzero(~self.forgotten_images_)
-            size = max(1, int(size * n_patches))
+        size = self._bank_size(np.count_nonzero(~self.forgotten_images_))
         if size > len(survivors) and self.coreset_size != 1.0:
             warnings.warn(
                 f"coreset_size={self.coreset_size} asks for {size} memory patches, but "

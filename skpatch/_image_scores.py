@@ -38,9 +38,9 @@ def worst_patches(
         Number of scores wanted.
     n_rows : int
         Number of patches wanted, at least as many.
-    excluded : tuple of (patch_group, bank_group), optional
-        Integer arrays (n, p) and (size of the bank,); a patch is not compared with rows of its
-        own group.
+    excluded : tuple of (image_group, bank_group), optional
+        Integer arrays (n,) and (size of the bank,); an image is not compared with rows of its own
+        group.
     description : str, optional
         Name of the progress bar.
 
@@ -64,7 +64,9 @@ def worst_patches(
 
         def compare(rows, part):
             found = squared[rows], indices[rows]
-            groups = None if excluded is None else (excluded[0][image, rows], excluded[1])
+            groups = None
+            if excluded is not None:
+                groups = np.full(len(found[0]), excluded[0][image]), excluded[1]
             search.improve(tuple(array[rows] for array in prepared), part, *found, groups)
             squared[rows], indices[rows] = found
 

@@ -51,6 +51,14 @@ class ImageList:
         is_labelled = isinstance(item, tuple) and item and _is_image(item[0])
         return item[0] if is_labelled else item
 
+    def take(self, numbers):
+        """Some of the images, not decoded yet; of a lazy sequence not even asked for."""
+        if isinstance(self._items, (list, tuple, np.ndarray)):
+            return ImageList([self._items[number] for number in numbers])
+        from torch.utils.data import Subset
+
+        return ImageList(Subset(self._items, numbers.tolist()))
+
     def name(self, index):
         """Name the image in messages: its path or its position."""
         return _name(self[index], index)

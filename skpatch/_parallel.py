@@ -21,6 +21,7 @@ _n_threads = contextvars.ContextVar("skpatch_n_threads", default=None)
 _device = contextvars.ContextVar("skpatch_device", default="cpu")
 _verbose = contextvars.ContextVar("skpatch_verbose", default=False)
 _pool = contextvars.ContextVar("skpatch_pool", default=None)
+_has_bar = contextvars.ContextVar("skpatch_has_bar", default=False)
 
 
 class _SingleThreadedTorch:
@@ -97,11 +98,17 @@ def accelerator():
     return None if resolved.type == "cpu" else resolved
 
 
+@contextlib.contextmanager
 def progress(total, description):
-    """Progress bar on a terminal, silent unless the caller asked for `verbose`."""
+    """Progress bar on a terminal, if the caller asked for `verbose` and it is in no other."""
     # None disables the bar where standard error is no terminal, as in a log file.
-    disable = None if _verbose.get() else True
-    return tqdm(total=total, desc=description, disable=disable, leave=False, delay=1)
+    disable = None if _verbose.get() and not _has_bar.get() else True
+    token = _has_bar.set(True)
+    try:
+        with tqdm(total=total, desc=description, disable=disable, leave=False, delay=1) as bar:
+            yield bar
+    finally:
+        _has_bar.reset(token)
 
 
 @contextlib.contextmanager
@@ -131,14 +138,14 @@ def run_blocks(function, n, block, description=None):
     """
     starts = range(0, n, block)
     n_threads = min(_n_threads.get() or _single_threaded_torch.available, len(starts))
-    bar = progress(n, description) if description else contextlib.nullcontext()
+    shown = progress(n, description) if description else contextlib.nullcontext()
 
     def call(start):
         stop = min(start + block, n)
         function(start, stop)
         return stop - start
 
-    with _single_threaded_torch, bar, contextlib.ExitStack() as stack:
+    with _single_threaded_torch, shown as bar, contextlib.ExitStack() as stack:
         if n_threads <= 1:
             done = map(call, starts)
         else:

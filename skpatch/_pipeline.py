@@ -11,6 +11,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.pipeline import make_pipeline as sklearn_make_pipeline
 from sklearn.utils import get_tags
 
+from ._calibration import conformal_pvalues
+from ._images import check_images
+from ._lazy_features import LazyFeatures, score_in_parts
 from ._maps import image_maps
 from .audit import NoiseAudit
 
@@ -24,10 +27,81 @@ class PatchPipeline(Pipeline):
     whose last is a :class:`SoftPatchDetector`, with :meth:`predict_map`, :meth:`predict_pvalue`,
     :meth:`audit`, :meth:`partial_fit` and :meth:`forget` added.
 
+    Scoring holds the features of few images at a time. So does `fit`, where they would exceed the
+    detector's `memory_limit`: it extracts them twice then, unless the extractor has an `output`.
+
     See Also
     --------
     skpatch.make_pipeline : Names the steps by themselves.
     """
+
+    def fit(self, X: Sequence, y: None = None, **params) -> "PatchPipeline":
+        """Learn from images.
+
+        Parameters
+        ----------
+        X : sequence of images
+            As for :meth:`PatchFeatureExtractor.fit`.
+        y : None
+            Ignored.
+        **params
+            As for :class:`sklearn.pipeline.Pipeline`.
+
+        Returns
+        -------
+        self
+        """
+        extractor, detector = self.steps[0][1], self.steps[-1][1]
+        is_bounded = getattr(detector, "memory_limit", None) is not None
+        if not is_bounded or len(self.steps) > 2 or extractor.output is not None:
+            return super().fit(X, y, **params)
+        images = check_images(X)
+        extractor.fit(images)
+        grid = (*extractor.grid_size_, extractor.n_features_out_)
+        detector.fit(LazyFeatures(extractor, images, grid))
+        return self
+
+    def score_samples(self, X: Sequence) -> NDArray[np.float64]:
+        """Score images, high = normal; see :meth:`SoftPatchDetector.score_samples`.
+
+        Parameters
+        ----------
+        X : sequence of images
+            As for :meth:`PatchFeatureExtractor.transform`.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+        """
+        return score_in_parts(self, "score_samples", X)
+
+    def decision_function(self, X: Sequence) -> NDArray[np.float64]:
+        """Score images relative to the threshold, negative = outlier.
+
+        Parameters
+        ----------
+        X : sequence of images
+            As for :meth:`PatchFeatureExtractor.transform`.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+        """
+        return score_in_parts(self, "decision_function", X)
+
+    def predict(self, X: Sequence) -> NDArray[np.int64]:
+        """Label images +1, normal, or -1, outlier.
+
+        Parameters
+        ----------
+        X : sequence of images
+            As for :meth:`PatchFeatureExtractor.transform`.
+
+        Returns
+        -------
+        ndarray of shape (n,), int64
+        """
+        return score_in_parts(self, "predict", X)
 
     def predict_map(self, X: Sequence, sigma: float = 4.0) -> list[NDArray[np.float32]]:
         """Anomaly map of each image, at its own size.
@@ -49,7 +123,7 @@ class PatchPipeline(Pipeline):
             One map for each image, high = anomalous, all in the same unit. NaN where the
             extractor's `crop` cut the image away.
         """
-        grids = self.steps[-1][1].predict_map(self[:-1].transform(X))
+        grids = score_in_parts(self, "predict_map", X)
         return image_maps(self.steps[0][1], grids, X, sigma)
 
     def predict_pvalue(self, X: Sequence) -> NDArray[np.float64]:
@@ -65,7 +139,7 @@ class PatchPipeline(Pipeline):
         ndarray of shape (n,), float64
             Between 0 (not included) and 1; low = anomalous.
         """
-        return self.steps[-1][1].predict_pvalue(self[:-1].transform(X))
+        return conformal_pvalues(self.steps[-1][1].calibration_scores_, self.score_samples(X))
 
     def partial_fit(self, X: Sequence, y: None = None) -> "PatchPipeline":
         """Add training images; see :meth:`SoftPatchDetector.partial_fit`.

@@ -37,20 +37,19 @@ class MemoryBankMixin(OutlierMixin):
         check_is_fitted(self)
         return check_patches(self, X, reset=False)
 
-    def _own_patches(self):
-        """Numbers (n, h, w) of the training images and (m,) of the memory patches' images.
+    def _own_patches(self, images):
+        """What training images are not compared with: themselves.
 
-        Patches are not compared with memory patches of the same number, so a training image is
-        scored without itself.
+        Patches are not compared with memory patches of the same number: for the numbers (n,) of
+        images, those (n, 1, 1) of their patches, and (m,) of the memory patches.
         """
-        own = np.empty(self.kept_.shape, np.int64)
-        own[:] = np.arange(len(own))[:, np.newaxis, np.newaxis]
+        own, memory = np.array(images), self.memory_source_[:, 0]
         is_sparse = len(self.memory_bank_) <= self.kept_.sum() / 2
-        if is_sparse and own[0].size == 1:
+        if is_sparse and self.kept_[0].size == 1:
             # An image of one patch: without it another one would be in the bank for its region,
             # so the distance to the remaining ones says nothing about a new image.
-            own[tuple(self.memory_source_.T)] = -1
-        return own, self.memory_source_[:, 0]
+            own[np.isin(own, memory)] = -1
+        return own[:, np.newaxis, np.newaxis], memory
 
     @property
     def _n_worst(self):
@@ -72,7 +71,7 @@ class MemoryBankMixin(OutlierMixin):
         """Scores of images (n,), high = anomalous; inf where no memory patch is left to compare.
 
         Also the rows among their patches of the worst ones and, up to `n_rows`, of those that could
-        be the next. `excluded` is an integer array (n, h, w) and one for the memory patches;
+        be the next. `excluded` is an integer array (n, 1, 1) and one for the memory patches;
         patches are not compared with memory patches of the same number.
         """
         n_images, height, width, n_features = patches.shape
@@ -83,7 +82,7 @@ class MemoryBankMixin(OutlierMixin):
             rows = np.argsort(-scores, axis=1, kind="stable")[:, :n_rows]
             return self._average_worst(scores), rows
         if excluded is not None:
-            excluded = excluded[0].reshape(n_images, -1), excluded[1]
+            excluded = excluded[0][:, 0, 0], excluded[1]
         scores, rows = worst_patches(
             self.neighbors_,
             patches.reshape(n_images, -1, n_features),
@@ -99,10 +98,12 @@ class MemoryBankMixin(OutlierMixin):
 
     def _score_patches(self, patches, excluded=None, description="scoring"):
         """Anomaly scores (n, h, w) of patches; as for :meth:`_score_images`."""
+        if excluded is not None:
+            excluded = np.broadcast_to(excluded[0], patches.shape[:3]).ravel(), excluded[1]
         distances, indices = self.neighbors_.kneighbors(
             patches.reshape(-1, patches.shape[-1]),
             min(self.n_neighbors, len(self.memory_bank_)),
-            None if excluded is None else (excluded[0].ravel(), excluded[1]),
+            excluded,
             description,
         )
         return self._weigh(distances, self.memory_weights_[indices]).reshape(patches.shape[:3])

@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 from ._parallel import progress, run_blocks
 from ._scaling import LowerBounds, Scaling, inner_products
 
-__all__ = ["EXPECTED_TAIL", "Jury", "Support", "distance_ratios", "measure_support"]
+__all__ = ["EXPECTED_TAIL", "Jury", "Support", "distance_ratios", "jury_of", "measure_support"]
 
 # The values below were chosen on photographs of solar cells, aligned and not, ball screws and
 # cookies with 0, 10, 20 and 40 % of defective images; docs/robustness.rst has the others tried.
@@ -71,6 +71,12 @@ class Support(NamedTuple):
     is_trusted: np.ndarray
 
 
+def jury_of(images):
+    """Images that are asked for support, ascending, among those with the given numbers."""
+    priorities = np.random.RandomState(0).random_sample(images.max() + 1)[images]
+    return np.sort(images[np.argsort(priorities)[:_JURY]])
+
+
 class Jury:
     """Images that are asked for support: coordinates of their patches, a fraction of the features.
 
@@ -113,11 +119,10 @@ class Jury:
         jury.images, jury.coordinates = images, coordinates
         return jury
 
-    def add(self, patches, first):
-        """Ask the images of patches (n, h, w, d) too, whose numbers begin with `first`."""
-        numbers = np.concatenate([self.images, np.arange(first, first + len(patches))])
-        priorities = np.random.RandomState(0).random_sample(first + len(patches))[numbers]
-        chosen = np.sort(np.argsort(priorities)[:_JURY])
+    def add(self, patches, images):
+        """Ask images too: their patches (n, h, w, d), and their numbers, ascending."""
+        numbers = np.concatenate([self.images, images])
+        chosen = np.flatnonzero(np.isin(numbers, jury_of(numbers)))
         n_old, n_patches = len(self.images), patches[0, ..., 0].size
         n_axes = patches.shape[-1] if self.axes is None else self.axes.shape[1]
         coordinates = np.empty((len(chosen), n_patches, n_axes), np.float16)
@@ -339,26 +344,24 @@ def _suspicion_cut(scores):
     return float(np.exp(centre + _CUT * spread) * (1 + 1e-6))
 
 
-def distance_ratios(memory, patches, support):
+def distance_ratios(memory, witnesses, along):
     """Distances (m,) of memory patches (m, d) to the patches that support them, all features.
 
     Relative to those along the principal axes; 1 for copies.
 
     Parameters
     ----------
-    memory : ndarray or Rows of shape (m, d), float32
-    patches : ndarray of shape (n, h, w, d), float32
-    support : Support
+    memory, witnesses : ndarray or Rows of shape (m, d), float32
+        The memory patches, and the patches that support them.
+    along : ndarray of shape (m,), float64
+        Distances between them along the principal axes.
     """
-    rows = patches.reshape(len(patches), -1, patches.shape[-1])
     ratios = np.ones(len(memory))
 
     def measure(start, stop):
         block = slice(start, stop)
-        gaps = memory[block] - rows[tuple(support.places[block].T)]
-        along = support.distances[block]
-        lengths = np.linalg.norm(gaps, axis=1)
-        np.divide(lengths, along, out=ratios[block], where=along > 0)
+        lengths = np.linalg.norm(memory[block] - witnesses[block], axis=1)
+        np.divide(lengths, along[block], out=ratios[block], where=along[block] > 0)
 
     run_blocks(measure, len(memory), _BLOCK)
     return ratios

@@ -8,15 +8,16 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
 from ._calibration import calibration_scores
+from ._projection import project, project_rows
 from ._scoring import MemoryBankMixin
 from ._support import EXPECTED_TAIL
 from ._validation import check_image_numbers, check_is_fitted, fit_context, require_images
 
-__all__ = ["Candidates", "Rows", "UpdatableBankMixin"]
+__all__ = ["SPARE_PATCHES", "Candidates", "Rows", "UpdatableBankMixin"]
 
 # Patches of each training image that are kept, to score it again after the bank has changed: more
 # than its score is the mean of.
-_SPARE = 8
+SPARE_PATCHES = 8
 # Relative difference up to which their features are those of the same image: another batch size
 # changes the last digits, and those of a bfloat16 network are few.
 _SAME = 1e-2
@@ -99,7 +100,7 @@ class UpdatableBankMixin(MemoryBankMixin):
 
     def _grow(self, patches):
         n_before, before = len(self.kept_), self._candidates()
-        projected = self._project(patches)
+        projected = project(patches, self._components)
         noise_scores, kept = self._score_noise(projected, check_random_state(self.random_state))
         self.noise_scores_ = np.concatenate([self.noise_scores_, noise_scores])
         self.kept_ = np.concatenate([self.kept_, kept])
@@ -109,7 +110,7 @@ class UpdatableBankMixin(MemoryBankMixin):
         ratios = np.full(kept.size, np.median(before.ratios))
         candidates = before.join(Candidates(patches.reshape(kept.size, -1), source, ratios))
         points = np.concatenate(
-            [self._project_rows(before.patches), projected.reshape(kept.size, -1)]
+            [project_rows(before.patches, self._components), projected.reshape(kept.size, -1)]
         )
         n_candidates = len(before.patches)
         survivors = np.append(np.arange(n_candidates), n_candidates + np.flatnonzero(kept))
@@ -120,7 +121,7 @@ class UpdatableBankMixin(MemoryBankMixin):
         else:
             self.coreset_radius_ += radius
         if self._jury is not None:
-            self._jury.add(projected, n_before)
+            self._jury.add(projected, np.arange(n_before, len(self.kept_)))
         self._learn(candidates.take(rows), points[rows])
         self._calibrate(patches, n_before)
 
@@ -163,16 +164,13 @@ class UpdatableBankMixin(MemoryBankMixin):
         with self._execution():
             if jury is not None:
                 jury.remove(numbers)
-            self._learn(candidates, self._project_rows(candidates.patches))
+            self._learn(candidates, project_rows(candidates.patches, self._components))
             self._recalibrate()
         return self
 
     def _candidates(self):
         memory = Candidates(self.memory_bank_, self.memory_source_, self._ratios)
         return memory.join(self._dropped)
-
-    def _project_rows(self, rows):
-        return self._project(rows[:, np.newaxis, np.newaxis])[:, 0, 0]
 
     def _learn(self, candidates, points):
         """Learn everything but the calibration from candidates and their projections (c, k)."""
@@ -181,27 +179,31 @@ class UpdatableBankMixin(MemoryBankMixin):
 
     def _calibrate(self, patches, n_before=0):
         """Learn the worst patches of new images (n, h, w, d), and what the scores mean."""
-        own, memory = self._own_patches()
-        n_rows = min(self._n_worst + _SPARE, own[0].size)
-        excluded = own[n_before:], memory
-        scores, rows = self._score_images(patches, excluded, "calibration", n_rows)
-        flat = patches.reshape(len(patches), -1, patches.shape[-1])
-        worst = np.take_along_axis(flat, rows[..., np.newaxis], axis=1)
+        numbers = np.arange(n_before, n_before + len(patches))
+        scores, rows, worst = self._score_training(patches, self._own_patches(numbers))
         if n_before:
             rows = np.concatenate([self._worst_rows, rows])
             worst = np.concatenate([self._worst_patches, worst])
         self._worst_rows, self._worst_patches = rows, worst
         self._recalibrate(scores)
 
+    def _score_training(self, patches, excluded):
+        """Scores (n,) of training images without themselves, and their worst patches.
+
+        These are the numbers (n, q) of the patches in their images, and the patches (n, q, d).
+        """
+        n_rows = min(self._n_worst + SPARE_PATCHES, patches[0, ..., 0].size)
+        scores, rows = self._score_images(patches, excluded, "calibration", n_rows)
+        flat = patches.reshape(len(patches), -1, patches.shape[-1])
+        return scores, rows, np.take_along_axis(flat, rows[..., np.newaxis], axis=1)
+
     def _recalibrate(self, new_scores=()):
         """Learn `training_scores_`, of which the last are known, and `calibration_scores_`."""
-        own, memory = self._own_patches()
-        n_before = len(own) - len(new_scores)
+        n_before = len(self.kept_) - len(new_scores)
         scores = np.append(np.empty(n_before), new_scores)
         if n_before:
-            own = np.take_along_axis(own.reshape(len(own), -1), self._worst_rows, axis=1)
             patches = self._worst_patches[:n_before, :, np.newaxis]
-            again = self._score_patches(patches, (own[:n_before], memory))
+            again = self._score_patches(patches, self._own_patches(np.arange(n_before)))
             scores[:n_before] = self._average_worst(again)
         known = np.isfinite(scores) & ~self.forgotten_images_
         self.training_scores_ = np.where(known, -scores, np.nan)
@@ -209,9 +211,11 @@ class UpdatableBankMixin(MemoryBankMixin):
             self.training_scores_, self.trusted_images_, EXPECTED_TAIL
         )
 
-    def _different_images(self, patches):
-        """Numbers of the training images whose patches (n, h, w, d) are not these."""
+    def _are_different(self, patches, first):
+        """Whether training images, numbered from `first`, had other patches than (n, h, w, d)."""
+        images = slice(first, first + len(patches))
+        worst = self._worst_patches[images]
         flat = patches.reshape(len(patches), -1, patches.shape[-1])
-        found = np.take_along_axis(flat, self._worst_rows[..., np.newaxis], axis=1)
-        gaps = np.linalg.norm(found - self._worst_patches, axis=(1, 2))
-        return np.flatnonzero(gaps > _SAME * np.linalg.norm(self._worst_patches, axis=(1, 2)))
+        found = np.take_along_axis(flat, self._worst_rows[images, :, np.newaxis], axis=1)
+        gaps = np.linalg.norm(found - worst, axis=(1, 2))
+        return gaps > _SAME * np.linalg.norm(worst, axis=(1, 2))

@@ -3,6 +3,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from sklearn.pipeline import Pipeline
 
 from ._calibration import training_pvalues
 from ._images import check_images
+from ._lazy_features import lazy_features, map_parts
 from ._maps import image_maps
 from ._report import check_report, write_report
 from ._validation import check_is_fitted
@@ -63,13 +65,13 @@ class NoiseAudit:
     array([1, 1, 1])
     """
 
-    def __init__(self, model, images, patches):
+    def __init__(self, model, images, features):
         detector = model.steps[-1][1]
         self._model = model
         self._images = check_images(images)
         with detector._execution():
-            self.patch_scores = detector._score_patches(
-                patches, detector._own_patches(), "leave one image out"
+            self.patch_scores = map_parts(
+                partial(_score_without_itself, detector), features, "leave one image out"
             )
         self.scores = detector.training_scores_
         self.ranking = np.argsort(self.scores, kind="stable")
@@ -110,15 +112,7 @@ class NoiseAudit:
                 f"images has {len(images)} images, but the model was fitted on {n_images}; an "
                 "audit needs the training images, all of them and in their order."
             )
-        patches = detector._check(model[:-1].transform(images))
-        different = detector._different_images(patches)
-        if len(different):
-            raise ValueError(
-                f"Image {different[0]} is not the one that the model was trained on "
-                f"({len(different)} such images). An audit needs the training images, in their "
-                "order."
-            )
-        return cls(model, images, patches)
+        return cls(model, images, lazy_features(model, images))
 
     def maps(self, indices: Sequence[int], sigma: float = 4.0) -> list[NDArray[np.float32]]:
         """Noise maps of training images, at their own sizes.
@@ -211,3 +205,16 @@ class NoiseAudit:
             Training image, row and column of the nearest memory patch.
         """
         return self._model.steps[-1][1].match(self._model[:-1].transform(images))
+
+
+def _score_without_itself(detector, features, first):
+    """Scores (n, h, w) of the patches of training images, the first of which has a number."""
+    patches = detector._check(features)
+    images = np.arange(first, first + len(patches))
+    different = images[detector._are_different(patches, first)]
+    if len(different):
+        raise ValueError(
+            f"Image {different[0]} is not the one that the model was trained on. An audit needs "
+            "the training images, in their order."
+        )
+    return detector._score_patches(patches, detector._own_patches(images))

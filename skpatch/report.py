@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.pipeline import Pipeline
 
 from ._calibration import conformal_pvalues
+from ._lazy_features import score_in_parts
 from ._report import check_report, write_report
 from ._validation import check_is_fitted
 
@@ -78,7 +79,7 @@ def score_report(
     check_is_fitted(detector)
     names = check_report(path, images, names)
     if patch_scores is None:
-        patch_scores = detector.predict_map(model[:-1].transform(images))
+        patch_scores = score_in_parts(model, "predict_map", images)
     patch_scores = np.asarray(patch_scores)
     if patch_scores.shape[1:] != tuple(detector.grid_shape_):
         raise ValueError(
