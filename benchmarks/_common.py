@@ -3,6 +3,7 @@
 
 import resource
 import statistics
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,30 @@ def resident():
     """MB of memory that the process holds now."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 2**20
+
+
+def held():
+    """MB of memory of this process that no file backs."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
+
+
+class Peak(threading.Thread):
+    """The most that is held during a with statement."""
+
+    def __enter__(self):
+        self.value, self.stopped = held(), threading.Event()
+        self.start()
+        return self
+
+    def run(self):
+        """Look a hundred times a second."""
+        while not self.stopped.wait(0.01):
+            self.value = max(self.value, held())
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        self.join()
 
 
 def in_turns(repeats, **functions):

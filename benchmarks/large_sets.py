@@ -12,37 +12,12 @@ when it needs them.
 import argparse
 import multiprocessing
 import tempfile
-import threading
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from _common import split_cells
+from _common import Peak, held, split_cells
 
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
-
-
-def held():
-    """MB of memory of this process that no file backs."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
-
-
-class Peak(threading.Thread):
-    """The most that is held during a with statement."""
-
-    def __enter__(self):
-        self.value, self.stopped = held(), threading.Event()
-        self.start()
-        return self
-
-    def run(self):
-        """Look a hundred times a second."""
-        while not self.stopped.wait(0.01):
-            self.value = max(self.value, held())
-
-    def __exit__(self, *_):
-        self.stopped.set()
-        self.join()
 
 
 def fit_at_once(model, images):
@@ -60,21 +35,20 @@ def partial_fit_by_fifty(model, images):
         model.partial_fit(images[start : start + 50])
 
 
-def score_at_once(model, images):
+def fit_in_shards(model, images):
+    model.set_params(softpatchdetector__memory_limit="256M").fit(images)
+
+
+def score(model, images):
     model.score_samples(images)
-
-
-def score_by_32(model, images):
-    for start in range(0, len(images), 32):
-        model.score_samples(images[start : start + 32])
 
 
 WAYS = {
     "fit": fit_at_once,
     "fit, output=": fit_mapped,
     "partial_fit, 50 at a time": partial_fit_by_fifty,
-    "score_samples": score_at_once,
-    "score_samples, 32 at a time": score_by_32,
+    "fit, memory_limit='256M'": fit_in_shards,
+    "score_samples": score,
 }
 
 

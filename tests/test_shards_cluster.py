@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A fit on workers of a real cluster, one of which is killed."""
+
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+from joblib import parallel_config
+from PIL import Image
+
+from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
+
+distributed = pytest.importorskip("distributed")
+pytestmark = [
+    pytest.mark.slow,
+    # Messages of a cluster that loses a worker, and of how it stops.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),
+]
+
+PARAMETERS = {"coreset_size": 100, "memory_limit": "2M", "random_state": 0}
+
+
+@pytest.fixture
+def cluster():
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+def fit(paths):
+    detector = SoftPatchDetector(**PARAMETERS)
+    return make_pipeline(PatchFeatureExtractor(image_size=64), detector).fit(paths)
+
+
+def test_the_result_is_that_of_one_process_though_a_worker_dies(data, cluster, tmp_path):
+    paths = []
+    for index, image in enumerate(data.images):
+        paths.append(str(tmp_path / f"{index}.png"))
+        Image.fromarray(image).save(paths[-1])
+    alone = fit(paths)
+    pids = cluster.run(os.getpid)
+    killed = threading.Event()
+
+    def kill():
+        while not killed.wait(0.02):
+            busy = [address for address, keys in cluster.processing().items() if keys]
+            if len(busy) == 2:
+                os.kill(pids[busy[0]], signal.SIGKILL)
+                killed.set()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        with parallel_config(backend="dask"):
+            spread = fit(paths)
+    finally:
+        was_killed = killed.is_set()
+        killed.set()
+        killer.join()
+    assert was_killed
+    assert set(cluster.run(os.getpid).values()) != set(pids.values())
+    np.testing.assert_array_equal(spread[1].memory_bank_, alone[1].memory_bank_)
+    np.testing.assert_array_equal(spread[1].training_scores_, alone[1].training_scores_)
+    np.testing.assert_array_equal(spread.score_samples(paths), alone.score_samples(paths))
