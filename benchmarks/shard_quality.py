@@ -35,7 +35,7 @@ def main():
     parser.add_argument("--defective", type=int, default=40)
     parser.add_argument("--test", type=int, default=150)
     parser.add_argument("--coreset-size", type=int, default=5000)
-    parser.add_argument("--limit", default="160M")
+    parser.add_argument("--limit", default="256M")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--discriminators", nargs="+", default=["none", "lof", "support"])
     arguments = parser.parse_args()

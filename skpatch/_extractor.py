@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 
 from ._device import check_device, resolve_device
 from ._images import check_images
-from ._output import check_output, create_memmap, replacing
+from ._output import check_output, create_memmap, empty_features, replacing
 from ._parallel import execution, run_blocks
 from ._preparation import common_size, prepare, visible_region
 from ._validation import HasMethods, StrOptions, check_is_fitted, fit_context, positive_integer
@@ -297,7 +297,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         shape = (len(images), *self.grid_size_, self.n_features_out_)
         with execution(self.n_jobs, self.verbose):
             if self.output is None:
-                features = np.empty(shape, np.float32)
+                features = empty_features(shape)
                 self._fill(features, images)
                 return features
             with replacing(self.output) as temporary:

@@ -3,6 +3,7 @@
 
 import errno
 import math
+import mmap
 import os
 import uuid
 from contextlib import contextmanager
@@ -24,6 +25,17 @@ def check_output(output, suffix=".npy", name="output"):
         raise PermissionError(f"{name}={output!r}: the folder {folder!r} cannot be written to.")
     if os.path.isdir(output):
         raise IsADirectoryError(f"{name}={output!r} is a folder.")
+
+
+def empty_features(shape):
+    """Array for float32 features whose memory goes back to the system once it is freed.
+
+    The C library would keep the memory of arrays up to 32 MB, and use it for small ones.
+    """
+    if not hasattr(mmap, "MAP_PRIVATE"):
+        return np.empty(shape, np.float32)
+    pages = mmap.mmap(-1, max(1, 4 * math.prod(shape)), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return np.ndarray(shape, np.float32, pages)
 
 
 def create_memmap(path, shape):

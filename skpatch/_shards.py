@@ -31,12 +31,16 @@ class Plan(NamedTuple):
     Attributes
     ----------
     n_shards : int
+    shard_size : int
+        Number of patches selected from a shard, at least those of the memory bank: the more, the
+        closer the last selection comes to one from all patches.
     fan_in : int
         Number of selections that are joined and selected from again.
     """
 
     n_shards: int
-    fan_in: int
+    shard_size: int = 0
+    fan_in: int = 1
 
 
 class _Task(NamedTuple):
@@ -66,32 +70,39 @@ class ShardedFitMixin(UpdatableBankMixin):
     def _plan(self, shape):
         """Plan of a fit on features (n, h, w, d) within `memory_limit`, or raise."""
         if self.memory_limit is None:
-            return Plan(1, 1)
+            return Plan(1)
         limit = _bytes(self.memory_limit)
         n_images, height, width, n_features = shape
         n_patches, size = height * width, self._bank_size(n_images)
-        n_axes = n_features if self._components is None else self._components.shape[1]
-        # Bytes: features, projection, coordinates and distances of the coreset.
-        patch = 4 * (n_features + (n_axes if n_axes < n_features else 0) + n_axes) + 40
-        candidate = patch + 4 * n_features + 48
-        model = n_images * ((self._n_worst + SPARE_PATCHES) * (4 * n_features + 8) + 9 * n_patches)
-        bank = size * 20 * n_features
-        jury = 0
-        if self.discriminator == "support":
-            jury = len(jury_of(np.arange(n_images))) * n_patches * 2 * min(n_axes, 64)
-        fixed = model + bank + jury
+        patch, candidate, fixed = self._needs(shape)
         if fixed + n_images * n_patches * patch + size * 4 * n_features <= limit:
-            return Plan(1, 1)
-        half = (limit - fixed) / 2
-        needed = 2 * max(n_patches * patch, size * candidate)
-        if half < needed:
+            return Plan(1)
+        # One half for a shard, of two images at least, and one for a union, of two selections.
+        half, least = (limit - fixed) / 2, 2 * max(n_patches * patch, size * candidate)
+        if half < least:
             raise ValueError(
                 f"memory_limit={self.memory_limit!r} is too small: {n_images} images of {height} "
                 f"x {width} patches with {n_features} features and a memory bank of {size} patches "
-                f"need {_text(fixed + 2 * needed)} (of which {_text(bank)} are for the bank, so a "
-                "smaller coreset_size, given as a number, helps)."
+                f"need {_text(fixed + 2 * least)}. A smaller coreset_size, given as a number, and "
+                "a smaller image_size of the extractor lower that."
             )
-        return Plan(int(-(n_images * n_patches * patch // -half)), int(half // (size * candidate)))
+        n_shards = int(-(n_images * n_patches * patch // -half))
+        shard_size = max(size, int(half // candidate) // n_shards)
+        return Plan(n_shards, shard_size, int(half // (shard_size * candidate)))
+
+    def _needs(self, shape):
+        """Bytes for a patch of a shard, for one of a union, and for all that is learned."""
+        n_images, height, width, n_features = shape
+        n_patches = height * width
+        n_axes = n_features if self._components is None else self._components.shape[1]
+        # Features, projection, and at most as many coordinates, with distances, in the coreset.
+        patch = 4 * (n_features + (n_axes if n_axes < n_features else 0) + n_axes) + 40
+        candidate = patch + 4 * n_features + 48
+        worst = (self._n_worst + SPARE_PATCHES) * (4 * n_features + 8)
+        model = n_images * (worst + 9 * n_patches) + self._bank_size(n_images) * 20 * n_features
+        if self.discriminator == "support":
+            model += len(jury_of(np.arange(n_images))) * n_patches * 2 * min(n_axes, 64)
+        return patch, candidate, model
 
     def _fit_in_shards(self, features, plan, random_state):
         """Learn everything from features that are not held at once."""
@@ -99,7 +110,7 @@ class ShardedFitMixin(UpdatableBankMixin):
         # At random: neighbours in a folder are often alike, or all defective.
         shards = np.array_split(random_state.permutation(n_images), plan.n_shards)
         shards = [np.sort(images) for images in shards]
-        candidates = self._select_in_shards(features, shards, plan.fan_in, random_state)
+        candidates = self._select_in_shards(features, shards, plan, random_state)
         points = project_rows(candidates.patches, self._components)
         self._jury = None
         if self.discriminator == "support":
@@ -117,18 +128,17 @@ class ShardedFitMixin(UpdatableBankMixin):
         del candidates, memory
         self._calibrate_in_shards(features, shards)
 
-    def _select_in_shards(self, features, shards, fan_in, random_state):
+    def _select_in_shards(self, features, shards, plan, random_state):
         """Select the candidates from all shards, and learn which patches are kept."""
         seeds = random_state.randint(np.iinfo(np.int32).max, size=len(shards))
         shape = (len(features), *self.grid_shape_)
         self.noise_scores_, self.kept_ = np.ones(shape), np.ones(shape, bool)
-        size = self._bank_size(len(features))
         worker = self._worker()
         tasks = (
-            _Task(worker, features[images], images, (size, seed))
+            _Task(worker, features[images], images, (plan.shard_size, seed))
             for images, seed in zip(shards, seeds, strict=True)
         )
-        tree = _Tree(size, fan_in, self._components)
+        tree = _Tree(self._bank_size(len(features)), plan.fan_in, self._components)
         with progress(len(features), "shards") as bar:
             found = Parallel(return_as="generator")(delayed(_learn_shard)(task) for task in tasks)
             for images, (selection, judged) in zip(shards, found, strict=True):
@@ -201,8 +211,6 @@ class _Tree:
         return self._reduce([selection for level in self._levels for selection in level])
 
     def _reduce(self, selections):
-        if len(selections) == 1:
-            return selections[0]
         patches = np.concatenate([selection.patches for selection in selections])
         source = np.concatenate([selection.source for selection in selections])
         radius = max(selection.radius for selection in selections)

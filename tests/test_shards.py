@@ -120,7 +120,7 @@ def test_updates_and_files_work_after_shards(patches, queries, tmp_path):
 def test_the_error_names_a_limit_that_suffices(patches):
     with pytest.raises(ValueError, match=r"memory_limit=50000 is too small: 40 images") as caught:
         sharded(memory_limit=50_000).fit(patches)
-    needed = str(caught.value).split(" need ")[1].split()[0]
+    needed = str(caught.value).split(" need ")[1].split(". ")[0]
     sharded(memory_limit=needed).fit(patches)
 
 
