@@ -78,6 +78,11 @@ _TRAINING = [
         help="Shorter side, in pixels, to which images are resized for the network.",
     ),
     click.option(
+        "--region",
+        type=click.Path(readable=False),
+        help="Picture of the images' proportions, white where they are inspected.",
+    ),
+    click.option(
         "--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Seed of the random choices."
     ),
     device_option,

@@ -13,6 +13,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from ._coreset import farthest_on_average, greedy_coreset
 from ._device import check_device
+from ._inspected import expand, places
 from ._neighbors import make_neighbors
 from ._parallel import execution, run_blocks
 from ._support import Jury, distance_ratios, measure_support
@@ -112,9 +113,11 @@ class SoftPatchDetector(UpdatableBankMixin, BaseEstimator):
     noise_scores_ : ndarray of shape (n, h, w), float64
         Outlier score of each training patch; ones without discriminator. "support" judges the
         selected patches only, by their support distance relative to the limit for noise, 1; the
-        others are NaN.
+        others are NaN, like patches that are not inspected.
     kept_ : ndarray of shape (n, h, w), bool
-        Training patches that were not dropped.
+        Training patches that were not dropped; False for those that are not inspected.
+    inspected_ : ndarray of shape (h, w), bool
+        Patches that are inspected: those that were not NaN in the training images.
     trusted_images_ : ndarray of shape (n,), bool
         Training images that look normal enough for their patches to support others; all of them
         unless with "support". False for forgotten ones.
@@ -239,6 +242,7 @@ class SoftPatchDetector(UpdatableBankMixin, BaseEstimator):
         ----------
         X : array-like of shape (n, h, w, d) or (n, d)
             Patch features of the training images; a two-dimensional array has one patch an image.
+            A patch that is NaN in all images, and all features, is not inspected.
         y : None
             Ignored.
 
@@ -249,18 +253,20 @@ class SoftPatchDetector(UpdatableBankMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            For fewer than two images, NaN or infinite features, a wrong number of dimensions, or
-            a parameter out of its range.
+            For fewer than two images, other NaN or infinite features, a wrong number of
+            dimensions, or a parameter out of its range.
         """
-        patches = check_patches(self, X, reset=True)
+        patches = check_patches(self, X, reset=True, may_skip=True)
         require_images(patches, 2, "an image is compared with the others, so fit needs")
         random_state = check_random_state(self.random_state)
         self.forgotten_images_ = np.zeros(len(patches), bool)
         with self._execution():
             self._components = self._draw_projection(patches, random_state)
             projected = self._project(patches)
-            self.noise_scores_, self.kept_ = self._score_noise(projected, random_state)
-            survivors = np.flatnonzero(self.kept_)
+            noise_scores, kept = self._score_noise(projected, random_state)
+            self.noise_scores_ = expand(noise_scores, self.inspected_)
+            self.kept_ = expand(kept, self.inspected_, False)
+            survivors = np.flatnonzero(kept)
             points = projected.reshape(-1, projected.shape[-1])
             start = farthest_on_average(points, random_state, survivors)
             rows = self._select(points, survivors, start)
@@ -270,7 +276,7 @@ class SoftPatchDetector(UpdatableBankMixin, BaseEstimator):
                 self._jury = Jury(points)
                 self._jury.add(projected, 0)
             del projected
-            source = np.stack(np.unravel_index(rows, self.kept_.shape), axis=1)
+            source = places(rows, self.inspected_)
             support = self._drop_unsupported(points, source)
             del points
             memory, ratios = Rows(patches.reshape(-1, patches.shape[-1]), rows), np.ones(len(rows))
@@ -328,7 +334,7 @@ class SoftPatchDetector(UpdatableBankMixin, BaseEstimator):
         """Rows of the candidates among points (p, k), of which the `survivors` take part."""
         size = self.coreset_size
         if not isinstance(size, Integral):
-            n_patches = self.kept_[0].size * np.count_nonzero(~self.forgotten_images_)
+            n_patches = self._n_patches * np.count_nonzero(~self.forgotten_images_)
             size = max(1, int(size * n_patches))
         if size > len(survivors) and self.coreset_size != 1.0:
             warnings.warn(
@@ -356,7 +362,7 @@ class SoftPatchDetector(UpdatableBankMixin, BaseEstimator):
         places = tuple(source.T)
         self.noise_scores_[:] = np.nan
         self.noise_scores_[places] = support.distances / max(limit, np.finfo(np.float32).tiny)
-        self.kept_[:] = ~self.forgotten_images_[:, np.newaxis, np.newaxis]
+        self.kept_[:] = ~self.forgotten_images_[:, np.newaxis, np.newaxis] & self.inspected_
         self.kept_[places] = support.distances <= limit
         return support
 

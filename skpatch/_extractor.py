@@ -9,7 +9,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 
@@ -17,7 +17,8 @@ from ._device import check_device, resolve_device
 from ._images import check_images
 from ._output import check_output, create_memmap, replacing
 from ._parallel import execution, run_blocks
-from ._preparation import common_size, prepare, visible_region
+from ._preparation import check_geometry, learn_size, prepare, visible_region
+from ._region import patches_inside, read_region
 from ._validation import HasMethods, StrOptions, check_is_fitted, fit_context, positive_integer
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PatchFeatureExtractor"]
 
-_PROBE_SIZE = (224, 224)
 # What the network and the pooling are made from, so that a saved extractor can be made again.
 _BUILD_PARAMETERS = ("backbone", "weights", "patch_size", "embedding_dim")
 
@@ -60,6 +60,11 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
     crop : int or None, default=None
         Side of the central square that is left after `resize`. The border of the image is not
         inspected then.
+    region : path, array of shape (H, W) or None, default=None
+        The part of the images that is inspected, the same for all: a picture, white there and
+        black elsewhere, or a mask, True there. It is laid over each image as a whole, so it has
+        the proportions of all training images, in any size. A patch is inspected if at least half
+        of its cell is inside; the features of the others are NaN.
     patch_size : int, default=3
         Side of the neighbourhood pooled around each position, odd.
     embedding_dim : int or None, default=None
@@ -93,6 +98,8 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         Size of the network's input.
     grid_size_ : tuple (h, w)
         Number of patches of an image.
+    inspected_ : ndarray of shape (h, w), bool
+        The patches in the `region`; all of them without one.
     n_features_out_ : int
         Number of features d of a patch.
     model_ : torch.nn.Module
@@ -130,6 +137,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         "image_size": [positive_integer(), tuple, list],
         "resize": [None, positive_integer()],
         "crop": [None, positive_integer()],
+        "region": [None, str, os.PathLike, "array-like"],
         "patch_size": [positive_integer()],
         "embedding_dim": [None, positive_integer()],
         "batch_size": [positive_integer()],
@@ -150,6 +158,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         image_size: int | tuple[int, int] = 224,
         resize: int | None = None,
         crop: int | None = None,
+        region: str | os.PathLike | ArrayLike | None = None,
         patch_size: int = 3,
         embedding_dim: int | None = None,
         batch_size: int = 2,
@@ -166,6 +175,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         self.image_size = image_size
         self.resize = resize
         self.crop = crop
+        self.region = region
         self.patch_size = patch_size
         self.embedding_dim = embedding_dim
         self.batch_size = batch_size
@@ -199,13 +209,18 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
             The message names the image, file or parameter.
         """
         images = check_images(X)
-        self._check_geometry()
+        check_geometry(self)
         check_device(self.device)
+        mask = None if self.region is None else read_region(self.region)
         sizes = [images.size(index) for index in range(len(images))]
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        learned = self._build(seed, self.layers, partial(self._learn_size, sizes))
+        learned = self._build(seed, self.layers, partial(learn_size, self, sizes))
+        grid = learned["grid_size_"]
         for index, size in enumerate(sizes):
-            images.check_size(index, size, learned["grid_size_"])
+            images.check_size(index, size, grid)
+        learned["inspected_"] = np.ones(grid, bool)
+        if mask is not None:
+            learned["inspected_"] = patches_inside(mask, images, sizes, self, grid)
         # Only now: a fit that fails leaves the estimator as it was.
         vars(self).update(learned)
         return self
@@ -245,38 +260,6 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
             "_seed": seed,
         }
 
-    def _check_geometry(self):
-        """Check the parameters that depend on each other."""
-        if (self.resize is None) != (self.crop is None):
-            raise ValueError(
-                f"resize={self.resize} and crop={self.crop} go together, as in resize=256, "
-                "crop=224; image_size alone resizes the whole image."
-            )
-        if self.crop is not None and self.crop > self.resize:
-            raise ValueError(f"crop={self.crop} is larger than resize={self.resize}.")
-        if self.patch_size % 2 == 0:
-            raise ValueError(f"patch_size={self.patch_size} must be odd.")
-        if not isinstance(self.image_size, Integral) and (
-            len(self.image_size) != 2
-            or not all(isinstance(side, Integral) and side > 0 for side in self.image_size)
-        ):
-            raise ValueError(
-                f"image_size={self.image_size!r} must be the shorter side or a pair "
-                "(height, width)."
-            )
-        check_output(self.output)
-
-    def _learn_size(self, sizes, shapes_at):
-        """Size (H, W) of the network's input."""
-        from ._backbones import stride
-
-        if self.crop is not None:
-            return (self.crop, self.crop)
-        if not isinstance(self.image_size, Integral):
-            return tuple(int(side) for side in self.image_size)
-        step = max(stride(_PROBE_SIZE, shape) for shape in shapes_at(_PROBE_SIZE))
-        return common_size(sizes, self.image_size, step)
-
     def transform(self, X: Sequence) -> NDArray[np.float32]:
         """Extract the patch features of images.
 
@@ -288,7 +271,8 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         Returns
         -------
         ndarray of shape (n, h, w, d), float32
-            Features of the h x w patches of each image. A memory map with `output`.
+            Features of the h x w patches of each image, NaN outside the `region`. A memory map with
+            `output`.
         """
         check_is_fitted(self, "model_")
         check_device(self.device)
@@ -324,6 +308,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
             maps = model((pixels / scale - shift).to(dtype))
             values = embedding([maps[layer].float() for layer in self.layers_])
             torch.from_numpy(features[start:stop]).copy_(values)
+            features[start:stop, ~self.inspected_] = np.nan
 
         if len(images) == 1 and self.n_jobs is None:
             # torch's own threads share the one image.

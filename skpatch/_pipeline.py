@@ -47,7 +47,7 @@ class PatchPipeline(Pipeline):
         -------
         list of ndarray of shape (H, W), float32
             One map for each image, high = anomalous, all in the same unit. NaN where the
-            extractor's `crop` cut the image away.
+            extractor's `crop` cut the image away, and outside its `region`.
         """
         grids = self.steps[-1][1].predict_map(self[:-1].transform(X))
         return image_maps(self.steps[0][1], grids, X, sigma)

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
 from ._calibration import calibration_scores
+from ._inspected import expand, places
 from ._scoring import MemoryBankMixin
 from ._support import EXPECTED_TAIL
 from ._validation import check_image_numbers, check_is_fitted, fit_context, require_images
@@ -101,11 +102,11 @@ class UpdatableBankMixin(MemoryBankMixin):
         n_before, before = len(self.kept_), self._candidates()
         projected = self._project(patches)
         noise_scores, kept = self._score_noise(projected, check_random_state(self.random_state))
-        self.noise_scores_ = np.concatenate([self.noise_scores_, noise_scores])
-        self.kept_ = np.concatenate([self.kept_, kept])
+        on_grid = expand(noise_scores, self.inspected_), expand(kept, self.inspected_, False)
+        self.noise_scores_ = np.concatenate([self.noise_scores_, on_grid[0]])
+        self.kept_ = np.concatenate([self.kept_, on_grid[1]])
         self.forgotten_images_ = np.append(self.forgotten_images_, np.zeros(len(patches), bool))
-        source = np.stack(np.unravel_index(np.arange(kept.size), kept.shape), axis=1)
-        source[:, 0] += n_before
+        source = places(np.arange(kept.size), self.inspected_, n_before)
         ratios = np.full(kept.size, np.median(before.ratios))
         candidates = before.join(Candidates(patches.reshape(kept.size, -1), source, ratios))
         points = np.concatenate(
@@ -182,7 +183,7 @@ class UpdatableBankMixin(MemoryBankMixin):
     def _calibrate(self, patches, n_before=0):
         """Learn the worst patches of new images (n, h, w, d), and what the scores mean."""
         own, memory = self._own_patches()
-        n_rows = min(self._n_worst + _SPARE, own[0].size)
+        n_rows = min(self._n_worst + _SPARE, self._n_patches)
         excluded = own[n_before:], memory
         scores, rows = self._score_images(patches, excluded, "calibration", n_rows)
         flat = patches.reshape(len(patches), -1, patches.shape[-1])
@@ -199,7 +200,7 @@ class UpdatableBankMixin(MemoryBankMixin):
         n_before = len(own) - len(new_scores)
         scores = np.append(np.empty(n_before), new_scores)
         if n_before:
-            own = np.take_along_axis(own.reshape(len(own), -1), self._worst_rows, axis=1)
+            own = np.take_along_axis(own, self._worst_rows, axis=1)
             patches = self._worst_patches[:n_before, :, np.newaxis]
             again = self._score_patches(patches, (own[:n_before], memory))
             scores[:n_before] = self._average_worst(again)

@@ -10,6 +10,7 @@ from sklearn.pipeline import Pipeline
 
 from ._calibration import training_pvalues
 from ._images import check_images
+from ._inspected import expand
 from ._maps import image_maps
 from ._report import check_report, write_report
 from ._validation import check_is_fitted
@@ -41,7 +42,8 @@ class NoiseAudit:
     is_suspicious : ndarray of shape (n,), bool
         Whether the model would call the image an outlier.
     patch_scores : ndarray of shape (n, h, w), float64
-        Anomaly score of each patch without its own image, high = anomalous.
+        Anomaly score of each patch without its own image, high = anomalous; NaN for patches that
+        are not inspected.
     removed : ndarray of shape (n, h, w), bool
         Patches that were kept out of the memory bank as noise.
     n_removed : ndarray of shape (n,), int64
@@ -68,15 +70,16 @@ class NoiseAudit:
         self._model = model
         self._images = check_images(images)
         with detector._execution():
-            self.patch_scores = detector._score_patches(
+            scores = detector._score_patches(
                 patches, detector._own_patches(), "leave one image out"
             )
+        self.patch_scores = expand(scores, detector.inspected_)
         self.scores = detector.training_scores_
         self.ranking = np.argsort(self.scores, kind="stable")
         self.pvalues = training_pvalues(detector.calibration_scores_, self.scores)
         self._offset = detector.offset_
         self.is_suspicious = self.scores < self._offset
-        self.removed = ~detector.kept_
+        self.removed = ~detector.kept_ & detector.inspected_
         self.n_removed = self.removed.sum(axis=(1, 2))
         self.trusted = detector.trusted_images_
 
