@@ -65,6 +65,11 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         black elsewhere, or a mask, True there. It is laid over each image as a whole, so it has
         the proportions of all training images, in any size. A patch is inspected if at least half
         of its cell is inside; the features of the others are NaN.
+    tile_size : int or None, default=None
+        For a large `image_size`: side of overlapping tiles, in pixels of the network's input, which
+        pass the network one after the other, so that it takes no more memory for a larger image.
+        At least 272 with the default network; 1024 computes twice as much as one pass. Networks
+        that average over the whole image (squeeze-and-excitation) average over a tile instead.
     patch_size : int, default=3
         Side of the neighbourhood pooled around each position, odd.
     embedding_dim : int or None, default=None
@@ -138,6 +143,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         "resize": [None, positive_integer()],
         "crop": [None, positive_integer()],
         "region": [None, str, os.PathLike, "array-like"],
+        "tile_size": [None, positive_integer()],
         "patch_size": [positive_integer()],
         "embedding_dim": [None, positive_integer()],
         "batch_size": [positive_integer()],
@@ -159,6 +165,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         resize: int | None = None,
         crop: int | None = None,
         region: str | os.PathLike | ArrayLike | None = None,
+        tile_size: int | None = None,
         patch_size: int = 3,
         embedding_dim: int | None = None,
         batch_size: int = 2,
@@ -176,6 +183,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         self.resize = resize
         self.crop = crop
         self.region = region
+        self.tile_size = tile_size
         self.patch_size = patch_size
         self.embedding_dim = embedding_dim
         self.batch_size = batch_size
@@ -234,6 +242,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
 
         from ._backbones import build_backbone, default_layers, feature_taps, map_shapes
         from ._embedding import feature_names, make_embedding
+        from ._tiling import plan_tiles
 
         built = build_backbone(self.backbone, self.weights, seed)
         if layers is None:
@@ -243,7 +252,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         # Each of them is a pass of the network, and square images are as large as the probe.
         shapes_at = cache(partial(map_shapes, self.backbone, model, layers))
         image_size = choose_size(shapes_at)
-        shapes = shapes_at(image_size)
+        tile, shapes = plan_tiles(shapes_at, image_size, self.tile_size)
         embedding = make_embedding(shapes, self.patch_size, self.embedding_dim)
         return {
             "layers_": layers,
@@ -251,6 +260,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
             "grid_size_": tuple(embedding.grid),
             "n_features_out_": self.embedding_dim or sum(channels for channels, *_ in shapes),
             "model_": model.to(memory_format=torch.channels_last),
+            "_tile": tile,
             "_embedding": embedding,
             "_converted": None,
             "_mean": built.mean,
@@ -295,17 +305,22 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         """Write the features of all images, batch by batch."""
         import torch
 
+        from ._tiling import tiled_maps
+
         device, dtype = resolve_device(self.device), getattr(torch, self.dtype)
         model, embedding = self._networks(device, dtype)
         scale = [255 * std for std in self._std]
         shift = [mean / std for mean, std in zip(self._mean, self._std, strict=True)]
         scale, shift = (torch.tensor(v, device=device).view(3, 1, 1) for v in (scale, shift))
 
+        def network(pixels):
+            return model((pixels / scale - shift).to(dtype))
+
         @torch.inference_mode()
         def fill(start, stop):
             batch = np.stack([prepare(images, index, self) for index in range(start, stop)])
             pixels = torch.from_numpy(batch).to(device).permute(0, 3, 1, 2)
-            maps = model((pixels / scale - shift).to(dtype))
+            maps = tiled_maps(network, pixels, self._tile)
             values = embedding([maps[layer].float() for layer in self.layers_])
             torch.from_numpy(features[start:stop]).copy_(values)
             features[start:stop, ~self.inspected_] = np.nan
