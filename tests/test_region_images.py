@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 from _cli import SMALL, read_csv, run
 from _persistence import assert_same, saved
-from _photographs import IMAGES, photographs
+from _photographs import IMAGES
 from PIL import Image
 from sklearn.base import clone
 
 import skpatch
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
 from skpatch._heat import heat_picture
+from skpatch._images import check_images
 from skpatch._maps import image_map
+from skpatch._region import patches_inside, read_region
 from skpatch.metrics import pixel_auroc
 from skpatch.report import score_report
 
@@ -40,8 +42,11 @@ def model(data, mask_file):
     return make_pipeline(extractor, SoftPatchDetector(random_state=0)).fit(data.images)
 
 
-def inspected(region, images=IMAGES, **parameters):
-    return PatchFeatureExtractor(image_size=64, region=region, **parameters).fit(images).inspected_
+def inspected(region, sizes=((70, 80),), grid=(8, 10), **parameters):
+    """Inspected patches of images of some sizes, without a network."""
+    images = check_images([np.zeros(size, np.uint8) for size in sizes])
+    extractor = PatchFeatureExtractor(**parameters)
+    return patches_inside(read_region(region), images, sizes, extractor, grid)
 
 
 # The mask
@@ -77,36 +82,38 @@ def test_forms_of_a_mask(tmp_path):
 
 
 def test_half_of_a_cell_is_enough():
-    images = photographs(*[(64, 64)] * 2)
     mask = np.zeros((64, 64), bool)
     mask[:4, :8] = True  # half of the first
     mask[:3, 8:16] = True  # less of the second
     mask[8:16, 4:12] = True  # half of two
     expected = np.zeros((8, 8), bool)
     expected[0, 0] = expected[1, 0] = expected[1, 1] = True
-    np.testing.assert_array_equal(inspected(mask, images), expected)
-    # Cells of 6 x 6 pixels, which have borders inside the pixels of a mask of 40.
-    mask = np.zeros((40, 40), bool)
-    mask[:3, :5] = True
+    np.testing.assert_array_equal(inspected(mask, [(64, 64)], (8, 8)), expected)
+    # Cells of 2.5 x 2.5 pixels, whose borders are inside of pixels.
+    mask = np.zeros((20, 20), bool)
+    mask[:3, :2] = True  # 2.5 x 2 of the first
+    mask[10:12, 18:] = mask[12, 19] = True  # 4.5 of the 6.25 of the last in its row
     expected[:] = False
-    expected[0, 0] = True
-    np.testing.assert_array_equal(inspected(mask, images), expected)
+    expected[0, 0] = expected[4, 7] = True
+    np.testing.assert_array_equal(inspected(mask, [(64, 64)], (8, 8)), expected)
+    mask[10:12, 18] = False
+    expected[4, 7] = False
+    np.testing.assert_array_equal(inspected(mask, [(64, 64)], (8, 8)), expected)
 
 
 def test_the_mask_is_cropped_like_the_images():
     mask = np.zeros((70, 80), bool)
     mask[3:35, 8:40] = True  # the upper left quarter of the central square
-    found = inspected(mask, resize=70, crop=64)
+    found = inspected(mask, grid=(8, 8), resize=70, crop=64)
     np.testing.assert_array_equal(np.argwhere(found), np.argwhere(np.ones((4, 4))))
 
 
 def test_a_reduced_mask_fits(mask_file):
-    images = photographs((641, 427), (213, 142))
     mask = np.zeros((107, 71), bool)
     mask[:50] = True
-    assert inspected(mask, images).any()
+    assert inspected(mask, [(641, 427), (213, 142)]).any()
     with pytest.raises(ValueError, match=r"region has 64 x 64 .* image 1 has 213 x 142"):
-        inspected(mask_file, [np.zeros((200, 200), np.uint8), images[1]])
+        inspected(mask_file, [(200, 200), (213, 142)])
 
 
 @pytest.mark.parametrize(
@@ -117,13 +124,19 @@ def test_a_reduced_mask_fits(mask_file):
         (np.ones((70, 81, 3)), ValueError, r"region has shape \(70, 81, 3\)"),
         (np.ones((80, 70)), ValueError, "80 x 70 pixels .* image 0 has 70 x 80"),
         (np.arange(5600).reshape(70, 80), ValueError, "region must be a mask of two values"),
-        (3, ValueError, "'region' parameter"),
     ],
-    ids=["missing", "empty", "colours", "turned", "grey", "number"],
+    ids=["missing", "empty", "colours", "turned", "grey"],
 )
 def test_bad_masks(region, error, message):
     with pytest.raises(error, match=message):
         inspected(region)
+
+
+def test_bad_masks_end_a_fit():
+    with pytest.raises(ValueError, match="'region' parameter"):
+        PatchFeatureExtractor(region=3).fit(IMAGES)
+    with pytest.raises(ValueError, match=r"64 x 64 pixels .* image 0 has 70 x 80"):
+        PatchFeatureExtractor(region=MASK).fit(IMAGES)
 
 
 # Maps
