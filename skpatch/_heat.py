@@ -26,13 +26,13 @@ _COLOURS = np.stack(
     axis=1,
 )
 # The one more colour of places that are not inspected.
-_VEIL = (128, 128, 128, 210)
+_VEIL = (0, 0, 0, 180)
 
 
 def heat_picture(scores):
     """Palette picture (h, w) of scores in units of the threshold, with transparent colours.
 
-    NaN, not inspected, is grey.
+    NaN, not inspected, darkens the photograph.
     """
     colours = np.vstack([_COLOURS, _VEIL]).round().astype(np.uint8)
     shown = np.where(np.isfinite(scores), np.clip(scores / TOP, 0, 1), 0)

@@ -170,11 +170,11 @@ def test_maps_and_pixel_metrics(model, data):
     assert pixel_auroc(masks, maps) == pixel_auroc(*inside)
 
 
-def test_heat_is_grey_outside():
+def test_heat_is_dark_outside():
     scores = np.array([[0.0, 1.0, np.nan, np.inf]])
     colours = np.asarray(heat_picture(scores).convert("RGBA"))[0]
-    assert colours[:, 3].tolist() == [0, 255, 210, 0]
-    assert colours[2, :3].tolist() == [128, 128, 128]
+    assert colours[:, 3].tolist() == [0, 255, 180, 0]
+    assert colours[2, :3].tolist() == [0, 0, 0]
 
 
 # Models
@@ -237,12 +237,12 @@ def test_plots(model, data):
     pyplot.close("all")
 
 
-def test_reports_name_the_grey(model, data, tmp_path):
+def test_reports_say_what_is_dark(model, data, tmp_path):
     path = tmp_path / "report.html"
     score_report(path, model, data.images[:3])
-    assert "grey: not inspected" in path.read_text(encoding="utf-8")
+    assert "darkened: not inspected" in path.read_text(encoding="utf-8")
     model.audit(data.images).to_html(path)
-    assert "grey: not inspected" in path.read_text(encoding="utf-8")
+    assert "darkened: not inspected" in path.read_text(encoding="utf-8")
 
 
 def test_command_line(photos, mask_file, model, tmp_path, capsys):
@@ -262,9 +262,8 @@ def test_command_line(photos, mask_file, model, tmp_path, capsys):
     (picture,) = heat.rglob("0-good.png.png")
     with Image.open(picture) as image, Image.open(photos / "line0" / "0-good.png") as photo:
         outside = [np.asarray(one.convert("RGB"), float)[:8, :8] for one in (image, photo)]
-    # Grey lies over what is not inspected.
-    opacity = 210 / 255 * 0.7
-    np.testing.assert_allclose(outside[0], outside[1] * (1 - opacity) + 128 * opacity, atol=2)
+    # What is not inspected is half as bright.
+    np.testing.assert_allclose(outside[0], outside[1] * (1 - 180 / 255 * 0.7), atol=2)
     report, ranking = tmp_path / "audit.html", tmp_path / "audit.csv"
     assert run("audit", photos, "-o", report, "--csv", ranking, *options) == 0
     scores = {row["image"]: float(row["score"]) for row in read_csv(ranking)}
