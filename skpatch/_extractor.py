@@ -66,10 +66,10 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         the proportions of all training images, in any size. A patch is inspected if at least half
         of its cell is inside; the features of the others are NaN.
     tile_size : int or None, default=None
-        For a large `image_size`: side of overlapping tiles, in pixels of the network's input, which
-        pass the network one after the other, so that it takes no more memory for a larger image.
-        At least 272 with the default network; 1024 computes twice as much as one pass. Networks
-        that average over the whole image (squeeze-and-excitation) average over a tile instead.
+        For a large `image_size`: largest side of overlapping tiles, in pixels of the network's
+        input, which pass the network one after the other and take less memory than the whole; at
+        least 272 with the default network. Networks that average over the whole image
+        (squeeze-and-excitation) average over a tile instead.
     patch_size : int, default=3
         Side of the neighbourhood pooled around each position, odd.
     embedding_dim : int or None, default=None

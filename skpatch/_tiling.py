@@ -40,7 +40,7 @@ def plan_tiles(shapes_at, image_size, tile_size):
             f"tile_size={tile_size} must be at least {2 * _MARGIN + step}: tiles overlap by "
             f"{2 * _MARGIN} pixels, and their sides are multiples of {step}, the network's stride."
         )
-    tile = tuple(min(side, length) for length in image_size)
+    tile = tuple(_smallest(length, side, step) for length in image_size)
     if tile == image_size:
         return tile, shapes_at(tile)
     if any(length % step for length in image_size):
@@ -59,6 +59,15 @@ def plan_tiles(shapes_at, image_size, tile_size):
             )
         shapes.append((channels, *(length // stride for length in image_size)))
     return tile, shapes
+
+
+def _smallest(length, side, step):
+    """Smallest side of as many tiles along an axis as there are of `side`, or the whole axis."""
+    if length <= side:
+        return length
+    inner = length - 2 * _MARGIN
+    n_tiles = -(inner // -(side - 2 * _MARGIN))
+    return -((-(inner // -n_tiles) + 2 * _MARGIN) // -step) * step
 
 
 def tiled_maps(network, pixels, tile):
