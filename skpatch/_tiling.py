@@ -8,10 +8,11 @@ from ._preparation import largest_stride
 __all__ = ["plan_tiles", "tiled_maps"]
 
 # Pixels at a tile's edge whose maps are thrown away, since the network sees no more beyond them. A
-# multiple of every stride. Of photographs of solar cells, cookies and ball screws (768 x 768, tiles
-# of 512), the features of EfficientNet-Lite0 differ from those of one pass by at most 0.8 % of their
-# norm, 0.03 % on average (benchmarks/tiling.py: at most 1.1 %); 16, 32, 64 and 96 pixels give 49,
-# 31, 12 and 4 %, and 176, its receptive field, rounding errors. So does 128 with a ResNet-18.
+# multiple of every stride. Of photographs of solar cells, cookies and ball screws (768 x 768,
+# tiles of 512), EfficientNet-Lite0's features differ from those of one pass by at most 0.8 % of
+# their norm, 0.03 % on average (benchmarks/tiling.py: at most 1.1 %); 16, 32, 64 and
+# 96 pixels give 49, 31, 12 and 4 %, and 176, its receptive field, rounding errors. So does 128 with
+# a ResNet-18.
 _MARGIN = 128
 
 
