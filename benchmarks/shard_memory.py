@@ -31,7 +31,7 @@ def measure(n_images, limit, coreset_size, discriminator):
     seconds = time.perf_counter() - started
     shape = (n_images, *detector.grid_shape_, detector.n_features_in_)
     features = 4 * shape[0] * shape[1] * shape[2] * shape[3] / 2**20
-    return peak.value - before, seconds, features, detector._plan(shape).n_shards
+    return peak.value - before, seconds, features, detector._plan(n_images).n_shards
 
 
 def main():

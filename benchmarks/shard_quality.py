@@ -64,7 +64,7 @@ def main():
                 found.append([ratio, *(image_auroc(labels, one) for one in scores)])
             ratio, *aurocs = np.mean(found, axis=0)
             ratios.append(ratio)
-            n_shards = in_shards._plan(patches.shape).n_shards
+            n_shards = in_shards._plan(len(patches)).n_shards
             print(f"{kind + ' ' + name:14}{n_shards:8}{ratio:14.3f}", end="")
             print("{:15.4f}{:11.4f}".format(*aurocs), flush=True)
     print(f"radius in shards / radius at once {np.mean(ratios):.3f}")

@@ -83,6 +83,11 @@ _TRAINING = [
         "pass the network twice.",
     ),
     click.option(
+        "--region",
+        type=click.Path(readable=False),
+        help="Picture of the images' proportions, white where they are inspected.",
+    ),
+    click.option(
         "--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Seed of the random choices."
     ),
     device_option,

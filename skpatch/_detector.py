@@ -12,7 +12,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from ._coreset import farthest_on_average, greedy_coreset
 from ._device import check_device
-from ._lazy_features import LazyFeatures
+from ._inspected import expand, places
 from ._neighbors import make_neighbors
 from ._parallel import execution
 from ._projection import draw_components, project
@@ -119,9 +119,11 @@ class SoftPatchDetector(ShardedFitMixin, BaseEstimator):
     noise_scores_ : ndarray of shape (n, h, w), float64
         Outlier score of each training patch; ones without discriminator. "support" judges the
         selected patches only, by their support distance relative to the limit for noise, 1; the
-        others are NaN.
+        others are NaN, like patches that are not inspected.
     kept_ : ndarray of shape (n, h, w), bool
-        Training patches that were not dropped.
+        Training patches that were not dropped; False for those that are not inspected.
+    inspected_ : ndarray of shape (h, w), bool
+        Patches that are inspected: those that were not NaN in the training images.
     trusted_images_ : ndarray of shape (n,), bool
         Training images that look normal enough for their patches to support others; all of them
         unless with "support". False for forgotten ones.
@@ -251,6 +253,7 @@ class SoftPatchDetector(ShardedFitMixin, BaseEstimator):
         ----------
         X : array-like of shape (n, h, w, d) or (n, d)
             Patch features of the training images; a two-dimensional array has one patch an image.
+            A patch that is NaN in all images, and all features, is not inspected.
         y : None
             Ignored.
 
@@ -261,33 +264,37 @@ class SoftPatchDetector(ShardedFitMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            For fewer than two images, NaN or infinite features, a wrong number of dimensions, or
-            a parameter out of its range.
+            For fewer than two images, other NaN or infinite features, a wrong number of
+            dimensions, or a parameter out of its range.
         """
-        is_lazy = isinstance(X, LazyFeatures)
-        # Of features that are not extracted yet one image is enough to know what they are.
-        patches = check_patches(self, X[:1] if is_lazy else X, reset=True)
-        if is_lazy:
-            patches = X
+        is_limited = self.memory_limit is not None
+        if is_limited:
+            # They may not fit in memory, and one image is enough to know what they are.
+            patches = X if hasattr(X, "shape") else np.asarray(X)
+            check_patches(self, patches[:1], reset=True, may_skip=True)
+        else:
+            patches = check_patches(self, X, reset=True, may_skip=True)
         require_images(patches, 2, "an image is compared with the others, so fit needs")
         random_state = check_random_state(self.random_state)
         self.forgotten_images_ = np.zeros(len(patches), bool)
         self._components = draw_components(self.n_features_in_, self.projection_dim, random_state)
-        plan = self._plan(patches.shape)
+        plan = self._plan(len(patches))
         with self._execution():
             if plan.n_shards > 1:
                 self._fit_in_shards(patches, plan, random_state)
             else:
-                if is_lazy:
-                    patches = check_patches(self, X, reset=False)
+                if is_limited:
+                    patches = check_patches(self, patches, reset=False, may_skip=True)
                 self._fit_at_once(patches, random_state)
         return self
 
     def _fit_at_once(self, patches, random_state):
         """Learn everything from patches (n, h, w, d)."""
         projected = project(patches, self._components)
-        self.noise_scores_, self.kept_ = self._score_noise(projected, random_state)
-        survivors = np.flatnonzero(self.kept_)
+        noise_scores, kept = self._score_noise(projected, random_state)
+        self.noise_scores_ = expand(noise_scores, self.inspected_)
+        self.kept_ = expand(kept, self.inspected_, False)
+        survivors = np.flatnonzero(kept)
         points = projected.reshape(-1, projected.shape[-1])
         start = farthest_on_average(points, random_state, survivors)
         rows = self._select(points, survivors, start)
@@ -297,13 +304,13 @@ class SoftPatchDetector(ShardedFitMixin, BaseEstimator):
             self._jury = Jury(points)
             self._jury.add(projected, np.arange(len(patches)))
         del projected
-        source = np.stack(np.unravel_index(rows, self.kept_.shape), axis=1)
+        source = places(rows, self.inspected_)
         support = self._drop_unsupported(points, source)
         del points
         flat = patches.reshape(-1, patches.shape[-1])
         memory, ratios = Rows(flat, rows), np.ones(len(rows))
         if support is not None:
-            witnesses = Rows(flat, support.places @ [self.kept_[0].size, 1])
+            witnesses = Rows(flat, support.places @ [self._n_patches, 1])
             ratios = distance_ratios(memory, witnesses, support.distances)
         self._memorize(Candidates(memory, source, ratios), support, random_state)
         self._calibrate(patches)
@@ -330,7 +337,7 @@ class SoftPatchDetector(ShardedFitMixin, BaseEstimator):
         """Number of memory patches that `coreset_size` asks for."""
         if isinstance(self.coreset_size, Integral):
             return self.coreset_size
-        return max(1, int(self.coreset_size * n_images * int(np.prod(self.grid_shape_))))
+        return max(1, int(self.coreset_size * n_images * self._n_patches))
 
     def _select(self, points, survivors, start):
         """Rows of the candidates among points (p, k), of which the `survivors` take part."""
@@ -361,7 +368,7 @@ class SoftPatchDetector(ShardedFitMixin, BaseEstimator):
         places = tuple(source.T)
         self.noise_scores_[:] = np.nan
         self.noise_scores_[places] = support.distances / max(limit, np.finfo(np.float32).tiny)
-        self.kept_[:] = ~self.forgotten_images_[:, np.newaxis, np.newaxis]
+        self.kept_[:] = ~self.forgotten_images_[:, np.newaxis, np.newaxis] & self.inspected_
         self.kept_[places] = support.distances <= limit
         return support
 

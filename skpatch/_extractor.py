@@ -9,7 +9,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 
@@ -17,7 +17,8 @@ from ._device import check_device, resolve_device
 from ._images import check_images
 from ._output import check_output, create_memmap, empty_features, replacing
 from ._parallel import execution, run_blocks
-from ._preparation import common_size, prepare, visible_region
+from ._preparation import check_geometry, learn_size, prepare, visible_region
+from ._region import patches_inside, read_region
 from ._validation import HasMethods, StrOptions, check_is_fitted, fit_context, positive_integer
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PatchFeatureExtractor"]
 
-_PROBE_SIZE = (224, 224)
 # What the network and the pooling are made from, so that a saved extractor can be made again.
 _BUILD_PARAMETERS = ("backbone", "weights", "patch_size", "embedding_dim")
 
@@ -60,6 +60,16 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
     crop : int or None, default=None
         Side of the central square that is left after `resize`. The border of the image is not
         inspected then.
+    region : path, array of shape (H, W) or None, default=None
+        The part of the images that is inspected, the same for all: a picture, white there and
+        black elsewhere, or a mask, True there. It is laid over each image as a whole, so it has
+        the proportions of all training images, in any size. A patch is inspected if at least half
+        of its cell is inside; the features of the others are NaN.
+    tile_size : int or None, default=None
+        For a large `image_size`: largest side of overlapping tiles, in pixels of the network's
+        input, which pass the network one after the other and take less memory than the whole; at
+        least 272 with the default network. Networks that average over the whole image
+        (squeeze-and-excitation) average over a tile instead.
     patch_size : int, default=3
         Side of the neighbourhood pooled around each position, odd.
     embedding_dim : int or None, default=None
@@ -93,6 +103,8 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         Size of the network's input.
     grid_size_ : tuple (h, w)
         Number of patches of an image.
+    inspected_ : ndarray of shape (h, w), bool
+        The patches in the `region`; all of them without one.
     n_features_out_ : int
         Number of features d of a patch.
     model_ : torch.nn.Module
@@ -130,6 +142,8 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         "image_size": [positive_integer(), tuple, list],
         "resize": [None, positive_integer()],
         "crop": [None, positive_integer()],
+        "region": [None, str, os.PathLike, "array-like"],
+        "tile_size": [None, positive_integer()],
         "patch_size": [positive_integer()],
         "embedding_dim": [None, positive_integer()],
         "batch_size": [positive_integer()],
@@ -150,6 +164,8 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         image_size: int | tuple[int, int] = 224,
         resize: int | None = None,
         crop: int | None = None,
+        region: str | os.PathLike | ArrayLike | None = None,
+        tile_size: int | None = None,
         patch_size: int = 3,
         embedding_dim: int | None = None,
         batch_size: int = 2,
@@ -166,6 +182,8 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         self.image_size = image_size
         self.resize = resize
         self.crop = crop
+        self.region = region
+        self.tile_size = tile_size
         self.patch_size = patch_size
         self.embedding_dim = embedding_dim
         self.batch_size = batch_size
@@ -199,13 +217,18 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
             The message names the image, file or parameter.
         """
         images = check_images(X)
-        self._check_geometry()
+        check_geometry(self)
         check_device(self.device)
+        mask = None if self.region is None else read_region(self.region)
         sizes = [images.size(index) for index in range(len(images))]
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        learned = self._build(seed, self.layers, partial(self._learn_size, sizes))
+        learned = self._build(seed, self.layers, partial(learn_size, self, sizes))
+        grid = learned["grid_size_"]
         for index, size in enumerate(sizes):
-            images.check_size(index, size, learned["grid_size_"])
+            images.check_size(index, size, grid)
+        learned["inspected_"] = np.ones(grid, bool)
+        if mask is not None:
+            learned["inspected_"] = patches_inside(mask, images, sizes, self, grid)
         # Only now: a fit that fails leaves the estimator as it was.
         vars(self).update(learned)
         return self
@@ -219,6 +242,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
 
         from ._backbones import build_backbone, default_layers, feature_taps, map_shapes
         from ._embedding import feature_names, make_embedding
+        from ._tiling import plan_tiles
 
         built = build_backbone(self.backbone, self.weights, seed)
         if layers is None:
@@ -228,7 +252,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         # Each of them is a pass of the network, and square images are as large as the probe.
         shapes_at = cache(partial(map_shapes, self.backbone, model, layers))
         image_size = choose_size(shapes_at)
-        shapes = shapes_at(image_size)
+        tile, shapes = plan_tiles(shapes_at, image_size, self.tile_size)
         embedding = make_embedding(shapes, self.patch_size, self.embedding_dim)
         return {
             "layers_": layers,
@@ -236,6 +260,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
             "grid_size_": tuple(embedding.grid),
             "n_features_out_": self.embedding_dim or sum(channels for channels, *_ in shapes),
             "model_": model.to(memory_format=torch.channels_last),
+            "_tile": tile,
             "_embedding": embedding,
             "_converted": None,
             "_mean": built.mean,
@@ -244,38 +269,6 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
             "_built_from": {name: getattr(self, name) for name in _BUILD_PARAMETERS},
             "_seed": seed,
         }
-
-    def _check_geometry(self):
-        """Check the parameters that depend on each other."""
-        if (self.resize is None) != (self.crop is None):
-            raise ValueError(
-                f"resize={self.resize} and crop={self.crop} go together, as in resize=256, "
-                "crop=224; image_size alone resizes the whole image."
-            )
-        if self.crop is not None and self.crop > self.resize:
-            raise ValueError(f"crop={self.crop} is larger than resize={self.resize}.")
-        if self.patch_size % 2 == 0:
-            raise ValueError(f"patch_size={self.patch_size} must be odd.")
-        if not isinstance(self.image_size, Integral) and (
-            len(self.image_size) != 2
-            or not all(isinstance(side, Integral) and side > 0 for side in self.image_size)
-        ):
-            raise ValueError(
-                f"image_size={self.image_size!r} must be the shorter side or a pair "
-                "(height, width)."
-            )
-        check_output(self.output)
-
-    def _learn_size(self, sizes, shapes_at):
-        """Size (H, W) of the network's input."""
-        from ._backbones import stride
-
-        if self.crop is not None:
-            return (self.crop, self.crop)
-        if not isinstance(self.image_size, Integral):
-            return tuple(int(side) for side in self.image_size)
-        step = max(stride(_PROBE_SIZE, shape) for shape in shapes_at(_PROBE_SIZE))
-        return common_size(sizes, self.image_size, step)
 
     def transform(self, X: Sequence) -> NDArray[np.float32]:
         """Extract the patch features of images.
@@ -288,7 +281,8 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         Returns
         -------
         ndarray of shape (n, h, w, d), float32
-            Features of the h x w patches of each image. A memory map with `output`.
+            Features of the h x w patches of each image, NaN outside the `region`. A memory map with
+            `output`.
         """
         check_is_fitted(self, "model_")
         check_device(self.device)
@@ -311,19 +305,25 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         """Write the features of all images, batch by batch."""
         import torch
 
+        from ._tiling import tiled_maps
+
         device, dtype = resolve_device(self.device), getattr(torch, self.dtype)
         model, embedding = self._networks(device, dtype)
         scale = [255 * std for std in self._std]
         shift = [mean / std for mean, std in zip(self._mean, self._std, strict=True)]
         scale, shift = (torch.tensor(v, device=device).view(3, 1, 1) for v in (scale, shift))
 
+        def network(pixels):
+            return model((pixels / scale - shift).to(dtype))
+
         @torch.inference_mode()
         def fill(start, stop):
             batch = np.stack([prepare(images, index, self) for index in range(start, stop)])
             pixels = torch.from_numpy(batch).to(device).permute(0, 3, 1, 2)
-            maps = model((pixels / scale - shift).to(dtype))
+            maps = tiled_maps(network, pixels, self._tile)
             values = embedding([maps[layer].float() for layer in self.layers_])
             torch.from_numpy(features[start:stop]).copy_(values)
+            features[start:stop, ~self.inspected_] = np.nan
 
         if len(images) == 1 and self.n_jobs is None:
             # torch's own threads share the one image.

@@ -25,13 +25,19 @@ _COLOURS = np.stack(
     ],
     axis=1,
 )
+# The one more colour of places that are not inspected.
+_VEIL = (0, 0, 0, 180)
 
 
 def heat_picture(scores):
-    """Palette picture (h, w) of scores in units of the threshold, with transparent colours."""
-    colours = _COLOURS.round().astype(np.uint8)
+    """Palette picture (h, w) of scores in units of the threshold, with transparent colours.
+
+    NaN, not inspected, darkens the photograph.
+    """
+    colours = np.vstack([_COLOURS, _VEIL]).round().astype(np.uint8)
     shown = np.where(np.isfinite(scores), np.clip(scores / TOP, 0, 1), 0)
-    image = Image.fromarray(np.rint(shown * (N_COLOURS - 1)).astype(np.uint8))
+    shown = np.where(np.isnan(scores), N_COLOURS, np.rint(shown * (N_COLOURS - 1)))
+    image = Image.fromarray(shown.astype(np.uint8))
     image.putpalette(colours[:, :3].tobytes())
     image.info["transparency"] = colours[:, 3].tobytes()
     return image

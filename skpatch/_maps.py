@@ -29,7 +29,7 @@ def image_map(scores, input_size, image_size, region, sigma):
     Parameters
     ----------
     scores : ndarray of shape (h, w)
-        Scores of the patch grid.
+        Scores of the patch grid; NaN for patches that are not inspected.
     input_size : tuple (H, W)
         Size of the network's input, at which the map is smoothed.
     image_size : tuple (H, W)
@@ -42,12 +42,24 @@ def image_map(scores, input_size, image_size, region, sigma):
     Returns
     -------
     ndarray of shape image_size, float32
-        NaN outside the region.
+        NaN outside the region, and where patches are not inspected.
     """
-    smooth = resize_map(scores, input_size)
-    if sigma > 0:
-        smooth = gaussian_filter(smooth, sigma)
     top, left, bottom, right = (round(edge) for edge in region)
+    size = bottom - top, right - left
+
+    def smooth(grid):
+        resized = resize_map(grid, input_size)
+        return resize_map(gaussian_filter(resized, sigma) if sigma > 0 else resized, size)
+
+    inspected = ~np.isnan(scores)
+    if inspected.all():
+        seen = smooth(scores)
+    else:
+        # Each pixel is the mean of inspected patches only, with the weights that these have.
+        weights = smooth(inspected)
+        cells = Image.fromarray(inspected).resize(size[::-1], Image.Resampling.NEAREST)
+        seen = np.full(size, np.nan, np.float32)
+        np.divide(smooth(np.where(inspected, scores, 0)), weights, out=seen, where=cells)
     whole = np.full(image_size, np.nan, np.float32)
-    whole[top:bottom, left:right] = resize_map(smooth, (bottom - top, right - left))
+    whole[top:bottom, left:right] = seen
     return whole

@@ -121,7 +121,7 @@ class PatchPipeline(Pipeline):
         -------
         list of ndarray of shape (H, W), float32
             One map for each image, high = anomalous, all in the same unit. NaN where the
-            extractor's `crop` cut the image away.
+            extractor's `crop` cut the image away, and outside its `region`.
         """
         grids = score_in_parts(self, "predict_map", X)
         return image_maps(self.steps[0][1], grids, X, sigma)

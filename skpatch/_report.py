@@ -70,7 +70,7 @@ def write_report(
     images : sequence of images
         Read one by one; only small copies are kept.
     patch_scores : ndarray of shape (n, h, w)
-        High = anomalous; not finite where there is none.
+        High = anomalous; infinite where there is none, NaN where it is not inspected.
     scores, pvalues : ndarray of shape (n,)
         High = normal; NaN where there is none.
     offset : float
@@ -108,6 +108,7 @@ def write_report(
         "n_images": len(images),
         "n_suspicious": int(np.sum(scores < offset)),
         "has_removed": removed is not None,
+        "has_outside": bool(np.isnan(patch_scores).any()),
     }
     ranking = np.argsort(scores, kind="stable")
     with thread_pool(extractor.n_jobs) as pool:

@@ -9,6 +9,7 @@ from sklearn.base import OutlierMixin
 
 from ._calibration import conformal_pvalues, score_threshold
 from ._image_scores import worst_patches
+from ._inspected import expand
 from ._neighbors import ExactNeighbors
 from ._parallel import accelerator
 from ._validation import check_is_fitted, check_patches
@@ -35,7 +36,12 @@ class MemoryBankMixin(OutlierMixin):
     def _check(self, X):
         """Patches (n, h, w, d) to score, checked against those of the training."""
         check_is_fitted(self)
-        return check_patches(self, X, reset=False)
+        return check_patches(self, X, reset=False, may_skip=True)
+
+    @property
+    def _n_patches(self):
+        """Number of patches of an image that are inspected."""
+        return np.count_nonzero(self.inspected_)
 
     def _own_patches(self, images):
         """What training images are not compared with: themselves.
@@ -45,7 +51,7 @@ class MemoryBankMixin(OutlierMixin):
         """
         own, memory = np.array(images), self.memory_source_[:, 0]
         is_sparse = len(self.memory_bank_) <= self.kept_.sum() / 2
-        if is_sparse and self.kept_[0].size == 1:
+        if is_sparse and self._n_patches == 1:
             # An image of one patch: without it another one would be in the bank for its region,
             # so the distance to the remaining ones says nothing about a new image.
             own[np.isin(own, memory)] = -1
@@ -54,7 +60,7 @@ class MemoryBankMixin(OutlierMixin):
     @property
     def _n_worst(self):
         """Number of worst patches whose scores are averaged for an image."""
-        n_patches = int(np.prod(self.grid_shape_))
+        n_patches = self._n_patches
         wanted = self.worst_patches
         if wanted == "auto":
             wanted = _WORST_SHARE if self.discriminator == "support" else 1
@@ -63,8 +69,11 @@ class MemoryBankMixin(OutlierMixin):
         return min(wanted, n_patches)
 
     def _average_worst(self, scores):
-        """Scores of images (n,), high = anomalous, from those of their patches (n, ...)."""
-        scores = scores.reshape(len(scores), -1)
+        """Scores of images (n,), high = anomalous, from those of their patches (n, ...).
+
+        NaN stands for patches that are not inspected.
+        """
+        scores = np.where(np.isnan(scores), -np.inf, scores).reshape(len(scores), -1)
         return np.sort(scores, axis=1)[:, -self._n_worst :].mean(axis=1)
 
     def _score_images(self, patches, excluded=None, description="scoring", n_rows=0):
@@ -129,11 +138,12 @@ class MemoryBankMixin(OutlierMixin):
         Returns
         -------
         ndarray of shape (n, h, w), float64
-            Weighted distance to the nearest memory patch, in feature units; high = anomalous.
+            Weighted distance to the nearest memory patch, in feature units; high = anomalous. NaN
+            for patches that are not inspected.
         """
         patches = self._check(X)
         with self._execution():
-            return self._score_patches(patches)
+            return expand(self._score_patches(patches), self.inspected_)
 
     def match(self, X: ArrayLike) -> NDArray[np.int64]:
         """Find the memory patch that each patch is scored by.
@@ -146,12 +156,14 @@ class MemoryBankMixin(OutlierMixin):
         Returns
         -------
         ndarray of shape (n, h, w, 3), int64
-            Training image, row and column of the nearest memory patch.
+            Training image, row and column of the nearest memory patch; -1 for patches that are not
+            inspected.
         """
         patches = self._check(X)
         with self._execution():
             _, rows = self.neighbors_.kneighbors(patches.reshape(-1, patches.shape[-1]), 1)
-        return self.memory_source_[rows[:, 0]].reshape(*patches.shape[:3], 3)
+        found = self.memory_source_[rows[:, 0]].reshape(*patches.shape[:3], 3)
+        return expand(found, self.inspected_, -1)
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
         """Score images; high = normal.

@@ -16,6 +16,7 @@ from joblib.disk import memstr_to_bytes
 from sklearn.base import clone
 
 from ._coreset import farthest_on_average, greedy_coreset
+from ._inspected import expand, places
 from ._parallel import progress
 from ._projection import project, project_rows
 from ._support import Jury, distance_ratios, jury_of
@@ -67,33 +68,32 @@ class _Selection(NamedTuple):
 class ShardedFitMixin(UpdatableBankMixin):
     """Fits shard by shard, for a detector that can do the steps of a fit."""
 
-    def _plan(self, shape):
-        """Plan of a fit on features (n, h, w, d) within `memory_limit`, or raise."""
+    def _plan(self, n_images):
+        """Plan of a fit on that many images within `memory_limit`, or raise."""
         if self.memory_limit is None:
             return Plan(1)
         limit = _bytes(self.memory_limit)
-        n_images, height, width, n_features = shape
-        n_patches, size = height * width, self._bank_size(n_images)
-        patch, candidate, fixed = self._needs(shape)
+        n_patches, n_features = self._n_patches, self.n_features_in_
+        size = self._bank_size(n_images)
+        patch, candidate, fixed = self._needs(n_images)
         if fixed + n_images * n_patches * patch + size * 4 * n_features <= limit:
             return Plan(1)
         # One half for a shard, of two images at least, and one for a union, of two selections.
         half, least = (limit - fixed) / 2, 2 * max(n_patches * patch, size * candidate)
         if half < least:
             raise ValueError(
-                f"memory_limit={self.memory_limit!r} is too small: {n_images} images of {height} "
-                f"x {width} patches with {n_features} features and a memory bank of {size} patches "
-                f"need {_text(fixed + 2 * least)}. A smaller coreset_size, given as a number, and "
-                "a smaller image_size of the extractor lower that."
+                f"memory_limit={self.memory_limit!r} is too small: {n_images} images of "
+                f"{n_patches} patches with {n_features} features and a memory bank of {size} "
+                f"patches need {_text(fixed + 2 * least)}. A smaller coreset_size, given as a "
+                "number, and a smaller image_size of the extractor lower that."
             )
         n_shards = int(-(n_images * n_patches * patch // -half))
         shard_size = max(size, int(half // candidate) // n_shards)
         return Plan(n_shards, shard_size, int(half // (shard_size * candidate)))
 
-    def _needs(self, shape):
+    def _needs(self, n_images):
         """Bytes for a patch of a shard, for one of a union, and for all that is learned."""
-        n_images, height, width, n_features = shape
-        n_patches = height * width
+        n_patches, n_features = self._n_patches, self.n_features_in_
         n_axes = n_features if self._components is None else self._components.shape[1]
         # Features, projection, and at most as many coordinates, with distances, in the coreset.
         patch = 4 * (n_features + (n_axes if n_axes < n_features else 0) + n_axes) + 40
@@ -116,7 +116,7 @@ class ShardedFitMixin(UpdatableBankMixin):
         if self.discriminator == "support":
             self._jury = Jury(points)
             for images in _blocks(jury_of(np.arange(n_images)), plan.n_shards, n_images):
-                patches = check_patches(self, features[images], reset=False)
+                patches = check_patches(self, features[images], reset=False, may_skip=True)
                 self._jury.add(project(patches, self._components), images)
         support = self._drop_unsupported(points, candidates.source)
         ratios = np.ones(len(points))
@@ -132,7 +132,9 @@ class ShardedFitMixin(UpdatableBankMixin):
         """Select the candidates from all shards, and learn which patches are kept."""
         seeds = random_state.randint(np.iinfo(np.int32).max, size=len(shards))
         shape = (len(features), *self.grid_shape_)
-        self.noise_scores_, self.kept_ = np.ones(shape), np.ones(shape, bool)
+        self.noise_scores_ = np.ones(shape)
+        self.kept_ = np.broadcast_to(self.inspected_, shape).copy()
+        self.noise_scores_[:, ~self.inspected_] = np.nan
         worker = self._worker()
         tasks = (
             _Task(worker, features[images], images, (plan.shard_size, seed))
@@ -143,7 +145,8 @@ class ShardedFitMixin(UpdatableBankMixin):
             found = Parallel(return_as="generator")(delayed(_learn_shard)(task) for task in tasks)
             for images, (selection, judged) in zip(shards, found, strict=True):
                 if judged is not None:
-                    self.noise_scores_[images], self.kept_[images] = judged
+                    self.noise_scores_[images] = expand(judged[0], self.inspected_)
+                    self.kept_[images] = expand(judged[1], self.inspected_, False)
                 tree.add(selection)
                 bar.update(len(images))
         selection = tree.root()
@@ -155,7 +158,7 @@ class ShardedFitMixin(UpdatableBankMixin):
         witnesses = np.empty_like(memory)
         images = np.unique(support.places[:, 0])
         for block in _blocks(images, plan.n_shards, len(features)):
-            patches = check_patches(self, features[block], reset=False)
+            patches = check_patches(self, features[block], reset=False, may_skip=True)
             rows = np.flatnonzero(np.isin(support.places[:, 0], block))
             image = np.searchsorted(block, support.places[rows, 0])
             flat = patches.reshape(len(block), -1, patches.shape[-1])
@@ -184,8 +187,8 @@ class ShardedFitMixin(UpdatableBankMixin):
     def _worker(self):
         """Copy of what has been learned, without what a worker does not need."""
         worker = clone(self).set_params(verbose=False)
-        names = ("grid_shape_", "n_features_in_", "_components", "neighbors_", "memory_bank_")
-        learned = (*names, "memory_weights_")
+        names = ("grid_shape_", "inspected_", "n_features_in_", "_components")
+        learned = (*names, "neighbors_", "memory_bank_", "memory_weights_")
         vars(worker).update({name: vars(self)[name] for name in learned if name in vars(self)})
         return worker
 
@@ -231,7 +234,7 @@ def _learn_shard(task):
     """Selection from a shard; its noise scores and which patches are kept, None if all are."""
     detector, features, images, (size, seed) = task
     random_state = np.random.RandomState(seed)
-    patches = check_patches(detector, features, reset=False)
+    patches = check_patches(detector, features, reset=False, may_skip=True)
     with detector._execution():
         projected = project(patches, detector._components)
         scores, kept = detector._score_noise(projected, random_state)
@@ -239,7 +242,7 @@ def _learn_shard(task):
         survivors = np.flatnonzero(kept)
         start = farthest_on_average(points, random_state, survivors)
         rows, radius = _select(points, size, start, survivors)
-    source = np.stack(np.unravel_index(rows, kept.shape), axis=1)
+    source = places(rows, detector.inspected_)
     source[:, 0] = images[source[:, 0]]
     selection = _Selection(patches.reshape(-1, patches.shape[-1])[rows], source, radius)
     return selection, None if detector.discriminator_ is None else (scores, kept)
@@ -248,7 +251,7 @@ def _learn_shard(task):
 def _score_shard(task):
     """Scores of training images, and their worst patches; see `_score_training`."""
     detector, features, _, excluded = task
-    patches = check_patches(detector, features, reset=False)
+    patches = check_patches(detector, features, reset=False, may_skip=True)
     with detector._execution():
         return detector._score_training(patches, excluded)
 

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
 from ._calibration import calibration_scores
+from ._inspected import expand, places
 from ._projection import project, project_rows
 from ._scoring import MemoryBankMixin
 from ._support import EXPECTED_TAIL
@@ -102,11 +103,11 @@ class UpdatableBankMixin(MemoryBankMixin):
         n_before, before = len(self.kept_), self._candidates()
         projected = project(patches, self._components)
         noise_scores, kept = self._score_noise(projected, check_random_state(self.random_state))
-        self.noise_scores_ = np.concatenate([self.noise_scores_, noise_scores])
-        self.kept_ = np.concatenate([self.kept_, kept])
+        on_grid = expand(noise_scores, self.inspected_), expand(kept, self.inspected_, False)
+        self.noise_scores_ = np.concatenate([self.noise_scores_, on_grid[0]])
+        self.kept_ = np.concatenate([self.kept_, on_grid[1]])
         self.forgotten_images_ = np.append(self.forgotten_images_, np.zeros(len(patches), bool))
-        source = np.stack(np.unravel_index(np.arange(kept.size), kept.shape), axis=1)
-        source[:, 0] += n_before
+        source = places(np.arange(kept.size), self.inspected_, n_before)
         ratios = np.full(kept.size, np.median(before.ratios))
         candidates = before.join(Candidates(patches.reshape(kept.size, -1), source, ratios))
         points = np.concatenate(

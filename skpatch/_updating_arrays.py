@@ -53,7 +53,7 @@ def unpack_updates(detector, state, arrays):
     learned = {name: arrays.take(name, *kind) for name, kind in _ARRAYS.items()}
     dropped = {name: arrays.take(f"dropped.{name}", *kind) for name, kind in _DROPPED.items()}
     sizes = arrays.sizes
-    n_patches = sizes["h"] * sizes["w"]
+    n_patches = detector._n_patches
     arrays.check_below("dropped.source", dropped["source"], [sizes["n"], sizes["h"], sizes["w"]])
     arrays.check_below("_worst_rows", learned["_worst_rows"], n_patches)
     components = arrays.take("components", "f4", "dp") if projects else None

@@ -8,6 +8,8 @@ from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ._inspected import inspected_patches
+
 __all__ = [
     "HasMethods",
     "Interval",
@@ -23,7 +25,7 @@ __all__ = [
 ]
 
 
-def check_patches(estimator, X, *, reset):
+def check_patches(estimator, X, *, reset, may_skip=False):
     """Validate patch features and bring them to the shape (n, h, w, d).
 
     Parameters
@@ -35,37 +37,76 @@ def check_patches(estimator, X, *, reset):
         A two-dimensional array is n images with a grid of one position.
     reset : bool
         True in fit, False afterwards.
+    may_skip : bool, default=False
+        Whether patches may be NaN in all images, which means that they are not inspected. The
+        estimator then receives ``inspected_``, (h, w), or is compared with it.
 
     Returns
     -------
     ndarray of shape (n, h, w, d), float32, C-contiguous
+        (n, 1, p, d) if only p of the patches are inspected.
     """
     ndim = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
-    if ndim == 4:
-        X = np.asarray(X)
-        shape = X.shape
-        if 0 in shape:
-            raise ValueError(f"X has shape {shape}: found 0 patches, while at least 1 is required.")
-        rows = validate_data(
-            estimator, X.reshape(-1, shape[-1]), dtype=np.float32, order="C", reset=reset
-        )
-        patches = rows.reshape(shape)
-    elif ndim > 2:
+    if ndim > 2 and ndim != 4:
         raise ValueError(
             f"X has {ndim} dimensions; expected patch features of shape (n, h, w, d), as a "
             "PatchFeatureExtractor returns them, or (n, d)."
         )
+    if ndim == 4:
+        X = np.asarray(X)
+        if 0 in X.shape:
+            raise ValueError(
+                f"X has shape {X.shape}: found 0 patches, while at least 1 is required."
+            )
+    _check_grid(estimator, X.shape[1:3] if ndim == 4 else (1, 1), reset)
+    inspected = np.ones(estimator.grid_shape_, bool)
+    if ndim == 4:
+        if may_skip:
+            X, inspected = inspected_patches(X, None if reset else estimator.inspected_)
+        rows = validate_data(
+            estimator,
+            X.reshape(-1, X.shape[-1]),
+            dtype=np.float32,
+            order="C",
+            reset=reset,
+            ensure_all_finite=False,
+        )
+        patches = rows.reshape(X.shape)
+        _check_finite(patches, inspected)
     else:
         rows = validate_data(estimator, X, dtype=np.float32, order="C", reset=reset)
         patches = rows[:, np.newaxis, np.newaxis, :]
-    if reset:
-        estimator.grid_shape_ = patches.shape[1:3]
-    elif patches.shape[1:3] != estimator.grid_shape_:
-        raise ValueError(
-            f"X has a patch grid of {patches.shape[1:3]}, but {type(estimator).__name__} was "
-            f"fitted on a grid of {estimator.grid_shape_}."
-        )
+    if may_skip and reset:
+        estimator.inspected_ = inspected
     return patches
+
+
+def _check_grid(estimator, grid, reset):
+    """Learn the size of the grid, or compare it with that of the training."""
+    if reset:
+        estimator.grid_shape_ = grid
+    elif grid != estimator.grid_shape_:
+        raise ValueError(
+            f"X has a patch grid of {grid}, but {type(estimator).__name__} was fitted on a grid "
+            f"of {estimator.grid_shape_}."
+        )
+
+
+def _check_finite(patches, inspected):
+    """Raise for NaN and infinity in inspected patches; the message says where."""
+    for index, image in enumerate(patches):
+        # A sum in float64 is finite if and only if all these numbers are.
+        with np.errstate(invalid="ignore"):
+            if np.isfinite(image.sum(dtype=np.float64)):
+                continue
+        values = image.reshape(-1, image.shape[-1])
+        patch, feature = np.argwhere(~np.isfinite(values))[0]
+        row, column = np.argwhere(inspected)[patch]
+        kind = "NaN" if np.isnan(values[patch, feature]) else "infinity"
+        raise ValueError(
+            f"Input X contains {kind} at X[{index}, {row}, {column}, {feature}]. Only a patch that "
+            "is not inspected in any image may be NaN, in all its features."
+        )
 
 
 def require_images(patches, least, reason):

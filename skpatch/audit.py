@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 
 from ._calibration import training_pvalues
 from ._images import check_images
+from ._inspected import expand
 from ._lazy_features import lazy_features, map_parts
 from ._maps import image_maps
 from ._report import check_report, write_report
@@ -43,7 +44,8 @@ class NoiseAudit:
     is_suspicious : ndarray of shape (n,), bool
         Whether the model would call the image an outlier.
     patch_scores : ndarray of shape (n, h, w), float64
-        Anomaly score of each patch without its own image, high = anomalous.
+        Anomaly score of each patch without its own image, high = anomalous; NaN for patches that
+        are not inspected.
     removed : ndarray of shape (n, h, w), bool
         Patches that were kept out of the memory bank as noise.
     n_removed : ndarray of shape (n,), int64
@@ -70,15 +72,16 @@ class NoiseAudit:
         self._model = model
         self._images = check_images(images)
         with detector._execution():
-            self.patch_scores = map_parts(
+            scores = map_parts(
                 partial(_score_without_itself, detector), features, "leave one image out"
             )
+        self.patch_scores = expand(scores, detector.inspected_)
         self.scores = detector.training_scores_
         self.ranking = np.argsort(self.scores, kind="stable")
         self.pvalues = training_pvalues(detector.calibration_scores_, self.scores)
         self._offset = detector.offset_
         self.is_suspicious = self.scores < self._offset
-        self.removed = ~detector.kept_
+        self.removed = ~detector.kept_ & detector.inspected_
         self.n_removed = self.removed.sum(axis=(1, 2))
         self.trusted = detector.trusted_images_
 

@@ -17,6 +17,8 @@ from ._neighbors import ExactNeighbors, PyNNDescentNeighbors
 from ._neighbors_arrays import pack_search, unpack_search
 from ._output import check_output
 from ._pipeline import PatchPipeline
+from ._preparation import check_geometry
+from ._region import read_region
 from ._updating_arrays import pack_updates, unpack_updates
 from ._validation import check_is_fitted
 from .discriminators import (
@@ -51,6 +53,7 @@ _ARRAYS = {
     "memory_source_": ("i8", "m3"),
     "noise_scores_": ("f8", "nhw"),
     "kept_": ("?", "nhw"),
+    "inspected_": ("?", "hw"),
     "trusted_images_": ("?", "n"),
     "training_scores_": ("f8", "n"),
     "calibration_scores_": ("f8", "c"),
@@ -109,7 +112,7 @@ def save(model: Pipeline | SoftPatchDetector, path: str | os.PathLike) -> None:
         packed = {
             "steps": names,
             "verbose": bool(model.verbose),
-            "extractor": _pack_extractor(extractor),
+            "extractor": _pack_extractor(extractor, arrays),
             "detector": packed,
         }
     versions = {name: metadata.version(name) for name in _LIBRARIES}
@@ -201,6 +204,8 @@ def _check_fit_together(extractor, detector):
             f"the detector was fitted on features (h, w, d) = {expected}, and the extractor gives "
             f"{given}"
         )
+    if not np.array_equal(extractor.inspected_, detector.inspected_):
+        raise ValueError("the extractor and the detector were not fitted with the same region")
 
 
 def _unpack_pipeline(packed, versions, arrays, backbone, weights):
@@ -208,7 +213,8 @@ def _unpack_pipeline(packed, versions, arrays, backbone, weights):
         packed, "steps", "verbose", "extractor", "detector"
     )
     detector = _unpack_detector(detector, arrays)
-    extractor = _unpack_extractor(extractor, versions, backbone, weights)
+    extractor = _unpack_extractor(extractor, versions, arrays, backbone, weights)
+    extractor.inspected_ = detector.inspected_
     _check_fit_together(extractor, detector)
     first, last = names
     return PatchPipeline([(first, extractor), (last, detector)], verbose=verbose)
@@ -243,7 +249,7 @@ def _unpack_detector(packed, arrays):
     learned = {name: arrays.take(name, *kind) for name, kind in _ARRAYS.items()}
     sizes = arrays.sizes
     grid = sizes["n"], sizes["h"], sizes["w"]
-    if 0 in (*grid, sizes["m"], sizes["d"]):
+    if 0 in (*grid, sizes["m"], sizes["d"]) or not learned["inspected_"].any():
         raise ValueError("it has no memory patches")
     arrays.check_below("memory_source_", learned["memory_source_"], grid)
     if names is not None:
@@ -266,8 +272,11 @@ def _unpack_detector(packed, arrays):
     return detector
 
 
-def _pack_extractor(extractor):
-    """JSON of a fitted extractor: all but the network, of whose weights it has the SHA-256."""
+def _pack_extractor(extractor, arrays):
+    """JSON of a fitted extractor: all but the network, of whose weights it has the SHA-256.
+
+    A region that is an array goes to `arrays`, and True stands for it.
+    """
     from ._backbones import weights_digest
 
     for name, fitted in extractor._built_from.items():
@@ -278,10 +287,12 @@ def _pack_extractor(extractor):
                 "fit again before saving."
             )
     is_named = isinstance(extractor.backbone, str)
+    replaced = {"backbone": extractor.backbone if is_named else None, "output": None}
+    if not isinstance(extractor.region, str | os.PathLike | None):
+        arrays["region"] = read_region(extractor.region)
+        replaced["region"] = True
     return {
-        "params": _pack_params(
-            extractor, backbone=extractor.backbone if is_named else None, output=None
-        ),
+        "params": _pack_params(extractor, **replaced),
         "module": None if is_named else type(extractor.backbone).__name__,
         "seed": int(extractor._seed),
         "layers_": list(extractor.layers_),
@@ -292,13 +303,14 @@ def _pack_extractor(extractor):
     }
 
 
-def _unpack_extractor(packed, versions, backbone, weights):
+def _unpack_extractor(packed, versions, arrays, backbone, weights):
     from ._backbones import weights_digest
 
     params, module, seed, layers, size, mean, std, digest = entries(
         packed, "params", "module", "seed", "layers_", "image_size_", "mean", "std", "weights"
     )
-    given = {"backbone": backbone, "weights": weights}
+    region = arrays.take("region", "?", "HW") if params.get("region") is True else None
+    given = {"backbone": backbone, "weights": weights, "region": region}
     given = {name: value for name, value in given.items() if value is not None}
     if module is None and backbone is not None:
         raise ValueError(f"its network is {params.get('backbone')!r}; leave out backbone")
@@ -306,7 +318,7 @@ def _unpack_extractor(packed, versions, backbone, weights):
         raise ValueError(f"it was fitted with a module, a {module}; pass it as backbone=")
     # A file from elsewhere must not make a model write to a place of its choice.
     extractor = _unpack_params(PatchFeatureExtractor, {**params, "output": None, **given})
-    extractor._check_geometry()
+    check_geometry(extractor)
     height, width = size
     if not all(type(number) is int and 0 <= number < 2**31 for number in (seed, height, width)):
         raise ValueError(f"its seed {seed!r} and size of images {size!r} are not whole numbers")

@@ -31,7 +31,7 @@ def radius(detector, patches):
 
 def test_shards_are_joined_in_a_tree(patches):
     detector = sharded().fit(patches)
-    plan = detector._plan(patches.shape)
+    plan = detector._plan(len(patches))
     assert plan.n_shards > plan.fan_in > 1
 
 
@@ -132,7 +132,7 @@ def test_a_limit_that_is_none(patches, limit):
 
 @pytest.mark.parametrize("limit", ["2e-4G", "0.2MB", "200kb"])
 def test_a_limit_as_text(patches, limit):
-    assert sharded(memory_limit=limit).fit(patches)._plan(patches.shape).n_shards > 1
+    assert sharded(memory_limit=limit).fit(patches)._plan(len(patches)).n_shards > 1
 
 
 @pytest.mark.slow
@@ -147,7 +147,7 @@ def in_shards(data):
     """Pipeline fitted to `data` shard by shard."""
     detector = SoftPatchDetector(coreset_size=100, memory_limit="2M", random_state=0)
     model = make_pipeline(PatchFeatureExtractor(image_size=64), detector).fit(data.images)
-    assert detector._plan((30, 8, 8, 152)).n_shards > 1
+    assert detector._plan(30).n_shards > 1
     return model
 
 
@@ -215,3 +215,19 @@ class TestScoringInParts:
         others = [*data.images[:-1], data.images[0]]
         with pytest.raises(ValueError, match="Image 29 is not the one"):
             model.audit(others)
+
+
+def test_what_is_not_inspected_is_left_out(patches, queries):
+    patches, queries = patches.copy(), queries.copy()
+    patches[:, 0], queries[:, 0] = np.nan, np.nan
+    detector = sharded(memory_limit=160_000).fit(patches)
+    assert detector._plan(40).n_shards > 1
+    cut = sharded(memory_limit=160_000).fit(patches[:, 1:])
+    np.testing.assert_array_equal(detector.memory_bank_, cut.memory_bank_)
+    np.testing.assert_array_equal(detector.memory_source_ - [0, 1, 0], cut.memory_source_)
+    np.testing.assert_array_equal(detector.training_scores_, cut.training_scores_)
+    np.testing.assert_array_equal(detector.kept_[:, 1:], cut.kept_)
+    assert not detector.kept_[:, 0].any()
+    np.testing.assert_array_equal(
+        detector.score_samples(queries), cut.score_samples(queries[:, 1:])
+    )
