@@ -77,6 +77,8 @@ def _check_maps(maps, paths, root, inputs):
         raise FileNotFoundError(f"--maps={str(maps)!r}: its parent folder does not exist.")
     if maps.exists() and not maps.is_dir():
         raise NotADirectoryError(f"--maps={str(maps)!r} is a file.")
+    if not os.access(maps if maps.exists() else maps.absolute().parent, os.W_OK):
+        raise PermissionError(f"--maps={str(maps)!r} cannot be written to.")
     # The ending is added, not replaced: a.jpg and a.png may lie side by side.
     targets = {path: maps / f"{os.path.relpath(os.path.abspath(path), root)}.png" for path in paths}
     given = {os.path.realpath(path) for path in (*inputs, *paths)}
@@ -84,7 +86,7 @@ def _check_maps(maps, paths, root, inputs):
         if folder.is_dir():
             remove_abandoned(folder)
     for target in targets.values():
-        check_length(target)
+        check_length(maps.absolute().parent / target.name)
         target = Path(os.path.realpath(target))
         if not given.isdisjoint(map(str, (target, *target.parents))):
             raise ValueError(
