@@ -244,6 +244,10 @@ def _on_file(path, function):
         raise ValueError(
             f"{os.fspath(path)!r} is not an image file of a known format{empty}."
         ) from None
+    except MemoryError as error:
+        raise MemoryError(
+            f"Not enough memory to decode the image file {os.fspath(path)!r}."
+        ) from error
     except Exception as error:
         # Decoders fail in many ways: OSError, SyntaxError, struct.error, DecompressionBombError...
         raise ValueError(
