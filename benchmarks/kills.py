@@ -43,12 +43,15 @@ COLUMNS = ["seconds", "kills", "ended before", "all old", "both", "all new"]
 COLUMNS += ["temporary left", "broken"]
 
 
-def prepare(folder):
-    """Make photographs and two models in a folder."""
+def make_photographs(folder):
     (folder / "photos").mkdir()
     data = make_contaminated_images(n_normal=27, n_defective=3, image_size=64, random_state=0)
     for index, image in enumerate(data.images):
         Image.fromarray(image).save(folder / "photos" / f"{index}.png")
+
+
+def make_models(folder):
+    """Save the models that the old and the new scores come from."""
     for name, given in (("old", OLD), ("new", NEW)):
         start(["fit", *TRAINING, "-o", f"{name}.skpatch", *given], folder).wait()
 
@@ -138,7 +141,8 @@ def main():
     draw = random.Random(arguments.seed)
     n_broken = 0
     with tempfile.TemporaryDirectory() as folder:
-        prepare(Path(folder))
+        make_photographs(Path(folder))
+        make_models(Path(folder))
         print("command", *COLUMNS, sep="  ")
         for index, name in enumerate(COMMANDS):
             kills = arguments.kills * (index + 1) // 3 - arguments.kills * index // 3

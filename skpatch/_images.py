@@ -246,7 +246,7 @@ def _on_file(path, function):
         ) from None
     except MemoryError as error:
         raise MemoryError(
-            f"Not enough memory to decode the image file {os.fspath(path)!r}."
+            f"The image file {os.fspath(path)!r} is too large to decode in what is left"
         ) from error
     except Exception as error:
         # Decoders fail in many ways: OSError, SyntaxError, struct.error, DecompressionBombError...

@@ -68,7 +68,7 @@ def test_other_errors_stay(error):
 
 # A process forks, limits its addresses to so many megabytes more, and runs a command.
 LIMITED = """
-import contextlib, io, json, os, resource, sys
+import json, os, resource, sys
 import torch
 from skpatch import _backbones, _cli_score, _cli_train, audit, load
 from skpatch.cli import main
@@ -78,13 +78,12 @@ def megabytes():
 
 model, photos, large, out = sys.argv[1:]
 load(model)
-score = ["score", model, "-o", f"{out}/s.csv", "--maps", f"{out}/maps"]
-fit = ["fit", photos, "-o", f"{out}/m.skpatch", "--image-size", "512"]
-commands = [[*command, "--quiet"] for command in ([*score, photos], fit)]
-for command in commands:
-    main(command)
-runs = [(command, more) for command in commands for more in (0, 20, 60, 120)]
-runs += [([*score, photos, large, "--skip-bad"], 60)]
+fit = ["fit", photos, "-o", f"{out}/m.skpatch", "--image-size", "512", "--quiet"]
+score = ["score", model, photos, large, "-o", f"{out}/s.csv", "--skip-bad", "--quiet"]
+# With still less, a thread of Python may die before it has started, and is waited for forever.
+runs = [(fit, 20), (fit, 60), (fit, 120), (score, 60)]
+main([*fit, "--image-size", "64"])
+main(score)
 for command, more in runs:
     reading, writing = os.pipe()
     if os.fork() == 0:
@@ -114,10 +113,10 @@ def test_limited_addresses(model, photos, tmp_path):
     )
     assert process.returncode == 0, process.stderr
     runs = [json.loads(text) for text in process.stdout.splitlines()]
-    assert len(runs) == 9
+    assert len(runs) == 4
     for *_, status, said in runs:
         assert status == 1
         assert said.startswith("Error: Not enough memory")
         assert said.count("\n") == 1
     assert "large.png" in runs[-1][-1]
-    assert not any(path.name.startswith(".") for path in out.rglob("*"))
+    assert sorted(path.name for path in out.iterdir()) == ["m.skpatch", "s.csv"]
