@@ -17,6 +17,9 @@ from torch import fx, nn
 from torch.nn import functional
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
+from ._memory import memory_errors
+from ._parallel import stay_single_threaded_after_fork
+
 __all__ = [
     "Backbone",
     "build_backbone",
@@ -69,6 +72,7 @@ class SameConv2d(nn.Conv2d):
         )
 
 
+@memory_errors()
 def build_backbone(backbone, weights, seed):
     """Build a network.
 
@@ -86,6 +90,7 @@ def build_backbone(backbone, weights, seed):
     -------
     Backbone
     """
+    stay_single_threaded_after_fork()
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would also seed the generators of the GPUs, which are not restored.
         torch.random.default_generator.manual_seed(seed)
@@ -245,6 +250,7 @@ def stride(size, shape):
     return 2 ** round(math.log2(size[0] / shape[1]))
 
 
+@memory_errors()
 def feature_taps(backbone, module, layers):
     """Network that returns a dict of the maps at `layers`, and computes nothing after the last."""
     if not layers or len(set(layers)) < len(layers):
@@ -277,6 +283,7 @@ def _check_channels(backbone, taps):
             )
 
 
+@memory_errors()
 def map_shapes(backbone, taps, layers, size):
     """Shapes (c, h, w) of the maps at each layer, for an image of a size (H, W)."""
     maps = _probe(backbone, taps, size)

@@ -18,7 +18,7 @@ from ._cli_output import shown, write_csv
 from ._cli_train import limit_threads
 from ._heat import STRENGTH, heat_picture
 from ._images import check_images
-from ._output import check_output, number, replacing
+from ._output import check_length, check_output, number, remove_abandoned, replacing
 from ._parallel import execution, progress, thread_pool
 from ._preparation import visible_region
 from ._report import check_threshold
@@ -77,10 +77,16 @@ def _check_maps(maps, paths, root, inputs):
         raise FileNotFoundError(f"--maps={str(maps)!r}: its parent folder does not exist.")
     if maps.exists() and not maps.is_dir():
         raise NotADirectoryError(f"--maps={str(maps)!r} is a file.")
+    if not os.access(maps if maps.exists() else maps.absolute().parent, os.W_OK):
+        raise PermissionError(f"--maps={str(maps)!r} cannot be written to.")
     # The ending is added, not replaced: a.jpg and a.png may lie side by side.
     targets = {path: maps / f"{os.path.relpath(os.path.abspath(path), root)}.png" for path in paths}
     given = {os.path.realpath(path) for path in (*inputs, *paths)}
+    for folder in {target.parent for target in targets.values()}:
+        if folder.is_dir():
+            remove_abandoned(folder)
     for target in targets.values():
+        check_length(maps.absolute().parent / target.name)
         target = Path(os.path.realpath(target))
         if not given.isdisjoint(map(str, (target, *target.parents))):
             raise ValueError(

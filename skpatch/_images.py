@@ -2,6 +2,7 @@
 """Image input: whatever users have, one by one, as uint8 RGB arrays."""
 
 import os
+import stat
 import struct
 import sys
 import threading
@@ -230,8 +231,13 @@ def _name(item, index):
 def _on_file(path, function):
     """Apply a function to an opened image file; every failure names the file."""
     try:
-        with Image.open(path) as image:
-            return function(image)
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ValueError("it is a pipe or a device")
+            # Given a path, PIL would map some formats to memory, and the system kills a process
+            # that reads a mapped file which has become shorter.
+            with Image.open(file) as image:
+                return function(image)
     except FileNotFoundError:
         raise FileNotFoundError(f"The image file {os.fspath(path)!r} does not exist.") from None
     except (IsADirectoryError, PermissionError) as error:
@@ -246,11 +252,20 @@ def _on_file(path, function):
         raise ValueError(
             f"{os.fspath(path)!r} is not an image file of a known format{empty}."
         ) from None
+    except MemoryError as error:
+        raise MemoryError(
+            f"The image file {os.fspath(path)!r} is too large to decode in what is left"
+        ) from error
     except Exception as error:
         # Decoders fail in many ways: OSError, SyntaxError, struct.error, DecompressionBombError...
         raise ValueError(
             f"The image file {os.fspath(path)!r} cannot be decoded: {error}"
         ) from error
+
+
+def _open_without_waiting(path, flags):
+    """Open a file; a pipe, which has no end to wait for, too."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _oriented_size(image):
@@ -277,13 +292,16 @@ def _has_metadata(image):
     """Whether a PNG file may hold an orientation; asking PIL would decode the whole image."""
     if {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"} & image.info.keys():
         return True
-    with open(image.filename, "rb") as file:
+    file, place = image.fp, image.fp.tell()
+    try:
         file.seek(8)
         while len(header := file.read(8)) == 8:
             length, kind = struct.unpack(">I4s", header)
             if kind in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
                 return True
             file.seek(length + 4, os.SEEK_CUR)
+    finally:
+        file.seek(place)
     return False
 
 

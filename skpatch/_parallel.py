@@ -7,6 +7,8 @@ bits whatever the number of threads.
 
 import contextlib
 import contextvars
+import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 
@@ -14,8 +16,16 @@ from joblib import effective_n_jobs
 from tqdm import tqdm
 
 from ._device import resolve_device
+from ._memory import memory_errors
 
-__all__ = ["accelerator", "execution", "progress", "run_blocks", "thread_pool"]
+__all__ = [
+    "accelerator",
+    "execution",
+    "progress",
+    "run_blocks",
+    "stay_single_threaded_after_fork",
+    "thread_pool",
+]
 
 _n_threads = contextvars.ContextVar("skpatch_n_threads", default=None)
 _device = contextvars.ContextVar("skpatch_device", default="cpu")
@@ -35,6 +45,25 @@ class _SingleThreadedTorch:
         self._lock = threading.Lock()
         self._users = 0
         self._before = None
+        self._is_forked = False
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._after_fork)
+
+    def _after_fork(self):
+        self._lock = threading.Lock()
+        self._users = 0
+        self._is_forked = self._is_forked or "torch" in sys.modules
+
+    def stay_after_fork(self):
+        """Leave torch at one thread in a forked process.
+
+        The threads of OpenMP stay behind in the parent, and a product on several waits for them
+        forever. Called before anything that runs torch outside of blocks.
+        """
+        if self._is_forked:
+            import torch
+
+            torch.set_num_threads(1)
 
     def __enter__(self):
         import torch
@@ -63,6 +92,7 @@ class _SingleThreadedTorch:
 
 
 _single_threaded_torch = _SingleThreadedTorch()
+stay_single_threaded_after_fork = _single_threaded_torch.stay_after_fork
 
 
 @contextlib.contextmanager
@@ -78,8 +108,9 @@ def execution(n_jobs, verbose, device="cpu"):
     device : str
         Torch device, or "auto".
     """
+    stay_single_threaded_after_fork()
     n_threads = _single_threaded_torch.available if n_jobs is None else effective_n_jobs(n_jobs)
-    with ThreadPoolExecutor(n_threads) as pool:
+    with memory_errors(), ThreadPoolExecutor(n_threads) as pool:
         variables = {_n_threads: n_threads, _verbose: bool(verbose), _device: device, _pool: pool}
         tokens = {variable: variable.set(value) for variable, value in variables.items()}
         try:

@@ -11,6 +11,7 @@ import click
 from . import __version__
 from ._bench_settings import ELPV_SETS, METHODS
 from ._cli_options import device_option, run_options, training_options
+from ._memory import memory_errors
 
 __all__ = ["commands", "main"]
 
@@ -25,14 +26,13 @@ class _Commands(click.Group):
     def invoke(self, ctx):
         """Run a command."""
         try:
-            result = super().invoke(ctx)
+            with memory_errors():
+                result = super().invoke(ctx)
             # Here, so that click handles a pipe that nobody reads any more.
             sys.stdout.flush()
         except BrokenPipeError:
             raise
-        except MemoryError as error:
-            raise click.ClickException(f"Not enough memory. {error}") from error
-        except (OSError, ValueError, ImportError) as error:
+        except (OSError, ValueError, ImportError, MemoryError) as error:
             raise click.ClickException(str(error)) from error
         return result
 

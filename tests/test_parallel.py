@@ -31,8 +31,7 @@ def test_an_error_ends_the_run_and_restores_the_threads(n_jobs):
 
     def fail(start, stop):
         started.append(start)
-        if start:
-            time.sleep(0.001)
+        time.sleep(0.001)
         raise RuntimeError(f"block {start}")
 
     with execution(n_jobs, verbose=False), pytest.raises(RuntimeError, match="block 0"):

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What an operating system does to files: limits, full disks, folders that are read only."""
+
+import os
+import subprocess
+from contextlib import contextmanager
+
+import pytest
+
+
+@contextmanager
+def largest_file(n_bytes):
+    """No file may grow beyond a size."""
+    resource = pytest.importorskip("resource", reason="limits of POSIX")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@contextmanager
+def mounted(folder):
+    """A disk of four megabytes at a folder."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        pytest.skip("only root may mount")
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("mounting is not allowed here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(folder):
+    """Leave no byte on the disk of a folder."""
+    with open(folder / "filler", "wb", buffering=0) as file:
+        try:
+            while file.write(bytes(2**16)):
+                pass
+        except OSError:
+            return
+
+
+def contents(folder):
+    """Bytes of all files in a folder, hidden ones included."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One fitted model in several processes gives the bits of the serial result."""
+
+import multiprocessing
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from joblib import Parallel, delayed
+
+SECONDS = 300
+
+
+def scores(model, images):
+    """What a model says of images, of all together and of one alone, and its maps."""
+    alone = model.score_samples(images[:1])
+    maps = np.ravel(model.predict_map(images[:3]))
+    return np.concatenate([model.score_samples(images), alone, maps])
+
+
+@pytest.mark.slow
+def test_spawned_processes(model, data):
+    expected = scores(model, data.images)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
+        futures = [pool.submit(scores, model, data.images) for _ in range(2)]
+        for future in futures:
+            np.testing.assert_array_equal(future.result(SECONDS), expected)
+
+
+@pytest.mark.slow
+def test_processes_of_joblib(model, data):
+    parallel = Parallel(n_jobs=2, backend="loky", timeout=SECONDS)
+    for result in parallel(delayed(scores)(model, data.images) for _ in range(2)):
+        np.testing.assert_array_equal(result, scores(model, data.images))
+
+
+FORK = """
+import multiprocessing, sys
+import numpy as np
+import torch
+from sklearn.base import clone
+import skpatch
+from test_system_processes import scores
+
+def work(model, images, expected, fit_again):
+    if fit_again:
+        model = clone(model).fit(images)
+    np.testing.assert_array_equal(scores(model, images), expected)
+    assert torch.get_num_threads() == 1
+
+torch.set_num_threads(2)
+images = skpatch.datasets.make_contaminated_images(9, 1, image_size=64, random_state=0).images
+model = skpatch.make_pipeline(
+    skpatch.PatchFeatureExtractor(image_size=64), skpatch.SoftPatchDetector(random_state=0)
+).fit(images)
+expected = scores(model, images)
+context = multiprocessing.get_context("fork")
+processes = [context.Process(target=work, args=(model, images, expected, i)) for i in range(2)]
+for process in processes:
+    process.start()
+for process in processes:
+    process.join(100)
+    process.kill()
+    assert process.exitcode == 0, process.exitcode
+assert torch.get_num_threads() == 2
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="fork is not safe elsewhere")
+def test_forked_processes():
+    """The parent has used the threads of OpenMP, which a forked process does not have."""
+    process = subprocess.run(
+        [sys.executable, "-c", FORK],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert process.returncode == 0, process.stderr
