@@ -19,8 +19,9 @@ def check_image_scores(y_true, scores):
     if len(y_true) == 0:
         raise ValueError("y_true and scores are empty; at least one image of each class is needed.")
     if y_true.dtype.kind not in "biuf" or not np.isin(y_true, (0, 1)).all():
+        found = np.unique(y_true.astype(str))[:5]
         raise ValueError(
-            f"y_true must hold 1 (defective) and 0 (normal), got {np.unique(y_true)[:5]}. For the "
+            f"y_true must hold 1 (defective) and 0 (normal), got {', '.join(found)}. For the "
             "output of predict, pass `y == -1`."
         )
     if not np.isfinite(scores).all():

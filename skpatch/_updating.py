@@ -93,6 +93,7 @@ class UpdatableBankMixin(MemoryBankMixin):
         if not hasattr(self, "memory_bank_"):
             return self.fit(X)
         patches = self._check(X)
+        self._check_jury()
         with self._execution():
             self._grow(patches)
         return self
@@ -145,6 +146,7 @@ class UpdatableBankMixin(MemoryBankMixin):
             If there is no such image, or too few would be left to compare with each other.
         """
         check_is_fitted(self)
+        self._check_jury()
         numbers = check_image_numbers(images, len(self.kept_))
         forgotten = self.forgotten_images_.copy()
         forgotten[numbers] = True
@@ -166,6 +168,13 @@ class UpdatableBankMixin(MemoryBankMixin):
             self._learn(candidates, self._project_rows(candidates.patches))
             self._recalibrate()
         return self
+
+    def _check_jury(self):
+        if self.discriminator == "support" and self._jury is None:
+            raise ValueError(
+                'discriminator="support" needs what another discriminator does not keep in fit; '
+                "set it back, or fit again."
+            )
 
     def _candidates(self):
         memory = Candidates(self.memory_bank_, self.memory_source_, self._ratios)
@@ -213,5 +222,6 @@ class UpdatableBankMixin(MemoryBankMixin):
         """Numbers of the training images whose patches (n, h, w, d) are not these."""
         flat = patches.reshape(len(patches), -1, patches.shape[-1])
         found = np.take_along_axis(flat, self._worst_rows[..., np.newaxis], axis=1)
-        gaps = np.linalg.norm(found - self._worst_patches, axis=(1, 2))
-        return np.flatnonzero(gaps > _SAME * np.linalg.norm(self._worst_patches, axis=(1, 2)))
+        known = self._worst_patches.astype(np.float64)
+        gaps = np.linalg.norm(found - known, axis=(1, 2))
+        return np.flatnonzero(gaps > _SAME * np.linalg.norm(known, axis=(1, 2)))

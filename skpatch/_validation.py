@@ -5,22 +5,41 @@ import numbers
 
 import numpy as np
 from sklearn.base import _fit_context as fit_context
+from sklearn.utils import check_array
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 __all__ = [
+    "LARGEST",
     "HasMethods",
     "Interval",
     "RealNotInt",
     "StrOptions",
     "check_image_numbers",
     "check_is_fitted",
+    "check_magnitude",
     "check_patches",
+    "check_rows",
+    "check_search",
     "fit_context",
     "positive_integer",
     "require_images",
     "seed_nested",
 ]
+
+
+# Distances of larger features might not be float32 numbers.
+LARGEST = 1e32
+
+
+def check_magnitude(X, name="X"):
+    """Raise for features beyond `LARGEST`."""
+    largest = max(float(X.max(initial=0)), -float(X.min(initial=0)))
+    if largest > LARGEST:
+        raise ValueError(
+            f"{name} has features as large as {largest:g}; they must lie between {-LARGEST:g} and "
+            f"{LARGEST:g}."
+        )
 
 
 def check_patches(estimator, X, *, reset):
@@ -46,9 +65,7 @@ def check_patches(estimator, X, *, reset):
         shape = X.shape
         if 0 in shape:
             raise ValueError(f"X has shape {shape}: found 0 patches, while at least 1 is required.")
-        rows = validate_data(
-            estimator, X.reshape(-1, shape[-1]), dtype=np.float32, order="C", reset=reset
-        )
+        rows = _float_rows(estimator, X.reshape(-1, shape[-1]), reset)
         patches = rows.reshape(shape)
     elif ndim > 2:
         raise ValueError(
@@ -56,8 +73,9 @@ def check_patches(estimator, X, *, reset):
             "PatchFeatureExtractor returns them, or (n, d)."
         )
     else:
-        rows = validate_data(estimator, X, dtype=np.float32, order="C", reset=reset)
+        rows = _float_rows(estimator, X, reset)
         patches = rows[:, np.newaxis, np.newaxis, :]
+    check_magnitude(rows)
     if reset:
         estimator.grid_shape_ = patches.shape[1:3]
     elif patches.shape[1:3] != estimator.grid_shape_:
@@ -66,6 +84,39 @@ def check_patches(estimator, X, *, reset):
             f"fitted on a grid of {estimator.grid_shape_}."
         )
     return patches
+
+
+def _float_rows(estimator, X, reset):
+    """Rows (n, d), float32, finite and C-contiguous."""
+    # What overflows is infinite then, and refused.
+    with np.errstate(over="ignore"):
+        return validate_data(estimator, X, dtype=np.float32, order="C", reset=reset)
+
+
+def check_rows(X):
+    """Rows (n, d) of an array-like, float32, finite and C-contiguous."""
+    with np.errstate(over="ignore"):
+        rows = check_array(X, dtype=np.float32, order="C", input_name="X")
+    check_magnitude(rows)
+    return rows
+
+
+def check_search(bank, X, n_neighbors, excluded):
+    """Check what the nearest rows of a bank (n, d) are asked for; returns queries (m, d)."""
+    queries = check_rows(X)
+    if queries.shape[1] != bank.shape[1]:
+        raise ValueError(
+            f"X has {queries.shape[1]} features, and the memory bank {bank.shape[1]}."
+        )
+    if not positive_integer().is_satisfied_by(n_neighbors):
+        raise ValueError(f"n_neighbors={n_neighbors!r} must be an integer, at least 1.")
+    expected = (len(queries),), (len(bank),)
+    if excluded is not None and tuple(map(np.shape, excluded)) != expected:
+        raise ValueError(
+            f"excluded has arrays of shapes {tuple(map(np.shape, excluded))}; expected one number "
+            f"for each query and one for each row of the bank, {expected}."
+        )
+    return queries
 
 
 def require_images(patches, least, reason):
@@ -98,6 +149,16 @@ def seed_nested(estimator, random_state):
     return estimator.set_params(**unset)
 
 
+class _PositiveInteger(Interval):
+    """Constraint that refuses True too, which Python counts among the integers."""
+
+    def __init__(self):
+        super().__init__(numbers.Integral, 1, None, closed="left")
+
+    def is_satisfied_by(self, val):
+        return not isinstance(val, bool | np.bool_) and super().is_satisfied_by(val)
+
+
 def positive_integer():
     """Constraint of a parameter that counts something."""
-    return Interval(numbers.Integral, 1, None, closed="left")
+    return _PositiveInteger()

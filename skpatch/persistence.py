@@ -18,7 +18,7 @@ from ._neighbors_arrays import pack_search, unpack_search
 from ._output import check_output
 from ._pipeline import PatchPipeline
 from ._updating_arrays import pack_updates, unpack_updates
-from ._validation import check_is_fitted
+from ._validation import check_is_fitted, check_magnitude
 from .discriminators import (
     FusionDiscriminator,
     GaussianDiscriminator,
@@ -44,15 +44,16 @@ _PARTS = {
 }
 
 # m memory patches of d features, n training images of h x w patches, c of them for calibration.
+# After the shape: the least number, and whether some may be NaN.
 _ARRAYS = {
     "memory_bank_": ("f4", "md"),
-    "memory_weights_": ("f8", "m"),
-    "memory_reaches_": ("f8", "m"),
+    "memory_weights_": ("f8", "m", 0),
+    "memory_reaches_": ("f8", "m", 0),
     "memory_source_": ("i8", "m3"),
-    "noise_scores_": ("f8", "nhw"),
+    "noise_scores_": ("f8", "nhw", None, True),
     "kept_": ("?", "nhw"),
     "trusted_images_": ("?", "n"),
-    "training_scores_": ("f8", "n"),
+    "training_scores_": ("f8", "n", None, True),
     "calibration_scores_": ("f8", "c"),
 }
 
@@ -218,7 +219,7 @@ def _pack_detector(detector):
     """JSON and arrays of a fitted detector."""
     check_is_fitted(detector)
     arrays = {
-        name: np.asarray(getattr(detector, name), dtype) for name, (dtype, _) in _ARRAYS.items()
+        name: np.asarray(getattr(detector, name), dtype) for name, (dtype, *_) in _ARRAYS.items()
     }
     search = _pack(detector.neighbors_, "neighbors_")
     state, search_arrays = pack_search(detector.neighbors_)
@@ -243,8 +244,12 @@ def _unpack_detector(packed, arrays):
     learned = {name: arrays.take(name, *kind) for name, kind in _ARRAYS.items()}
     sizes = arrays.sizes
     grid = sizes["n"], sizes["h"], sizes["w"]
-    if 0 in (*grid, sizes["m"], sizes["d"]):
-        raise ValueError("it has no memory patches")
+    if 0 in (*grid, sizes["m"], sizes["d"], sizes["c"]):
+        raise ValueError("it has no memory patches, or no scores")
+    check_magnitude(learned["memory_bank_"], "its memory_bank_")
+    radius = float(radius)
+    if (np.diff(learned["calibration_scores_"]) < 0).any() or not 0 <= radius < np.inf:
+        raise ValueError("its scores do not ascend, or its coreset_radius_ is no distance")
     arrays.check_below("memory_source_", learned["memory_source_"], grid)
     if names is not None:
         if len(names) != sizes["d"] or not all(isinstance(name, str) for name in names):
@@ -257,7 +262,7 @@ def _unpack_detector(packed, arrays):
     vars(detector).update(
         learned,
         neighbors_=search,
-        coreset_radius_=float(radius),
+        coreset_radius_=radius,
         discriminator_=None,
         grid_shape_=grid[1:],
         n_features_in_=sizes["d"],

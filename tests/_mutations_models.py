@@ -6,6 +6,7 @@ import json
 import os
 import struct
 import tempfile
+import warnings
 
 import numpy as np
 from _mutations import ANYWHERE, NUMBERS, splice, violation
@@ -184,12 +185,13 @@ def use_damaged_model(path):
     try:
         if isinstance(model, SoftPatchDetector):
             _check_detector(model)
+            _check_update(model)
         else:
             scores = model.score_samples(np.full((2, 40, 50, 3), 99, np.uint8))
             violation(not np.isfinite(scores).all(), f"scores are {scores}")
     except (ValueError, TypeError) as error:
         # A parameter of the file, such as the number of threads, that is checked when it is used.
-        violation(not any(f"{name}" in str(error) for name in ("n_jobs", "device")), repr(error))
+        violation(not any(name in str(error) for name in ("n_jobs", "device", "discriminator")), repr(error))
         return error
     return None
 
@@ -208,6 +210,17 @@ def _check_detector(detector):
     if getattr(detector.neighbors_, "index_", None) is None:
         expected = _plain_map(detector, np.float32(queries))
         violation(not np.allclose(maps, expected, rtol=1e-5), f"maps {maps}, not {expected}")
+
+
+def _check_update(detector):
+    """A loaded model can learn more images, or says why not."""
+    more = np.random.RandomState(1).normal(size=(3, *detector.grid_shape_, detector.n_features_in_))
+    with warnings.catch_warnings():
+        # Of too few images for a parameter.
+        warnings.simplefilter("ignore", UserWarning)
+        detector.partial_fit(more)
+    scores = detector.score_samples(more)
+    violation(not np.isfinite(scores).all(), f"after an update scores are {scores}")
 
 
 def _plain_map(detector, queries):
