@@ -39,21 +39,21 @@ from _mutations_models import damaged_model, model_files, use_damaged_model
 
 # How often a kind of input comes. Models with a network or a large bank take longer.
 WEIGHTS = {
-    "PNG": 20,
-    "JPEG": 10,
-    "TIFF": 15,
-    "BMP": 5,
-    "WebP": 8,
-    "GIF": 7,
-    "PPM": 5,
-    "detector": 26,
-    "detector with graph": 2,
+    "PNG": 40,
+    "JPEG": 20,
+    "TIFF": 30,
+    "BMP": 10,
+    "WebP": 16,
+    "GIF": 14,
+    "PPM": 10,
+    "detector": 55,
+    "detector with graph": 3,
     "large detector": 1,
     "pipeline": 1,
 }
 KINDS = [kind for kind, weight in WEIGHTS.items() for _ in range(weight)]
 SECONDS = 20
-# A process that says nothing for so long is stopped, since compiled code cannot be interrupted.
+# An input that takes so long by the clock is stopped, since compiled code cannot be interrupted.
 SILENCE = 300
 MEMORY = 2 * 2**30
 
@@ -166,7 +166,8 @@ def run(path, files, arguments):
         for first in range(min(arguments.jobs, len(numbers)))
     ]
     counts, violations = collections.Counter(), {}
-    with tqdm(total=len(numbers), mininterval=10) as bar:
+    # An interruption ends with the table of what was read until then.
+    with contextlib.suppress(KeyboardInterrupt), tqdm(total=len(numbers), mininterval=10) as bar:
         while workers:
             wait([worker.connection for worker in workers], timeout=1)
             for worker in workers:
@@ -179,9 +180,11 @@ def run(path, files, arguments):
                         tqdm.write(f"{number} ({kind}): {outcome}")
                         outcome = "violation"
                     counts[kind, outcome] += 1
-                if time.monotonic() - worker.heard > SILENCE:
+                if worker.current is not None and time.monotonic() - worker.heard > SILENCE:
                     worker.process.kill()
             workers = [successor for worker in workers if (successor := worker.successor())]
+    for worker in workers:
+        worker.process.kill()
     return counts, violations
 
 
@@ -226,5 +229,4 @@ def main():
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        sys.exit(main())
+    sys.exit(main())

@@ -7,10 +7,20 @@ from PIL import Image
 __all__ = ["common_size", "prepare", "visible_region"]
 
 
+# The network's input would be a hundred times as long as it is wide.
+_LARGEST_ASPECT = 100
+
+
 def common_size(sizes, shorter, step):
     """Size (H, W) for images of many sizes: median aspect ratio, sides multiples of `step`."""
     heights, widths = np.array(sizes, float).T
     aspect = float(np.median(widths / heights))
+    if max(aspect, 1 / aspect) > _LARGEST_ASPECT:
+        raise ValueError(
+            f"The median aspect ratio (width / height) of the images is {aspect:g}, beyond "
+            f"{_LARGEST_ASPECT} to 1; name the size of the network's input, "
+            "image_size=(height, width)."
+        )
     sides = shorter * max(1, 1 / aspect), shorter * max(1, aspect)
     return tuple(max(1, round(side / step)) * step for side in sides)
 

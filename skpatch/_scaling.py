@@ -75,6 +75,8 @@ class Scaling:
             points.max(axis=(-2, -1), keepdims=True).astype(np.float64) - lowest,
             highest - points.min(axis=(-2, -1), keepdims=True),
         )
+        # Of copies of one point the size sets the scale.
+        largest = np.where(largest > 0, largest, np.maximum(abs(highest), abs(lowest)))
         largest[largest == 0] = 1
         # The factor of the smallest numbers would overflow.
         largest = np.maximum(largest, np.finfo(np.float32).tiny)

@@ -105,9 +105,7 @@ def check_search(bank, X, n_neighbors, excluded):
     """Check what the nearest rows of a bank (n, d) are asked for; returns queries (m, d)."""
     queries = check_rows(X)
     if queries.shape[1] != bank.shape[1]:
-        raise ValueError(
-            f"X has {queries.shape[1]} features, and the memory bank {bank.shape[1]}."
-        )
+        raise ValueError(f"X has {queries.shape[1]} features, and the memory bank {bank.shape[1]}.")
     if not positive_integer().is_satisfied_by(n_neighbors):
         raise ValueError(f"n_neighbors={n_neighbors!r} must be an integer, at least 1.")
     expected = (len(queries),), (len(bank),)

@@ -59,6 +59,8 @@ _ARRAYS = {
 
 # What JSON of another form than a saved model's leads to.
 _REFUSED = (AttributeError, OverflowError, RecursionError, TypeError, ValueError)
+# No network's maps are that much smaller than the image.
+_LARGEST_STRIDE = 256
 # Recorded for whoever looks into the file, and for error messages.
 _LIBRARIES = ("numpy", "torch", "torchvision", "scikit-learn")
 
@@ -209,10 +211,12 @@ def _unpack_pipeline(packed, versions, arrays, backbone, weights):
         packed, "steps", "verbose", "extractor", "detector"
     )
     detector = _unpack_detector(detector, arrays)
-    extractor = _unpack_extractor(extractor, versions, backbone, weights)
+    extractor = _unpack_extractor(extractor, versions, backbone, weights, detector)
     _check_fit_together(extractor, detector)
     first, last = names
-    return PatchPipeline([(first, extractor), (last, detector)], verbose=verbose)
+    pipeline = PatchPipeline([(first, extractor), (last, detector)], verbose=verbose)
+    pipeline._validate_names(names)
+    return pipeline
 
 
 def _pack_detector(detector):
@@ -297,7 +301,7 @@ def _pack_extractor(extractor):
     }
 
 
-def _unpack_extractor(packed, versions, backbone, weights):
+def _unpack_extractor(packed, versions, backbone, weights, detector):
     from ._backbones import weights_digest
 
     params, module, seed, layers, size, mean, std, digest = entries(
@@ -315,6 +319,11 @@ def _unpack_extractor(packed, versions, backbone, weights):
     height, width = size
     if not all(type(number) is int and 0 <= number < 2**31 for number in (seed, height, width)):
         raise ValueError(f"its seed {seed!r} and size of images {size!r} are not whole numbers")
+    # Building the network for them would take memory without limit.
+    most = (_LARGEST_STRIDE * cells for cells in detector.grid_shape_)
+    known = None, detector.n_features_in_
+    if any(map(int.__gt__, size, most)) or extractor.embedding_dim not in known:
+        raise ValueError("its network does not give the features of its detector")
     if extractor.weights not in (None, "default") and not os.path.isfile(extractor.weights):
         raise FileNotFoundError(
             f"The network's weights were read from {os.fspath(extractor.weights)!r}, which is not "

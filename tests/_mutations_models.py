@@ -191,7 +191,10 @@ def use_damaged_model(path):
             violation(not np.isfinite(scores).all(), f"scores are {scores}")
     except (ValueError, TypeError) as error:
         # A parameter of the file, such as the number of threads, that is checked when it is used.
-        violation(not any(name in str(error) for name in ("n_jobs", "device", "discriminator")), repr(error))
+        violation(
+            not any(name in str(error) for name in ("n_jobs", "device", "discriminator")),
+            repr(error),
+        )
         return error
     return None
 
