@@ -10,6 +10,8 @@ __all__ = ["check_image_scores", "check_pixels", "pool_pixels"]
 def check_image_scores(y_true, scores):
     """Return labels (n,), bool, and scores (n,), float64."""
     y_true = np.asarray(y_true)
+    if np.iscomplexobj(scores):
+        raise ValueError("scores holds complex numbers; expected real ones.")
     scores = np.asarray(scores, dtype=np.float64)
     for name, values in (("y_true", y_true), ("scores", scores)):
         if values.ndim != 1:

@@ -366,8 +366,8 @@ def _partial_area(x, y, x_max):
 
 
 def _measure(metric, y_true, scores):
-    # scikit-learn compares scores by their differences, which may be infinite.
-    with np.errstate(over="ignore"):
+    # scikit-learn takes differences and sums of the scores, which may be infinite.
+    with np.errstate(over="ignore", invalid="ignore"):
         return metric(y_true, scores)
 
 

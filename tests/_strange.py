@@ -79,5 +79,6 @@ def ends_in_a_result_or_a_named_error(function, *arguments):
     try:
         return function(*arguments)
     except (ValueError, TypeError, FileNotFoundError) as error:
-        assert len(str(error)) > 10, f"{error!r} names nothing"
-        return None
+        message = str(error)
+    assert len(message) > 10, f"{message!r} names nothing"
+    return None

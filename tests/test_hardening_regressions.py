@@ -32,7 +32,7 @@ def test_features_of_any_scale(scale):
 def test_features_that_are_too_large_are_refused(largest):
     patches = PATCHES.astype(np.float64)
     patches[1, 0, 0, 0] = largest
-    with pytest.raises(ValueError, match="features as large|infinity"):
+    with pytest.raises(ValueError, match=r"features as large|infinity"):
         SoftPatchDetector().fit(patches)
 
 
