@@ -17,7 +17,6 @@ import collections
 import contextlib
 import multiprocessing
 import os
-import pickle
 import random
 import resource
 import signal
@@ -29,6 +28,7 @@ import warnings
 from multiprocessing.connection import wait
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -67,19 +67,23 @@ def make_input(files, seed, number):
     return kind, damage(group, kind, rng)
 
 
+def warm_up(files):
+    """Use each kind of model once: what is compiled and loaded then must not count."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.skpatch"
+        for sound in files["models"].values():
+            path.write_bytes(sound[0])
+            use_damaged_model(path)
+
+
 def work(connection, files, seed, numbers):
     """Read inputs in a process of its own, and say what became of each."""
-    files = pickle.loads(Path(files).read_bytes())
     # What libraries in C say about damaged files.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     signal.signal(signal.SIGPROF, stop)
+    limit_memory()
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "damaged.bin")
-        for kinds in files["models"].values():
-            # Compiles and loads what the first use needs, which must not count.
-            Path(path).write_bytes(kinds[0])
-            use_damaged_model(path)
-        limit_memory()
         for number in numbers:
             connection.send((number, None, None))
             kind, data = make_input(files, seed, number)
@@ -122,7 +126,8 @@ class Worker:
         self.numbers = numbers
         self.current = None
         self.connection, other = multiprocessing.Pipe()
-        self.process = multiprocessing.get_context("spawn").Process(
+        # A fork has what was compiled and loaded before.
+        self.process = multiprocessing.get_context("fork").Process(
             target=work, args=(other, files, seed, numbers)
         )
         self.process.start()
@@ -149,20 +154,18 @@ class Worker:
         if self.process.is_alive():
             return self
         if self.current is None:
-            if self.process.exitcode:
-                raise RuntimeError("A process died before its first input.")
             return None
         left = self.numbers[self.numbers.index(self.current) + 1 :]
         return Worker(*self.arguments, left) if left else None
 
 
-def run(path, files, arguments):
+def run(files, arguments):
     """Read all inputs; returns a counter of (kind, outcome), and the violations by number."""
     numbers = range(arguments.inputs)
     if arguments.only is not None:
         numbers = range(arguments.only, arguments.only + 1)
     workers = [
-        Worker(path, arguments.seed, numbers[first :: arguments.jobs])
+        Worker(files, arguments.seed, numbers[first :: arguments.jobs])
         for first in range(min(arguments.jobs, len(numbers)))
     ]
     counts, violations = collections.Counter(), {}
@@ -212,12 +215,13 @@ def main():
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where violations are saved")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
-    files = {"images": image_files(), "models": model_files()}
     start = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "files.pickle"
-        path.write_bytes(pickle.dumps(files))
-        counts, violations = run(path, files, arguments)
+    # No threads but this one when processes are forked.
+    torch.set_num_threads(1)
+    tqdm.monitor_interval = 0
+    files = {"images": image_files(), "models": model_files()}
+    warm_up(files)
+    counts, violations = run(files, arguments)
     if arguments.keep and (violations or arguments.only is not None):
         arguments.keep.mkdir(parents=True, exist_ok=True)
         for number in violations or [arguments.only]:

@@ -248,8 +248,8 @@ def _unpack_detector(packed, arrays):
     learned = {name: arrays.take(name, *kind) for name, kind in _ARRAYS.items()}
     sizes = arrays.sizes
     grid = sizes["n"], sizes["h"], sizes["w"]
-    if 0 in (*grid, sizes["m"], sizes["d"], sizes["c"]):
-        raise ValueError("it has no memory patches, or no scores")
+    if 0 in (*grid, sizes["m"], sizes["d"]):
+        raise ValueError("it has no memory patches")
     check_magnitude(learned["memory_bank_"], "its memory_bank_")
     radius = float(radius)
     if (np.diff(learned["calibration_scores_"]) < 0).any() or not 0 <= radius < np.inf:
