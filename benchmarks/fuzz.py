@@ -125,6 +125,7 @@ class Worker:
         self.arguments = files, seed
         self.numbers = numbers
         self.current = None
+        self.has_ended = False
         self.connection, other = multiprocessing.Pipe()
         # A fork has what was compiled and loaded before.
         self.process = multiprocessing.get_context("fork").Process(
@@ -145,13 +146,14 @@ class Worker:
                     yield number, kind, outcome
         except EOFError:
             self.process.join()
+            self.has_ended = True
             if self.current is not None:
                 code = self.process.exitcode
                 yield self.current, None, f"\nViolation: the process died, exit code {code}"
 
     def successor(self):
         """A process for the inputs after the one at which this one died, None without any."""
-        if self.process.is_alive():
+        if not self.has_ended:
             return self
         if self.current is None:
             return None
