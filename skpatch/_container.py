@@ -33,6 +33,8 @@ _DTYPES = ("|b1", "<i4", "<i8", "<f2", "<f4", "<f8")
 # No model needs more JSON than that, and a sparse file could claim any size.
 _LARGEST_JSON = 2**26
 _CHUNK = 2**20
+# Scores, products of a weight and a squared distance, stay finite.
+_LARGEST_NUMBER = 1e200
 
 
 def write_container(path, content, arrays):
@@ -136,10 +138,11 @@ class StoredArrays:
         self._arrays = arrays
         self.sizes = {}
 
-    def take(self, name, dtype, axes):
+    def take(self, name, dtype, axes, least=None, may_be_nan=False):
         """Take an array out; its shape is checked against letters and digits, as in "md" or "m3".
 
-        The same letter means the same size in all arrays.
+        The same letter means the same size in all arrays. Floating point numbers must be finite,
+        unless they may be NaN, and at least `least` if there is such a limit.
         """
         if name not in self._arrays:
             raise ValueError(f"it has no array {name!r}")
@@ -155,6 +158,11 @@ class StoredArrays:
             if sizes.setdefault(axis, size) != size:
                 raise ValueError(f"its array {name!r} has the shape {array.shape}, not {expected}")
         self.sizes.update(sizes)
+        if array.dtype.kind == "f":
+            most = min(_LARGEST_NUMBER, float(np.finfo(array.dtype).max))
+            is_valid = (array >= (-most if least is None else least)) & (array <= most)
+            if not (is_valid | (may_be_nan & np.isnan(array))).all():
+                raise ValueError(f"its array {name!r} has numbers that no model has")
         return array
 
     @staticmethod

@@ -16,7 +16,8 @@ def check_device(device):
     import torch
 
     try:
-        torch.zeros(1, device=resolve_device(device))
+        # Back, too: the device "meta" has no memory.
+        torch.zeros(1, device=resolve_device(device)).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
             f"device={device!r} cannot be used here: {str(error).splitlines()[0]}"

@@ -6,6 +6,7 @@ import stat
 import struct
 import sys
 import threading
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,6 +29,37 @@ _UPRIGHT = {
 _SHOWN = 5
 # PIL decodes a lazily opened image in place, so two threads must not ask for the same one at once.
 _PIL_LOCKS = [threading.Lock() for _ in range(64)]
+
+
+class _QuietPillow:
+    """Hide Pillow's warnings while any thread reads an image.
+
+    They tell of large images, which are read, and of damaged metadata, which leaves the pixels
+    usable. The filters of warnings belong to the whole process. Counting the users keeps threads
+    that overlap in time from restoring each other's.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._users = 0
+        self._before = None
+
+    def __enter__(self):
+        with self._lock:
+            if self._users == 0:
+                self._before = warnings.catch_warnings()
+                self._before.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+            self._users += 1
+
+    def __exit__(self, *_):
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._before.__exit__(None, None, None)
+
+
+_quiet_pillow = _QuietPillow()
 
 
 class ImageList:
@@ -185,7 +217,7 @@ def read_image(item, name):
         return _from_array(_on_file(item, _pixels), name)
     if isinstance(item, Image.Image):
         try:
-            with _PIL_LOCKS[id(item) // 64 % len(_PIL_LOCKS)]:
+            with _quiet_pillow, _PIL_LOCKS[id(item) // 64 % len(_PIL_LOCKS)]:
                 values = _pixels(item)
         except Exception as error:
             raise ValueError(f"{name}, a PIL image, cannot be decoded: {error}") from error
@@ -231,12 +263,14 @@ def _name(item, index):
 def _on_file(path, function):
     """Apply a function to an opened image file; every failure names the file."""
     try:
-        with open(path, "rb", opener=_open_without_waiting) as file:
+        with _quiet_pillow, open(path, "rb", opener=_open_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ValueError("it is a pipe or a device")
             # Given a path, PIL would map some formats to memory, and the system kills a process
             # that reads a mapped file which has become shorter.
             with Image.open(file) as image:
+                if image.format == "EPS":
+                    raise ValueError("it is PostScript, a program, which is not run")
                 return function(image)
     except FileNotFoundError:
         raise FileNotFoundError(f"The image file {os.fspath(path)!r} does not exist.") from None
@@ -259,7 +293,8 @@ def _on_file(path, function):
     except Exception as error:
         # Decoders fail in many ways: OSError, SyntaxError, struct.error, DecompressionBombError...
         raise ValueError(
-            f"The image file {os.fspath(path)!r} cannot be decoded: {error}"
+            f"The image file {os.fspath(path)!r} cannot be decoded: "
+            f"{str(error) or type(error).__name__}"
         ) from error
 
 
@@ -317,7 +352,8 @@ def _pixels(image):
         values = np.asarray(image)
         # PIL opens sixteen-bit PGM files, and in some versions PNG files, in 32 bits.
         return values.astype(np.uint16) if image.mode == "I" and sixteen_bit else values
-    return np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    return np.asarray(image if image.mode == mode else image.convert(mode))
 
 
 def _from_array(values, name):
@@ -332,8 +368,12 @@ def _from_array(values, name):
     if values.ndim == 2:
         values = values[:, :, np.newaxis]
     if values.shape[2] == 4:
-        alpha = values[:, :, 3:].astype(np.uint16)
-        values = ((values[:, :, :3] * alpha + 127) // 255).astype(np.uint8)
+        # In place: a photograph of a hundred million pixels would take gigabytes otherwise.
+        colours = values[:, :, :3].astype(np.uint16)
+        colours *= values[:, :, 3:]
+        colours += 127
+        colours //= 255
+        values = colours.astype(np.uint8)
     if values.shape[2] == 1:
         values = np.repeat(values, 3, axis=2)
     return np.ascontiguousarray(values)

@@ -10,6 +10,8 @@ __all__ = ["check_image_scores", "check_pixels", "pool_pixels"]
 def check_image_scores(y_true, scores):
     """Return labels (n,), bool, and scores (n,), float64."""
     y_true = np.asarray(y_true)
+    if np.iscomplexobj(scores):
+        raise ValueError("scores holds complex numbers; expected real ones.")
     scores = np.asarray(scores, dtype=np.float64)
     for name, values in (("y_true", y_true), ("scores", scores)):
         if values.ndim != 1:
@@ -19,8 +21,9 @@ def check_image_scores(y_true, scores):
     if len(y_true) == 0:
         raise ValueError("y_true and scores are empty; at least one image of each class is needed.")
     if y_true.dtype.kind not in "biuf" or not np.isin(y_true, (0, 1)).all():
+        found = np.unique(y_true.astype(str))[:5]
         raise ValueError(
-            f"y_true must hold 1 (defective) and 0 (normal), got {np.unique(y_true)[:5]}. For the "
+            f"y_true must hold 1 (defective) and 0 (normal), got {', '.join(found)}. For the "
             "output of predict, pass `y == -1`."
         )
     if not np.isfinite(scores).all():

@@ -2,6 +2,7 @@
 """Nearest-neighbour search in a memory bank, exact or approximate, behind one call."""
 
 import threading
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,8 +12,9 @@ from sklearn.utils import check_random_state
 from ._accelerated import kneighbors_on
 from ._parallel import accelerator, run_blocks
 from ._scaling import LowerBounds, inner_products
+from ._validation import Interval, check_is_fitted, check_rows, check_search, positive_integer
 
-__all__ = ["ExactNeighbors", "PyNNDescentNeighbors", "make_neighbors"]
+__all__ = ["ExactNeighbors", "PyNNDescentNeighbors", "check_reaches", "make_neighbors"]
 
 # Floats of one block's matrix product, 4 MB per thread: it should stay in the cache.
 _PRODUCT_SIZE = 2**20
@@ -20,6 +22,9 @@ _PRODUCT_SIZE = 2**20
 # Above it "auto" builds a graph. Building costs about a minute, mostly compilation, and every
 # query of an exact search is a pass over the bank.
 _LARGE_BANK = 200_000
+
+# Beyond it a reach would be no float32 number; features are far smaller.
+_LARGEST_REACH = 1e38
 
 # pynndescent's queries share a workspace.
 _graph_lock = threading.Lock()
@@ -74,11 +79,11 @@ class ExactNeighbors(BaseEstimator):
         -------
         self
         """
-        self.bank_ = np.ascontiguousarray(X, np.float32)
+        self.bank_ = check_rows(X)
         # float32, as the bank: in float64 they would add a tenth to a bank of few features.
         self.reaches_ = np.zeros(len(self.bank_), np.float32)
         if reaches is not None:
-            self.reaches_[:] = reaches
+            self.reaches_[:] = check_reaches(reaches, len(self.bank_))
         self._bounds = LowerBounds(self.bank_)
         self._prepare()
         return self
@@ -122,6 +127,8 @@ class ExactNeighbors(BaseEstimator):
         indices : ndarray of shape (m, n_neighbors), int64
             Rows of the bank; -1 where no row is left.
         """
+        check_is_fitted(self, "bank_")
+        X = check_search(self.bank_, X, n_neighbors, excluded)
         device = accelerator()
         if device is not None:
             reaches = self.reaches_ if self.reaches_.any() else None
@@ -235,6 +242,12 @@ class PyNNDescentNeighbors(BaseEstimator):
     # are searched for exactly.
     _trusted_share = 0.75
 
+    _parameter_constraints = {
+        "graph_neighbors": [positive_integer()],
+        "epsilon": [Interval(Real, 0, None, closed="left")],
+        "random_state": ["random_state"],
+    }
+
     def __init__(
         self,
         *,
@@ -252,6 +265,7 @@ class PyNNDescentNeighbors(BaseEstimator):
         """Build the search graph of the memory bank; see :meth:`ExactNeighbors.fit`."""
         from pynndescent import NNDescent
 
+        self._validate_params()
         self._exact = ExactNeighbors().fit(X, reaches=reaches)
         self.bank_ = self._exact.bank_
         self.index_ = None
@@ -280,11 +294,12 @@ class PyNNDescentNeighbors(BaseEstimator):
         description: str | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Find near rows of the bank; see :meth:`ExactNeighbors.kneighbors`."""
+        check_is_fitted(self, "bank_")
+        queries = check_search(self.bank_, X, n_neighbors, excluded)
         wanted = max(n_neighbors, self._least) if excluded is None else n_neighbors + self._spare
         if self.index_ is None or wanted > self.graph_neighbors:
             # A bank smaller than the graph's degree, or more rows than the graph knows.
-            return self._exact.kneighbors(X, n_neighbors, excluded, description)
-        queries = np.ascontiguousarray(X, np.float32)
+            return self._exact.kneighbors(queries, n_neighbors, excluded, description)
         coordinates = self._exact._bounds.leading(queries, self._axes)
         with _graph_lock:
             graph = self.index_.query(coordinates, k=wanted, epsilon=self.epsilon)
@@ -324,6 +339,17 @@ class PyNNDescentNeighbors(BaseEstimator):
 
         run_blocks(measure, len(queries), 256)
         return np.sqrt(distances, out=distances), indices
+
+
+def check_reaches(reaches, n_rows):
+    """Return the reaches (n,) of a bank, float64, or raise."""
+    reaches = np.asarray(reaches, np.float64)
+    if reaches.shape != (n_rows,) or not ((reaches >= 0) & (reaches < _LARGEST_REACH)).all():
+        raise ValueError(
+            f"reaches has shape {reaches.shape}; expected distances, at least 0 and finite, of "
+            f"shape ({n_rows},)."
+        )
+    return reaches
 
 
 _NEIGHBORS = {"exact": ExactNeighbors, "pynndescent": PyNNDescentNeighbors}

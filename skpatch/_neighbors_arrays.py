@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 
 from ._container import entries
-from ._neighbors import ExactNeighbors
+from ._neighbors import ExactNeighbors, check_reaches
 from ._scaling import LowerBounds
 
 __all__ = ["pack_search", "unpack_search"]
@@ -78,16 +78,18 @@ def unpack_search(search, state, arrays, bank, reaches):
     reaches : ndarray of shape (m,), float64
     """
     exact = search if isinstance(search, ExactNeighbors) else ExactNeighbors()
-    bounds = [arrays.take("bounds.shift", "f4", "1d"), arrays.take("bounds.factor", "f4", "11")]
+    least_factor = np.finfo(np.float32).tiny
+    bounds = [
+        arrays.take("bounds.shift", "f4", "1d"),
+        arrays.take("bounds.factor", "f4", "11", least_factor),
+    ]
     reduced, graph = entries(state, "reduced", "graph")
     if reduced:
-        bounds.append(arrays.take("bounds.axes", "f4", "dk"))
-    if not all(np.isfinite(array).all() for array in bounds) or not (bounds[1] > 0).all():
-        raise ValueError("the bounds of its neighbour search are not finite")
+        bounds.append(_take_axes(arrays))
     exact.__setstate__(
         {
             "bank_": bank,
-            "reaches_": reaches.astype(np.float32),
+            "reaches_": check_reaches(reaches, len(bank)).astype(np.float32),
             "_bounds": LowerBounds.from_arrays(*bounds),
         }
     )
@@ -97,6 +99,14 @@ def unpack_search(search, state, arrays, bank, reaches):
     search.index_, search.trusted_distance_ = None, 0.0
     if graph is not None:
         _unpack_graph(search, graph, arrays, reaches)
+
+
+def _take_axes(arrays):
+    """Principal axes; bounds hold for orthonormal ones only."""
+    axes = arrays.take("bounds.axes", "f4", "dk")
+    if not np.allclose(axes.T @ axes, np.eye(axes.shape[1]), atol=1e-3):
+        raise ValueError("its principal axes are not orthonormal")
+    return axes
 
 
 def _unpack_graph(search, state, arrays, reaches):

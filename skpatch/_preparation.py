@@ -11,6 +11,8 @@ from ._output import check_output
 __all__ = ["check_geometry", "largest_stride", "learn_size", "prepare", "visible_region"]
 
 _PROBE_SIZE = (224, 224)
+# The network's input would be a hundred times as long as it is wide.
+_LARGEST_ASPECT = 100
 
 
 def check_geometry(extractor):
@@ -48,6 +50,12 @@ def learn_size(extractor, sizes, shapes_at):
     heights, widths = np.array(sizes, float).T
     aspect = float(np.median(widths / heights))
     shorter = extractor.image_size
+    if max(aspect, 1 / aspect) > _LARGEST_ASPECT:
+        raise ValueError(
+            f"The median aspect ratio (width / height) of the images is {aspect:g}, beyond "
+            f"{_LARGEST_ASPECT} to 1; name the size of the network's input, "
+            "image_size=(height, width)."
+        )
     sides = shorter * max(1, 1 / aspect), shorter * max(1, aspect)
     return tuple(max(1, round(side / step)) * step for side in sides)
 

@@ -75,7 +75,11 @@ class Scaling:
             points.max(axis=(-2, -1), keepdims=True).astype(np.float64) - lowest,
             highest - points.min(axis=(-2, -1), keepdims=True),
         )
-        largest[~((largest > 0) & (largest < np.inf))] = 1
+        # Of copies of one point the size sets the scale.
+        largest = np.where(largest > 0, largest, np.maximum(abs(highest), abs(lowest)))
+        largest[largest == 0] = 1
+        # The factor of the smallest numbers would overflow.
+        largest = np.maximum(largest, np.finfo(np.float32).tiny)
         self._set(shift, (1 / largest).astype(np.float32))
 
     @classmethod
@@ -93,7 +97,9 @@ class Scaling:
     def apply(self, points):
         """Return the scaled points (..., n, d) and half of their squared norms (..., n)."""
         scaled = np.subtract(points, self.shift)
-        scaled *= self.factor
+        with np.errstate(over="ignore"):
+            # Points far larger than those that define the scale.
+            scaled *= self.factor
         np.clip(scaled, -self._largest, self._largest, out=scaled)
         return scaled, 0.5 * np.einsum("...j,...j->...", scaled, scaled)
 

@@ -100,7 +100,10 @@ class Jury:
         self.axes = None
         if points.shape[1] > _AXES and len(points) > 1:
             sample = self._scaling.apply(points[:: -(len(points) // -_SAMPLE)])[0]
-            pca = PCA(min(_AXES, len(sample)), svd_solver="covariance_eigh").fit(sample)
+            pca = PCA(min(_AXES, len(sample)), svd_solver="covariance_eigh")
+            with np.errstate(invalid="ignore"):
+                # Its shares of a variance of 0.
+                pca.fit(sample)
             self.axes = np.ascontiguousarray(pca.components_.T, np.float32)
         self.images = np.empty(0, np.int64)
         self.coordinates = None
@@ -360,7 +363,8 @@ def distance_ratios(memory, witnesses, along):
 
     def measure(start, stop):
         block = slice(start, stop)
-        lengths = np.linalg.norm(memory[block] - witnesses[block], axis=1)
+        gaps = memory[block].astype(np.float64) - witnesses[block]
+        lengths = np.linalg.norm(gaps, axis=1)
         np.divide(lengths, along[block], out=ratios[block], where=along[block] > 0)
 
     run_blocks(measure, len(memory), _BLOCK)

@@ -95,6 +95,7 @@ class UpdatableBankMixin(MemoryBankMixin):
         if not hasattr(self, "memory_bank_"):
             return self.fit(X)
         patches = self._check(X)
+        self._check_jury()
         with self._execution():
             self._grow(patches)
         return self
@@ -147,6 +148,7 @@ class UpdatableBankMixin(MemoryBankMixin):
             If there is no such image, or too few would be left to compare with each other.
         """
         check_is_fitted(self)
+        self._check_jury()
         numbers = check_image_numbers(images, len(self.kept_))
         forgotten = self.forgotten_images_.copy()
         forgotten[numbers] = True
@@ -168,6 +170,13 @@ class UpdatableBankMixin(MemoryBankMixin):
             self._learn(candidates, project_rows(candidates.patches, self._components))
             self._recalibrate()
         return self
+
+    def _check_jury(self):
+        if self.discriminator == "support" and self._jury is None:
+            raise ValueError(
+                'discriminator="support" needs what another discriminator does not keep in fit; '
+                "set it back, or fit again."
+            )
 
     def _candidates(self):
         memory = Candidates(self.memory_bank_, self.memory_source_, self._ratios)
@@ -215,7 +224,7 @@ class UpdatableBankMixin(MemoryBankMixin):
     def _are_different(self, patches, first):
         """Whether training images, numbered from `first`, had other patches than (n, h, w, d)."""
         images = slice(first, first + len(patches))
-        worst = self._worst_patches[images]
+        worst = self._worst_patches[images].astype(np.float64)
         flat = patches.reshape(len(patches), -1, patches.shape[-1])
         found = np.take_along_axis(flat, self._worst_rows[images, :, np.newaxis], axis=1)
         gaps = np.linalg.norm(found - worst, axis=(1, 2))

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a fitted detector keeps for partial_fit and forget, as JSON and arrays, and back."""
 
+import numpy as np
+
 from ._container import entries
 from ._support import Jury
 from ._updating import Candidates
+from ._validation import check_magnitude
 
 __all__ = ["pack_updates", "unpack_updates"]
 
@@ -20,7 +23,7 @@ _JURY = {
     "images": ("i8", "j"),
     "coordinates": ("f2", "jgx"),
     "shift": ("f4", "1p"),
-    "factor": ("f4", "11"),
+    "factor": ("f4", "11", np.finfo(np.float32).tiny),
 }
 
 
@@ -56,6 +59,12 @@ def unpack_updates(detector, state, arrays):
     n_patches = detector._n_patches
     arrays.check_below("dropped.source", dropped["source"], [sizes["n"], sizes["h"], sizes["w"]])
     arrays.check_below("_worst_rows", learned["_worst_rows"], n_patches)
+    check_magnitude(learned["_worst_patches"], "its _worst_patches")
+    # Of the memory patches, and of those that may become memory patches again.
+    candidates = np.concatenate([detector.memory_source_, dropped["source"]])
+    if np.isnan(detector.noise_scores_[tuple(candidates.T)]).any():
+        raise ValueError("its array 'noise_scores_' lacks those of memory patches")
+    check_magnitude(dropped["patches"], "its dropped.patches")
     components = arrays.take("components", "f4", "dp") if projects else None
     sizes.setdefault("p", sizes["d"])
     sizes["g"] = n_patches

@@ -5,24 +5,43 @@ import numbers
 
 import numpy as np
 from sklearn.base import _fit_context as fit_context
+from sklearn.utils import check_array
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._inspected import inspected_patches
 
 __all__ = [
+    "LARGEST",
     "HasMethods",
     "Interval",
     "RealNotInt",
     "StrOptions",
     "check_image_numbers",
     "check_is_fitted",
+    "check_magnitude",
     "check_patches",
+    "check_rows",
+    "check_search",
     "fit_context",
     "positive_integer",
     "require_images",
     "seed_nested",
 ]
+
+
+# Distances of larger features might not be float32 numbers.
+LARGEST = 1e32
+
+
+def check_magnitude(X, name="X"):
+    """Raise for features beyond `LARGEST`."""
+    largest = max(float(X.max(initial=0)), -float(X.min(initial=0)))
+    if largest > LARGEST:
+        raise ValueError(
+            f"{name} has features as large as {largest:g}; they must lie between {-LARGEST:g} and "
+            f"{LARGEST:g}."
+        )
 
 
 def check_patches(estimator, X, *, reset, may_skip=False):
@@ -63,19 +82,13 @@ def check_patches(estimator, X, *, reset, may_skip=False):
     if ndim == 4:
         if may_skip:
             X, inspected = inspected_patches(X, None if reset else estimator.inspected_)
-        rows = validate_data(
-            estimator,
-            X.reshape(-1, X.shape[-1]),
-            dtype=np.float32,
-            order="C",
-            reset=reset,
-            ensure_all_finite=False,
-        )
+        rows = _float_rows(estimator, X.reshape(-1, X.shape[-1]), reset, ensure_all_finite=False)
         patches = rows.reshape(X.shape)
         _check_finite(patches, inspected)
     else:
-        rows = validate_data(estimator, X, dtype=np.float32, order="C", reset=reset)
+        rows = _float_rows(estimator, X, reset)
         patches = rows[:, np.newaxis, np.newaxis, :]
+    check_magnitude(rows)
     if may_skip and reset:
         estimator.inspected_ = inspected
     return patches
@@ -109,6 +122,44 @@ def _check_finite(patches, inspected):
         )
 
 
+def _float_rows(estimator, X, reset, ensure_all_finite=True):
+    """Rows (n, d), float32 and C-contiguous."""
+    # What overflows is infinite then, and refused.
+    with np.errstate(over="ignore"):
+        return validate_data(
+            estimator,
+            X,
+            dtype=np.float32,
+            order="C",
+            reset=reset,
+            ensure_all_finite=ensure_all_finite,
+        )
+
+
+def check_rows(X):
+    """Rows (n, d) of an array-like, float32, finite and C-contiguous."""
+    with np.errstate(over="ignore"):
+        rows = check_array(X, dtype=np.float32, order="C", input_name="X")
+    check_magnitude(rows)
+    return rows
+
+
+def check_search(bank, X, n_neighbors, excluded):
+    """Check what the nearest rows of a bank (n, d) are asked for; returns queries (m, d)."""
+    queries = check_rows(X)
+    if queries.shape[1] != bank.shape[1]:
+        raise ValueError(f"X has {queries.shape[1]} features, and the memory bank {bank.shape[1]}.")
+    if not positive_integer().is_satisfied_by(n_neighbors):
+        raise ValueError(f"n_neighbors={n_neighbors!r} must be an integer, at least 1.")
+    expected = (len(queries),), (len(bank),)
+    if excluded is not None and tuple(map(np.shape, excluded)) != expected:
+        raise ValueError(
+            f"excluded has arrays of shapes {tuple(map(np.shape, excluded))}; expected one number "
+            f"for each query and one for each row of the bank, {expected}."
+        )
+    return queries
+
+
 def require_images(patches, least, reason):
     """Raise unless there are at least `least` images."""
     if len(patches) < least:
@@ -139,6 +190,16 @@ def seed_nested(estimator, random_state):
     return estimator.set_params(**unset)
 
 
+class _PositiveInteger(Interval):
+    """Constraint that refuses True too, which Python counts among the integers."""
+
+    def __init__(self):
+        super().__init__(numbers.Integral, 1, None, closed="left")
+
+    def is_satisfied_by(self, val):
+        return not isinstance(val, bool | np.bool_) and super().is_satisfied_by(val)
+
+
 def positive_integer():
     """Constraint of a parameter that counts something."""
-    return Interval(numbers.Integral, 1, None, closed="left")
+    return _PositiveInteger()

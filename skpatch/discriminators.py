@@ -211,17 +211,18 @@ class GaussianDiscriminator(NoiseDiscriminator):
         """Covariance estimates (positions, d, d) of centred points (positions, n, d)."""
         import torch
 
-        identity = torch.eye(centred.shape[2], dtype=centred.dtype)
         if self.covariance == "paper":
-            sample = torch.bmm(centred.mT, centred) / (centred.shape[1] - 1)
-            return sample + 0.01 * identity
-        estimate = {"ledoit_wolf": ledoit_wolf, "oas": oas}[self.covariance]
-        shrunk = [estimate(points.numpy(), assume_centered=True)[0] for points in centred]
-        shrunk = torch.from_numpy(np.stack(shrunk))
-        # Features that never vary have no covariance to shrink towards; their distance is 0.
-        scale = shrunk.diagonal(dim1=1, dim2=2).mean(dim=1)
-        ridge = np.finfo(np.float64).eps * scale + np.finfo(np.float64).tiny
-        return shrunk + ridge[:, None, None] * identity
+            estimates, ridge = torch.bmm(centred.mT, centred) / (centred.shape[1] - 1), 0.01
+        else:
+            estimate = {"ledoit_wolf": ledoit_wolf, "oas": oas}[self.covariance]
+            shrunk = [estimate(points.numpy(), assume_centered=True)[0] for points in centred]
+            # Features that never vary have no covariance to shrink towards; their distance is 0.
+            estimates, ridge = torch.from_numpy(np.stack(shrunk)), np.finfo(np.float64).tiny
+        # Less would be lost in the rounding errors of features that are large, or hardly vary.
+        n_features = centred.shape[2]
+        traces = estimates.diagonal(dim1=1, dim2=2).sum(dim=1)
+        ridges = (10 * n_features * np.finfo(np.float64).eps * traces).clamp(min=ridge)
+        return estimates + ridges[:, None, None] * torch.eye(n_features, dtype=centred.dtype)
 
 
 def _rank_scores(scores):

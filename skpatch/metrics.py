@@ -75,7 +75,7 @@ def image_auroc(y_true: ArrayLike, scores: ArrayLike) -> float:
     >>> image_auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     0.75
     """
-    return float(roc_auc_score(*check_image_scores(y_true, scores)))
+    return float(_measure(roc_auc_score, *check_image_scores(y_true, scores)))
 
 
 def image_average_precision(y_true: ArrayLike, scores: ArrayLike) -> float:
@@ -113,7 +113,7 @@ def image_average_precision(y_true: ArrayLike, scores: ArrayLike) -> float:
     >>> round(image_average_precision([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]), 4)
     0.8333
     """
-    return float(average_precision_score(*check_image_scores(y_true, scores)))
+    return float(_measure(average_precision_score, *check_image_scores(y_true, scores)))
 
 
 def f1_max(y_true: ArrayLike, scores: ArrayLike) -> float:
@@ -202,7 +202,7 @@ def pixel_auroc(masks: Sequence[ArrayLike | None], maps: Sequence[ArrayLike]) ->
     >>> round(pixel_auroc(masks, maps), 4)
     0.8333
     """
-    return float(roc_auc_score(*pool_pixels(check_pixels(masks, maps))))
+    return float(_measure(roc_auc_score, *pool_pixels(check_pixels(masks, maps))))
 
 
 def pixel_average_precision(masks: Sequence[ArrayLike | None], maps: Sequence[ArrayLike]) -> float:
@@ -234,7 +234,7 @@ def pixel_average_precision(masks: Sequence[ArrayLike | None], maps: Sequence[Ar
     >>> pixel_average_precision([[[0, 1], [0, 0]]], [[[0.3, 0.9], [0.2, 1.0]]])
     0.5
     """
-    return float(average_precision_score(*pool_pixels(check_pixels(masks, maps))))
+    return float(_measure(average_precision_score, *pool_pixels(check_pixels(masks, maps))))
 
 
 def pixel_f1_max(masks: Sequence[ArrayLike | None], maps: Sequence[ArrayLike]) -> float:
@@ -320,6 +320,8 @@ def aupro(
     0.15
     """
     check_scalar(max_fpr, "max_fpr", Real, min_val=0, max_val=1, include_boundaries="right")
+    if np.isnan(max_fpr):
+        raise ValueError("max_fpr is NaN; it must be in (0, 1].")
     pixels = check_pixels(masks, maps)
     is_defect, scores = pool_pixels(pixels)
     overlap = _region_shares(pixels)
@@ -363,7 +365,13 @@ def _partial_area(x, y, x_max):
     return float(auc(np.append(x[inside], x_max), np.append(y[inside], np.interp(x_max, x, y))))
 
 
+def _measure(metric, y_true, scores):
+    # scikit-learn takes differences and sums of the scores, which may be infinite.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return metric(y_true, scores)
+
+
 def _best_f1(y_true, scores):
-    precision, recall, _ = precision_recall_curve(y_true, scores)
+    precision, recall, _ = _measure(precision_recall_curve, y_true, scores)
     total = precision + recall
     return float(np.max(2 * precision * recall / np.where(total > 0, total, 1)))

@@ -20,7 +20,7 @@ from ._pipeline import PatchPipeline
 from ._preparation import check_geometry
 from ._region import read_region
 from ._updating_arrays import pack_updates, unpack_updates
-from ._validation import check_is_fitted
+from ._validation import check_is_fitted, check_magnitude
 from .discriminators import (
     FusionDiscriminator,
     GaussianDiscriminator,
@@ -46,21 +46,24 @@ _PARTS = {
 }
 
 # m memory patches of d features, n training images of h x w patches, c of them for calibration.
+# After the shape: the least number, and whether some may be NaN.
 _ARRAYS = {
     "memory_bank_": ("f4", "md"),
-    "memory_weights_": ("f8", "m"),
-    "memory_reaches_": ("f8", "m"),
+    "memory_weights_": ("f8", "m", 0),
+    "memory_reaches_": ("f8", "m", 0),
     "memory_source_": ("i8", "m3"),
-    "noise_scores_": ("f8", "nhw"),
+    "noise_scores_": ("f8", "nhw", None, True),
     "kept_": ("?", "nhw"),
     "inspected_": ("?", "hw"),
     "trusted_images_": ("?", "n"),
-    "training_scores_": ("f8", "n"),
+    "training_scores_": ("f8", "n", None, True),
     "calibration_scores_": ("f8", "c"),
 }
 
 # What JSON of another form than a saved model's leads to.
 _REFUSED = (AttributeError, OverflowError, RecursionError, TypeError, ValueError)
+# No network's maps are that much smaller than the image.
+_LARGEST_STRIDE = 256
 # Recorded for whoever looks into the file, and for error messages.
 _LIBRARIES = ("numpy", "torch", "torchvision", "scikit-learn")
 
@@ -213,18 +216,20 @@ def _unpack_pipeline(packed, versions, arrays, backbone, weights):
         packed, "steps", "verbose", "extractor", "detector"
     )
     detector = _unpack_detector(detector, arrays)
-    extractor = _unpack_extractor(extractor, versions, arrays, backbone, weights)
+    extractor = _unpack_extractor(extractor, versions, arrays, backbone, weights, detector)
     extractor.inspected_ = detector.inspected_
     _check_fit_together(extractor, detector)
     first, last = names
-    return PatchPipeline([(first, extractor), (last, detector)], verbose=verbose)
+    pipeline = PatchPipeline([(first, extractor), (last, detector)], verbose=verbose)
+    pipeline._validate_names(names)
+    return pipeline
 
 
 def _pack_detector(detector):
     """JSON and arrays of a fitted detector."""
     check_is_fitted(detector)
     arrays = {
-        name: np.asarray(getattr(detector, name), dtype) for name, (dtype, _) in _ARRAYS.items()
+        name: np.asarray(getattr(detector, name), dtype) for name, (dtype, *_) in _ARRAYS.items()
     }
     search = _pack(detector.neighbors_, "neighbors_")
     state, search_arrays = pack_search(detector.neighbors_)
@@ -251,6 +256,10 @@ def _unpack_detector(packed, arrays):
     grid = sizes["n"], sizes["h"], sizes["w"]
     if 0 in (*grid, sizes["m"], sizes["d"]) or not learned["inspected_"].any():
         raise ValueError("it has no memory patches")
+    check_magnitude(learned["memory_bank_"], "its memory_bank_")
+    radius = float(radius)
+    if (np.diff(learned["calibration_scores_"]) < 0).any() or not 0 <= radius < np.inf:
+        raise ValueError("its scores do not ascend, or its coreset_radius_ is no distance")
     arrays.check_below("memory_source_", learned["memory_source_"], grid)
     if names is not None:
         if len(names) != sizes["d"] or not all(isinstance(name, str) for name in names):
@@ -263,7 +272,7 @@ def _unpack_detector(packed, arrays):
     vars(detector).update(
         learned,
         neighbors_=search,
-        coreset_radius_=float(radius),
+        coreset_radius_=radius,
         discriminator_=None,
         grid_shape_=grid[1:],
         n_features_in_=sizes["d"],
@@ -303,7 +312,7 @@ def _pack_extractor(extractor, arrays):
     }
 
 
-def _unpack_extractor(packed, versions, arrays, backbone, weights):
+def _unpack_extractor(packed, versions, arrays, backbone, weights, detector):
     from ._backbones import weights_digest
 
     params, module, seed, layers, size, mean, std, digest = entries(
@@ -322,6 +331,11 @@ def _unpack_extractor(packed, versions, arrays, backbone, weights):
     height, width = size
     if not all(type(number) is int and 0 <= number < 2**31 for number in (seed, height, width)):
         raise ValueError(f"its seed {seed!r} and size of images {size!r} are not whole numbers")
+    # Building the network for them would take memory without limit.
+    most = (_LARGEST_STRIDE * cells for cells in detector.grid_shape_)
+    known = None, detector.n_features_in_
+    if any(map(int.__gt__, size, most)) or extractor.embedding_dim not in known:
+        raise ValueError("its network does not give the features of its detector")
     if extractor.weights not in (None, "default") and not os.path.isfile(extractor.weights):
         raise FileNotFoundError(
             f"The network's weights were read from {os.fspath(extractor.weights)!r}, which is not "

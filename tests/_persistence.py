@@ -50,8 +50,13 @@ def plain(params):
 def write(path, header, body):
     """A file whose SHA-256 is right."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    prefix = struct.pack("<8sQQ", b"\x89skpatch", 1, len(text))
-    path.write_bytes(prefix + hashlib.sha256(prefix + text + body).digest() + text + body)
+    path.write_bytes(seal(text, body, struct.pack("<Q", len(text))))
+
+
+def seal(text, body, length):
+    """Bytes of a file whose SHA-256 is right, from its JSON and the JSON's length as bytes."""
+    prefix = b"\x89skpatch" + struct.pack("<Q", 1) + length
+    return prefix + hashlib.sha256(prefix + text + body).digest() + text + body
 
 
 def parts(content):
