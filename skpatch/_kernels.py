@@ -14,6 +14,8 @@ float64. So results equal a plain float64 loop, at the price of the matrix produ
 on one thread and releases the GIL; callers hand them blocks.
 """
 
+from functools import partial
+
 import numba
 import numpy as np
 
@@ -29,10 +31,19 @@ __all__ = [
 # Columns of a chunk.
 _CHUNK = 16
 
-_jit = numba.njit(nogil=True, cache=True)
+
+def _jit(function=None, **options):
+    """Compile a function, once for all processes if there is a place to keep it."""
+    if function is None:
+        return partial(_jit, **options)
+    try:
+        return numba.njit(nogil=True, cache=True, **options)(function)
+    except RuntimeError:
+        # Neither the folder of this file nor a user's cache can be written to, as in containers.
+        return numba.njit(nogil=True, **options)(function)
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"}, inline="never")
+@_jit(fastmath={"reassoc", "contract"}, inline="never")
 def _squared_distance(a, b):
     """Squared Euclidean distance of two float32 rows, accumulated in float64."""
     total = 0.0
@@ -42,7 +53,7 @@ def _squared_distance(a, b):
     return total
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "nnan", "nsz"})
+@_jit(fastmath={"contract", "nnan", "nsz"})
 def _chunk_minima(halves, products, minima):
     """Smallest ``halves - products`` of each chunk, so that most chunks need no second look.
 
@@ -60,7 +71,7 @@ def _chunk_minima(halves, products, minima):
             minima[chunk] = value if value < minima[chunk] else minima[chunk]
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nnan", "nsz"})
+@_jit(fastmath={"reassoc", "contract", "nnan", "nsz"})
 def _smallest(values):
     """Smallest value; vectorised because the order is free."""
     lowest = np.float32(np.inf)

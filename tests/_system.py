@@ -3,7 +3,7 @@
 
 import os
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -35,14 +35,17 @@ def mounted(folder):
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def fill(folder):
-    """Leave no byte on the disk of a folder."""
-    with open(folder / "filler", "wb", buffering=0) as file:
-        try:
-            while file.write(bytes(2**16)):
-                pass
-        except OSError:
-            return
+@contextmanager
+def filled(folder):
+    """No byte is left on the disk of a folder."""
+    filler = folder / "filler"
+    with open(filler, "wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(2**16)):
+            pass
+    try:
+        yield
+    finally:
+        filler.unlink()
 
 
 def contents(folder):

@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The kernels are compared with plain loops in test_coreset and test_neighbors; here, the edges."""
 
+import os
+import shutil
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
+from skpatch import _kernels
 from skpatch._kernels import nearest_rows
 from skpatch._scaling import Scaling
 
@@ -77,3 +83,24 @@ def test_constant_points_have_a_scale():
     scaled, halves = scaling.apply(np.full((1, 2), 7, np.float32))
     assert scaled.tolist() == [[0, 0]]
     assert halves.tolist() == [0]
+
+
+def test_nowhere_to_keep_compiled_code(tmp_path):
+    """As in a container whose package and home cannot be written to."""
+    shutil.copy(_kernels.__file__, tmp_path / "kernels.py")
+    (tmp_path / "__pycache__").touch()
+    code = "import numpy, kernels; print(kernels._smallest(numpy.array([3, 2], numpy.float32)))"
+    environment = {name: value for name, value in os.environ.items() if "NUMBA" not in name}
+    nowhere = str(tmp_path / "__pycache__" / "cache")
+    printed = subprocess.run(
+        [sys.executable, "-c", code],
+        env={
+            **environment,
+            "PYTHONPATH": str(tmp_path),
+            "HOME": nowhere,
+            "XDG_CACHE_HOME": nowhere,
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert printed.stdout == "2.0\n", printed.stderr

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Outputs on full disks, in folders that are read only, with long names, after a kill."""
 
-import contextlib
 import errno
 import os
 import re
@@ -12,7 +11,7 @@ import sys
 import pytest
 from _cli import SMALL, run
 from _photographs import IMAGES
-from _system import contents, fill, largest_file, mounted
+from _system import contents, filled, largest_file, mounted
 from sklearn.base import clone
 
 import skpatch
@@ -40,15 +39,14 @@ def few(photos, tmp_path_factory):
 
 @pytest.fixture(params=["limit", "disk"])
 def full(request, tmp_path):
-    """A folder, and a function after which no file of some bytes can be written to it."""
+    """A folder, and a context in which no file of some bytes can be written to it."""
     folder = tmp_path / "full"
-    with contextlib.ExitStack() as stack:
-        if request.param == "disk":
-            stack.enter_context(mounted(folder))
-            yield folder, lambda _: fill(folder)
-        else:
-            folder.mkdir()
-            yield folder, lambda n_bytes: stack.enter_context(largest_file(n_bytes))
+    if request.param == "limit":
+        folder.mkdir()
+        yield folder, largest_file
+    else:
+        with mounted(folder):
+            yield folder, lambda _: filled(folder)
 
 
 @pytest.mark.parametrize(
@@ -65,13 +63,13 @@ def full(request, tmp_path):
 )
 def test_no_room(few, line, full, tmp_path, monkeypatch, capsys, command, outputs, n_bytes):
     monkeypatch.chdir(tmp_path)
-    folder, fill_up = full
+    folder, no_room = full
     inputs = [line, few] if command == "score" else [few, *SMALL]
     arguments = [command, *inputs, *outputs, "--quiet"]
     assert run(*arguments) == 0
-    fill_up(n_bytes)
     before = contents(folder)
-    assert run(*arguments) == 1
+    with no_room(n_bytes):
+        assert run(*arguments) == 1
     printed = capsys.readouterr().err
     assert re.fullmatch(r"Error: \[Errno \d+\] .*: '(.*)'\n", printed)
     assert outputs[-1] in printed
@@ -81,13 +79,15 @@ def test_no_room(few, line, full, tmp_path, monkeypatch, capsys, command, output
 
 @pytest.mark.parametrize("n_bytes", [99, 200])
 def test_no_room_for_features(fitted, full, n_bytes):
-    folder, fill_up = full
+    folder, no_room = full
     path = folder / "features.npy"
     extractor = clone(fitted).set_params(output=path).fit(IMAGES)
     extractor.transform(IMAGES)
-    fill_up(n_bytes)
     before = contents(folder)
-    with pytest.raises(OSError, match=re.escape(repr(str(path)))) as caught:
+    with (
+        pytest.raises(OSError, match=re.escape(repr(str(path)))) as caught,
+        no_room(n_bytes),
+    ):
         extractor.transform(IMAGES)
     assert caught.value.errno in (errno.ENOSPC, errno.EFBIG)
     assert contents(folder) == before
