@@ -17,6 +17,7 @@ import collections
 import contextlib
 import multiprocessing
 import os
+import pickle
 import random
 import resource
 import signal
@@ -28,7 +29,6 @@ import warnings
 from multiprocessing.connection import wait
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -81,6 +81,8 @@ def work(connection, files, seed, numbers):
     # What libraries in C say about damaged files.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     signal.signal(signal.SIGPROF, stop)
+    files = pickle.loads(Path(files).read_bytes())
+    warm_up(files)
     limit_memory()
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "damaged.bin")
@@ -127,8 +129,8 @@ class Worker:
         self.current = None
         self.has_ended = False
         self.connection, other = multiprocessing.Pipe()
-        # A fork has what was compiled and loaded before.
-        self.process = multiprocessing.get_context("fork").Process(
+        # Not a fork, in which the threads of torch would wait for ever.
+        self.process = multiprocessing.get_context("spawn").Process(
             target=work, args=(other, files, seed, numbers)
         )
         self.process.start()
@@ -161,13 +163,13 @@ class Worker:
         return Worker(*self.arguments, left) if left else None
 
 
-def run(files, arguments):
+def run(files, path, arguments):
     """Read all inputs; returns a counter of (kind, outcome), and the violations by number."""
     numbers = range(arguments.inputs)
     if arguments.only is not None:
         numbers = range(arguments.only, arguments.only + 1)
     workers = [
-        Worker(files, arguments.seed, numbers[first :: arguments.jobs])
+        Worker(path, arguments.seed, numbers[first :: arguments.jobs])
         for first in range(min(arguments.jobs, len(numbers)))
     ]
     counts, violations = collections.Counter(), {}
@@ -218,12 +220,11 @@ def main():
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
     start = time.perf_counter()
-    # No threads but this one when processes are forked.
-    torch.set_num_threads(1)
-    tqdm.monitor_interval = 0
     files = {"images": image_files(), "models": model_files()}
-    warm_up(files)
-    counts, violations = run(files, arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "files.pickle"
+        path.write_bytes(pickle.dumps(files))
+        counts, violations = run(files, path, arguments)
     if arguments.keep and (violations or arguments.only is not None):
         arguments.keep.mkdir(parents=True, exist_ok=True)
         for number in violations or [arguments.only]:
