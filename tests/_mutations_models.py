@@ -213,7 +213,7 @@ def _check_detector(detector):
     pvalues = detector.predict_pvalue(queries)
     violation(not ((pvalues > 0) & (pvalues <= 1)).all(), f"p-values are {pvalues}")
     if getattr(detector.neighbors_, "index_", None) is None:
-        expected = _plain_map(detector, np.float32(queries))
+        expected = plain_map(detector, np.float32(queries))
         violation(not np.allclose(maps, expected, rtol=1e-5), f"maps {maps}, not {expected}")
 
 
@@ -232,7 +232,7 @@ def _check_update(detector):
     violation(not np.isfinite(scores).all(), f"after an update scores are {scores}")
 
 
-def _plain_map(detector, queries):
+def plain_map(detector, queries):
     """The map of a detector with exact search by its definition."""
     rows = queries.reshape(-1, queries.shape[-1]).astype(np.float64)
     maps = np.empty(len(rows))

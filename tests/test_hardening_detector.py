@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from _mutations_models import plain_map
 from _strange import any_array, ends_in_a_result_or_a_named_error, features, few, of_any_type
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,24 +44,8 @@ SETTINGS = st.fixed_dictionaries(
 def fitted(patches, settings):
     with warnings.catch_warnings():
         # Of more neighbours or memory patches than there are.
-        warnings.filterwarnings("ignore", category=UserWarning, module="skpatch")
         warnings.filterwarnings("ignore", "n_neighbors=|coreset_size=", category=UserWarning)
         return SoftPatchDetector(random_state=0, n_jobs=1, **settings).fit(patches)
-
-
-def plain_map(detector, queries):
-    """The map by its definition."""
-    rows = queries.reshape(-1, queries.shape[-1]).astype(np.float64)
-    bank = detector.memory_bank_.astype(np.float64)
-    scores = np.empty(len(rows))
-    for index, row in enumerate(rows):
-        distances = np.sqrt(np.square(bank - row).sum(axis=1))
-        distances = np.maximum(distances, np.float32(detector.memory_reaches_))
-        nearest = np.argsort(distances, kind="stable")[: detector.n_neighbors]
-        power = 2 if detector.metric == "sqeuclidean" else 1
-        weighted = detector.memory_weights_[nearest] * distances[nearest] ** power
-        scores[index] = weighted.mean()
-    return scores.reshape(queries.shape[:3])
 
 
 @few
