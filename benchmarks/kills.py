@@ -5,8 +5,8 @@
     python benchmarks/kills.py --kills 20 --seed 1
 
 Processes of fit, audit and score, whose outputs exist from an earlier run with other settings, get
-SIGKILL. Half of the moments are uniform over a whole run, the other half over the time from the
-first temporary file to the end. A file counts as new if it is that of a run which nobody killed,
+SIGKILL. One of three moments is uniform over a whole run, the others over the time from the first
+temporary file to the last. A file counts as new if it is that of a run which nobody killed,
 byte for byte but for the date in a report; everything else that is not the old file is broken.
 """
 
@@ -79,14 +79,17 @@ def watch(process, out, seconds=float("inf")):
 
 
 def complete_run(arguments, folder):
-    """Outputs of a run, and its seconds before and after the first temporary file."""
-    begun = time.monotonic()
+    """Outputs of a run, its seconds, and those from the first temporary file to the last."""
+    out, begun = folder / "out", time.monotonic()
     process = start(arguments, folder)
-    watch(process, folder / "out")
-    writing = time.monotonic()
-    if process.wait() != 0:
+    watch(process, out)
+    first = last = time.monotonic()
+    while process.poll() is None:
+        if next(out.rglob(TEMPORARY), None) is not None:
+            last = time.monotonic()
+    if process.returncode != 0:
         raise RuntimeError(f"skpatch {' '.join(arguments)} failed")
-    return contents(folder / "out"), writing - begun, time.monotonic() - writing
+    return contents(out), time.monotonic() - begun, last - first
 
 
 def killed_run(arguments, folder, moment, is_writing):
@@ -116,13 +119,13 @@ def kill_command(name, kills, folder, draw):
     earlier, arguments = COMMANDS[name]
     old, *_ = complete_run(earlier, folder)
     shutil.copytree(out, kept)
-    new, before, writing = complete_run(arguments, folder)
-    counts = Counter(seconds=round(before + writing, 1), kills=kills)
+    new, seconds, writing = complete_run(arguments, folder)
+    counts = Counter(seconds=round(seconds, 1), kills=kills)
     for number in range(kills):
         shutil.rmtree(out)
         shutil.copytree(kept, out)
-        is_writing = number % 2 == 1
-        moment = draw.uniform(0, writing if is_writing else before + writing)
+        is_writing = number % 3 > 0
+        moment = draw.uniform(0, writing if is_writing else seconds)
         counts["ended before"] += killed_run(arguments, folder, moment, is_writing)
         broken, n_new = judge(contents(out), old, new)
         counts["all old" if n_new == 0 else "all new" if n_new == len(old) else "both"] += 1

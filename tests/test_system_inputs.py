@@ -61,7 +61,9 @@ NAMES = ["vanishes", "shrinks", "is empty", "is text", "is small", "is a folder"
 def test_images_that_change(tmp_path, change, error, message):
     """After their sizes were read, and before their pixels are."""
     paths = [save(tmp_path / f"{index}.png", PHOTO) for index in range(4)]
-    extractor = skpatch.PatchFeatureExtractor(image_size=64, output=tmp_path / "features.npy")
+    output = tmp_path / "features.npy"
+    # In one thread, so that the change is made once.
+    extractor = skpatch.PatchFeatureExtractor(image_size=64, output=output, n_jobs=1)
     with pytest.raises(error, match=message) as caught:
         extractor.fit_transform(Changing(paths, change))
     assert "3.png" in str(caught.value)
