@@ -338,7 +338,8 @@ def pick_farthest(products, candidates, halves, tolerance, unit, distances, boun
         following = 0
         for i in range(distances.shape[0]):
             half = halves[i] + halves[pick] - products[pick, i]
-            if 2.0 * (half - tolerance) * unit < distances[i]:
+            # In float64: in float32 units of tiny or huge points are 0 or inf.
+            if 2.0 * np.float64(half - tolerance) * unit < distances[i]:
                 exact = _squared_distance(candidates[i], candidates[pick])
                 distances[i] = min(distances[i], exact)
             if distances[i] > farthest:

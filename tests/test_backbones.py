@@ -31,6 +31,8 @@ def lite0():
 # EfficientNet-Lite0
 
 
+# torch before 2.6 asks the package to say how it reads the file.
+@pytest.mark.filterwarnings("ignore:You are using `torch.load` with:FutureWarning")
 @pytest.mark.parametrize("size", [(224, 224), (200, 231), (97, 64)])
 def test_lite0_equals_the_package(lite0, size):
     package = pytest.importorskip("efficientnet_lite_pytorch")

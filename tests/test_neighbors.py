@@ -55,7 +55,9 @@ def test_exact_at_a_copy_is_zero(bank):
     assert (distances == 0).all()
 
 
-@pytest.mark.parametrize("search", [ExactNeighbors(), PyNNDescentNeighbors(random_state=0)])
+@pytest.mark.parametrize(
+    "search", [ExactNeighbors(), PyNNDescentNeighbors(random_state=0)], ids=["exact", "pynndescent"]
+)
 def test_excluded_groups_are_not_matched(search, bank, queries):
     rng = np.random.RandomState(2)
     groups = rng.randint(5, size=len(queries)), rng.randint(5, size=len(bank))

@@ -88,7 +88,8 @@ def open_page(browser):
 
 
 def shown(page):
-    return page.locator(".card:visible .name").all_inner_texts()
+    # Not the inner texts: those of a card that the browser has not drawn yet are empty.
+    return page.locator(".card:visible .name").all_text_contents()
 
 
 def ranked(*positions):
