@@ -12,7 +12,6 @@ from PIL import Image
 
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
 
-distributed = pytest.importorskip("distributed")
 pytestmark = [
     pytest.mark.slow,
     # Messages of a cluster that loses a worker, and of how it stops.
@@ -24,6 +23,7 @@ PARAMETERS = {"coreset_size": 100, "memory_limit": "2M", "random_state": 0}
 
 @pytest.fixture
 def cluster():
+    distributed = pytest.importorskip("distributed")
     with (
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
