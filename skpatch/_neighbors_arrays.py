@@ -93,6 +93,9 @@ def unpack_search(search, state, arrays, bank, reaches):
             "_bounds": LowerBounds.from_arrays(*bounds),
         }
     )
+    # The scaled memory patches are about 1 in size; the squares of tiny ones would be 0.
+    if exact._largest_half < 1e-6 and (bank != bank[0]).any():
+        raise ValueError("the scale of its neighbour search is not that of its memory patches")
     if search is exact:
         return
     search._exact, search.bank_ = exact, bank

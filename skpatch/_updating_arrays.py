@@ -10,6 +10,8 @@ from ._validation import check_magnitude
 
 __all__ = ["pack_updates", "unpack_updates"]
 
+# They are normally distributed with a deviation of at most 1. Larger ones could overflow.
+_LARGEST_COMPONENT = 100
 # Sizes as in persistence; u dropped patches, q worst patches of each image.
 _ARRAYS = {
     "forgotten_images_": ("?", "n"),
@@ -66,6 +68,8 @@ def unpack_updates(detector, state, arrays):
         raise ValueError("its array 'noise_scores_' lacks those of memory patches")
     check_magnitude(dropped["patches"], "its dropped.patches")
     components = arrays.take("components", "f4", "dp") if projects else None
+    if projects and np.abs(components).max(initial=0) > _LARGEST_COMPONENT:
+        raise ValueError("its array 'components' has numbers that no model has")
     sizes.setdefault("p", sizes["d"])
     sizes["g"] = n_patches
     vars(detector).update(

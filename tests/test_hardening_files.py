@@ -11,7 +11,7 @@ from _mutations_models import damaged_model, model_files, use_damaged_model
 from _persistence import parts, write
 from PIL import Image
 
-from skpatch import SoftPatchDetector, load
+from skpatch import SoftPatchDetector, load, save
 from skpatch._images import check_images
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -82,6 +82,7 @@ def test_postscript_is_not_run(tmp_path):
         ("noise_scores_", np.float64("nan"), "'noise_scores_' lacks"),
         ("calibration_scores_", np.float64(1), "do not ascend"),
         ("bounds.factor", np.float32(0), "'bounds.factor' has numbers"),
+        ("bounds.factor", np.float32(2e-23), "the scale of its neighbour search"),
         ("jury.factor", np.float32(1e-45), "'jury.factor' has numbers"),
         ("_worst_patches", np.float32(3e38), "_worst_patches has features as large"),
     ],
@@ -95,6 +96,16 @@ def test_numbers_that_no_model_has(small, name, value, message):
     new = value.tobytes() * count
     write(path, header, body[: place.start] + new + body[place.start + len(new) :])
     with pytest.raises(ValueError, match=message):
+        load(path)
+
+
+def test_projection_that_would_overflow(patches, tmp_path):
+    path = tmp_path / "model.skpatch"
+    save(SoftPatchDetector(projection_dim=4, random_state=0).fit(patches), path)
+    header, body, places = parts(path.read_bytes())
+    start = places["components"].start
+    write(path, header, body[:start] + np.float32(3e38).tobytes() + body[start + 4 :])
+    with pytest.raises(ValueError, match="'components' has numbers"):
         load(path)
 
 
@@ -120,8 +131,6 @@ def test_axes_that_are_not_orthonormal(tmp_path):
 
 
 def test_pipeline_files_that_would_fill_the_memory(model, tmp_path):
-    from skpatch import save
-
     path = tmp_path / "model.skpatch"
     save(model, path)
     header, body, _ = parts(path.read_bytes())
