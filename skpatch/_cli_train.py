@@ -38,7 +38,7 @@ def run_audit(*, folder, output, csv, top, quiet, **options):
     model, paths, features = _train(folder, quiet=quiet, **options)
     from .audit import NoiseAudit
 
-    audit = NoiseAudit(model, paths, model[1]._check(features))
+    audit = NoiseAudit(model, paths, features)
     rows = _ranked_rows(audit, paths, -model[1].offset_)
     if csv is not None:
         write_csv(csv, _COLUMNS, map(_csv_row, rows))

@@ -71,7 +71,13 @@ def empty_features(shape):
     """
     if not hasattr(mmap, "MAP_PRIVATE"):
         return np.empty(shape, np.float32)
-    pages = mmap.mmap(-1, max(1, 4 * math.prod(shape)), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    try:
+        pages = mmap.mmap(-1, max(1, 4 * math.prod(shape)), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except (OSError, OverflowError) as error:
+        raise MemoryError(
+            f"Unable to allocate {4 * math.prod(shape) / 2**30:.3g} GiB for an array with shape "
+            f"{shape}"
+        ) from error
     return np.ndarray(shape, np.float32, pages)
 
 

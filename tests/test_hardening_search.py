@@ -135,6 +135,7 @@ def test_noise_scores_are_finite(discriminator, patches):
     assert (scores >= 0).all()
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate values are leading")
 @few
 @given(patches=features(images=(4, 8)))
 def test_nearest_and_lof_equal_plain_ones(patches):
