@@ -19,6 +19,7 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 
 from ._memory import memory_errors
 from ._parallel import stay_single_threaded_after_fork
+from ._tracing import running, tracing
 
 __all__ = [
     "Backbone",
@@ -318,9 +319,10 @@ def _tracer_arguments():
 
 def _node_names(module):
     try:
-        return get_graph_node_names(
-            module, tracer_kwargs=_tracer_arguments(), suppress_diff_warning=True
-        )[1]
+        with tracing():
+            return get_graph_node_names(
+                module, tracer_kwargs=_tracer_arguments(), suppress_diff_warning=True
+            )[1]
     except Exception as error:
         # torch.fx raises whatever the module's forward does with a symbolic input.
         raise ValueError(
@@ -330,9 +332,10 @@ def _node_names(module):
 
 
 def _create_feature_extractor(module, layers):
-    taps = create_feature_extractor(
-        module, layers, tracer_kwargs=_tracer_arguments(), suppress_diff_warning=True
-    )
+    with tracing():
+        taps = create_feature_extractor(
+            module, layers, tracer_kwargs=_tracer_arguments(), suppress_diff_warning=True
+        )
     # torchvision's class holds a second graph for training, and its copies are in training mode.
     return fx.GraphModule(taps, taps.eval_graph, type(module).__name__).eval()
 
@@ -341,7 +344,8 @@ def _create_feature_extractor(module, layers):
 def _probe(backbone, taps, size):
     """Outputs of the network for one black image of a size (H, W)."""
     try:
-        return taps(torch.zeros(1, 3, *size, dtype=torch.float32, device="cpu"))
+        with running():
+            return taps(torch.zeros(1, 3, *size, dtype=torch.float32, device="cpu"))
     except Exception as error:
         raise ValueError(
             f"backbone={_describe(backbone)} cannot process an image of {size[0]} x {size[1]} "

@@ -3,6 +3,7 @@
 
 import copy
 import os
+import pickle
 from collections.abc import Sequence
 from functools import cache, partial
 from numbers import Integral
@@ -19,6 +20,7 @@ from ._output import check_output, create_memmap, empty_features, replacing
 from ._parallel import execution, run_blocks
 from ._preparation import check_geometry, learn_size, prepare, visible_region
 from ._region import patches_inside, read_region
+from ._tracing import running, tracing
 from ._validation import HasMethods, StrOptions, check_is_fitted, fit_context, positive_integer
 
 if TYPE_CHECKING:
@@ -320,8 +322,9 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         def fill(start, stop):
             batch = np.stack([prepare(images, index, self) for index in range(start, stop)])
             pixels = torch.from_numpy(batch).to(device).permute(0, 3, 1, 2)
-            maps = tiled_maps(network, pixels, self._tile)
-            values = embedding([maps[layer].float() for layer in self.layers_])
+            with running():
+                maps = tiled_maps(network, pixels, self._tile)
+                values = embedding([maps[layer].float() for layer in self.layers_])
             torch.from_numpy(features[start:stop]).copy_(values)
             features[start:stop, ~self.inspected_] = np.nan
 
@@ -349,7 +352,18 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
 
     def __getstate__(self):
         """Leave the copy of the network for a device out of pickles."""
-        return {**super().__getstate__(), "_converted": None}
+        state = {**super().__getstate__(), "_converted": None}
+        if "model_" in state:
+            # In its own pickle, because it is traced when it is loaded.
+            state["model_"] = pickle.dumps(self.model_)
+        return state
+
+    def __setstate__(self, state):
+        """Load the network while no other one runs."""
+        if "model_" in state:
+            with tracing():
+                state = {**state, "model_": pickle.loads(state["model_"])}
+        super().__setstate__(state)
 
     def input_regions(
         self, X: Sequence

@@ -2,7 +2,6 @@
 """Features of images that are extracted when they are needed, part by part."""
 
 import itertools
-import pickle
 
 import numpy as np
 
@@ -46,17 +45,7 @@ class LazyFeatures:
         chosen = self._images.take(np.arange(len(self))[images])
         return LazyFeatures(self._transformer, chosen, self._grid)
 
-    def __getstate__(self):
-        # Unpickling a network traces it, which disturbs a network that runs in another thread. So
-        # it waits until the features are wanted, and is not done where tasks are only received.
-        packed = self._transformer
-        if not isinstance(packed, bytes):
-            packed = pickle.dumps(packed)
-        return {**vars(self), "_transformer": packed}
-
     def __array__(self, dtype=None, copy=None):
-        if isinstance(self._transformer, bytes):
-            self._transformer = pickle.loads(self._transformer)
         return np.asarray(self._transformer.transform(self._images), dtype)
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
+import copy
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -201,6 +203,26 @@ def test_two_threads_at_once(fitted, features):
         assert len(results) == 2
         for result in results:
             np.testing.assert_array_equal(result, expected)
+
+
+def test_networks_that_are_made_while_another_runs(fitted, features):
+    data, stop = pickle.dumps(fitted), threading.Event()
+
+    def transform():
+        while not stop.is_set():
+            np.testing.assert_array_equal(fitted.transform(IMAGES), features)
+
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(transform) for _ in range(2)]
+        try:
+            for _ in range(2):
+                made = clone(fitted).fit(IMAGES), pickle.loads(data), copy.deepcopy(fitted)
+                for extractor in made:
+                    np.testing.assert_array_equal(extractor.transform(IMAGES), features)
+        finally:
+            stop.set()
+        for future in running:
+            future.result()
 
 
 @pytest.mark.gpu
