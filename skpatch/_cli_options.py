@@ -78,6 +78,12 @@ _TRAINING = [
         help="Shorter side, in pixels, to which images are resized for the network.",
     ),
     click.option(
+        "--tile-size",
+        type=click.IntRange(1),
+        help="Largest side of tiles, in pixels, that pass the network one by one; for a large "
+        "--image-size.",
+    ),
+    click.option(
         "--memory-limit",
         help="Memory to take, such as 2G. More images than fit are learned from in shards, and "
         "pass the network twice.",

@@ -84,6 +84,7 @@ def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, **options):
         weights="default" if weights is None else weights,
         image_size=options["image_size"],
         region=options["region"],
+        tile_size=options["tile_size"],
         device=device,
         n_jobs=jobs,
         random_state=seed,

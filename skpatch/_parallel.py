@@ -110,7 +110,7 @@ def execution(n_jobs, verbose, device="cpu"):
     """
     stay_single_threaded_after_fork()
     n_threads = _single_threaded_torch.available if n_jobs is None else effective_n_jobs(n_jobs)
-    with memory_errors(), ThreadPoolExecutor(n_threads) as pool:
+    with memory_errors(), _pool_of(n_threads) as pool:
         variables = {_n_threads: n_threads, _verbose: bool(verbose), _device: device, _pool: pool}
         tokens = {variable: variable.set(value) for variable, value in variables.items()}
         try:
@@ -118,6 +118,16 @@ def execution(n_jobs, verbose, device="cpu"):
         finally:
             for variable, token in tokens.items():
                 variable.reset(token)
+
+
+def _pool_of(n_threads):
+    """The pool of the execution around this one if it is of that size, else a new one.
+
+    The C library keeps some memory for each thread that there is at a time.
+    """
+    if _pool.get() is not None and _n_threads.get() == n_threads:
+        return contextlib.nullcontext(_pool.get())
+    return ThreadPoolExecutor(n_threads)
 
 
 def accelerator():

@@ -25,6 +25,9 @@ from ._validation import check_patches
 
 __all__ = ["ShardedFitMixin"]
 
+# Share of the limit that is planned for. The C library keeps some of the memory that was freed.
+_USED = 0.75
+
 
 class Plan(NamedTuple):
     """How much is held at a time.
@@ -72,7 +75,7 @@ class ShardedFitMixin(UpdatableBankMixin):
         """Plan of a fit on that many images within `memory_limit`, or raise."""
         if self.memory_limit is None:
             return Plan(1)
-        limit = _bytes(self.memory_limit)
+        limit = _USED * _bytes(self.memory_limit)
         n_patches, n_features = self._n_patches, self.n_features_in_
         size = self._bank_size(n_images)
         patch, candidate, fixed = self._needs(n_images)
@@ -84,7 +87,7 @@ class ShardedFitMixin(UpdatableBankMixin):
             raise ValueError(
                 f"memory_limit={self.memory_limit!r} is too small: {n_images} images of "
                 f"{n_patches} patches with {n_features} features and a memory bank of {size} "
-                f"patches need {_text(fixed + 2 * least)}. A smaller coreset_size, given as a "
+                f"patches need {_text((fixed + 2 * least) / _USED)}. A smaller coreset_size, given as a "
                 "number, and a smaller image_size of the extractor lower that."
             )
         n_shards = int(-(n_images * n_patches * patch // -half))

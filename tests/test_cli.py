@@ -92,6 +92,7 @@ def test_audit(photos, tmp_path, monkeypatch, capsys):
 def test_options_of_fit(photos, tmp_path, capsys):
     path = tmp_path / "model.skpatch"
     options = "--discriminator none --coreset-size 3000 --contamination 0.2 --seed 3 --jobs 1"
+    options += " --tile-size 400"
     before = torch.get_num_threads()
     assert run("fit", photos, "-o", path, *SMALL, *options.split()) == 0
     assert torch.get_num_threads() == before
@@ -100,7 +101,8 @@ def test_options_of_fit(photos, tmp_path, capsys):
     assert "memory patches    1920\n" in printed.out
     assert "dropped as noise  0.0% of the 1920 patches judged" in printed.out
     assert printed.err.startswith("Warning: coreset_size=3000 asks for 3000 memory patches")
-    detector = skpatch.load(path)[1]
+    extractor, detector = skpatch.load(path)
+    assert extractor.tile_size == 400
     assert (detector.discriminator, detector.contamination) == (None, 0.2)
     assert detector.random_state == 3
 

@@ -97,3 +97,18 @@ def test_one_model_in_eight_threads(patches):
     for result in results:
         np.testing.assert_array_equal(result, expected)
     assert torch.get_num_threads() == before
+
+
+def test_executions_inside_one_another_share_threads():
+    names = set()
+
+    def work(start, stop):
+        names.add(threading.current_thread().name)
+        time.sleep(0.001)
+
+    with execution(2, verbose=False):
+        for _ in range(5):
+            run_blocks(work, 20, 1)
+            with execution(2, verbose=False):
+                run_blocks(work, 20, 1)
+    assert len(names) == 2

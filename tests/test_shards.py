@@ -220,9 +220,9 @@ class TestScoringInParts:
 def test_what_is_not_inspected_is_left_out(patches, queries):
     patches, queries = patches.copy(), queries.copy()
     patches[:, 0], queries[:, 0] = np.nan, np.nan
-    detector = sharded(memory_limit=160_000).fit(patches)
+    detector = sharded(memory_limit=220_000).fit(patches)
     assert detector._plan(40).n_shards > 1
-    cut = sharded(memory_limit=160_000).fit(patches[:, 1:])
+    cut = sharded(memory_limit=220_000).fit(patches[:, 1:])
     np.testing.assert_array_equal(detector.memory_bank_, cut.memory_bank_)
     np.testing.assert_array_equal(detector.memory_source_ - [0, 1, 0], cut.memory_source_)
     np.testing.assert_array_equal(detector.training_scores_, cut.training_scores_)
