@@ -49,16 +49,17 @@ def greedy_coreset_on(device, points, size, start, rows):
     distances = torch.full_like(halves, torch.inf)
     picks = torch.empty(size, dtype=torch.int64, device=device)
     radii = torch.empty(size, device=device)
-    pick = torch.tensor([int(np.searchsorted(rows, start))], device=device)
+    first = farthest = torch.from_numpy(np.searchsorted(rows, np.atleast_1d(start))).to(device)
     with progress(size, "coreset") as bar:
         for count in range(size):
+            pick = first[count : count + 1] if count < len(first) else farthest
             picks[count : count + 1] = pick
             # Half of the squared distances: |a|^2 / 2 + |b|^2 / 2 - a.b
             gaps = halves + halves.index_select(0, pick)
             gaps -= torch.mv(scaled, scaled.index_select(0, pick)[0])
             torch.minimum(distances, gaps.clamp_(min=0), out=distances)
             distances.index_fill_(0, pick, 0)
-            radii[count], pick = distances.max(dim=0, keepdim=True)
+            radii[count], farthest = distances.max(dim=0, keepdim=True)
             if count % _BAR_STEP == 0:
                 bar.update(min(_BAR_STEP, size - count))
     # Nothing is left to select once all points have a copy in the selection.

@@ -63,10 +63,10 @@ def greedy_coreset(points, size, start, rows=None):
     points : ndarray of shape (n, d), float32
     size : int
         Number of points to select.
-    start : int
-        Row of the first pick.
+    start : int or ndarray of shape (k,), int64
+        Row of the first pick, or rows of the first picks.
     rows : ndarray of shape (m,), int64, optional
-        Rows that take part, ascending, at least one; all by default.
+        Rows that take part, ascending, those of the first picks included; all by default.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def greedy_coreset(points, size, start, rows=None):
         return greedy_coreset_on(device, points, size, start, rows)
     selection = _Selection(points, rows, size)
     with progress(size, "coreset") as bar:
-        selection.add(np.searchsorted(rows, [start]))
+        selection.add(np.searchsorted(rows, np.atleast_1d(start)))
         while True:
             bar.update(selection.count - bar.n)
             farthest, bound = selection.farthest()

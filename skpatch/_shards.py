@@ -6,6 +6,11 @@ the largest radius of the selections and its own. Each of them is at most twice 
 radius of as many centres, so the selection from a union is within a factor of four (G. Malkomes
 et al., "Fast distributed k-center clustering with outliers on massive data", NeurIPS 2015), and
 each further level of a tree of unions adds two.
+
+Here one half of the centres, the leaders, is selected from the first shard, and all other
+selections go on from them. So the factor holds in respect of half as many centres. In return,
+points near a leader need no other centre, and the rest are so few that nearly all of them can be
+kept for the last selection, which then has the radius of one from all points.
 """
 
 from typing import NamedTuple
@@ -17,6 +22,7 @@ from sklearn.base import clone
 
 from ._coreset import farthest_on_average, greedy_coreset
 from ._inspected import expand, places
+from ._neighbors import ExactNeighbors
 from ._parallel import progress
 from ._projection import project, project_rows
 from ._support import Jury, distance_ratios, jury_of
@@ -35,15 +41,11 @@ class Plan(NamedTuple):
     Attributes
     ----------
     n_shards : int
-    shard_size : int
-        Number of patches selected from a shard, at least those of the memory bank: the more, the
-        closer the last selection comes to one from all patches.
     fan_in : int
         Number of selections that are joined and selected from again.
     """
 
     n_shards: int
-    shard_size: int = 0
     fan_in: int = 1
 
 
@@ -61,11 +63,22 @@ class _Task(NamedTuple):
 
 
 class _Selection(NamedTuple):
-    """Patches (c, d), their source (c, 3), and a bound on the distance of all patches to them."""
+    """Patches that stand for those of some shards, beside the leaders.
+
+    Attributes
+    ----------
+    patches : ndarray of shape (c, d)
+    source : ndarray of shape (c, 3)
+    radius : float
+        Bound on the distance of all others to these and the leaders.
+    from_leaders : float
+        Bound on the distance of all others to the leaders alone.
+    """
 
     patches: np.ndarray
     source: np.ndarray
     radius: float
+    from_leaders: float
 
 
 class ShardedFitMixin(UpdatableBankMixin):
@@ -78,34 +91,40 @@ class ShardedFitMixin(UpdatableBankMixin):
         limit = _USED * _bytes(self.memory_limit)
         n_patches, n_features = self._n_patches, self.n_features_in_
         size = self._bank_size(n_images)
-        patch, candidate, fixed = self._needs(n_images)
-        if fixed + n_images * n_patches * patch + size * 4 * n_features <= limit:
+        patch, selected, candidate, model = self._needs(n_images)
+        if model + n_images * n_patches * patch + size * 4 * n_features <= limit:
             return Plan(1)
-        # One half for a shard, of two images at least, and one for a union, of two selections.
-        half, least = (limit - fixed) / 2, 2 * max(n_patches * patch, size * candidate)
-        if half < least:
+        # Selections are held beside the next shard, and then joined. Two of them, and shards of
+        # two images, are the least that makes sense.
+        space, shard, leaders = limit - model, 2 * n_patches * patch, _half(size)
+        most = int(min(space // candidate, (space - shard) // selected) - leaders) // (3 * leaders)
+        if most < 2:
+            least = model + max(7 * leaders * candidate, shard + 7 * leaders * selected)
             raise ValueError(
                 f"memory_limit={self.memory_limit!r} is too small: {n_images} images of "
                 f"{n_patches} patches with {n_features} features and a memory bank of {size} "
-                f"patches need {_text((fixed + 2 * least) / _USED)}. A smaller coreset_size, given as a "
+                f"patches need {_text(least / _USED)}. A smaller coreset_size, given as a "
                 "number, and a smaller image_size of the extractor lower that."
             )
-        n_shards = int(-(n_images * n_patches * patch // -half))
-        shard_size = max(size, int(half // candidate) // n_shards)
-        return Plan(n_shards, shard_size, int(half // (shard_size * candidate)))
+        for fan_in in range(2, most + 1):
+            left = space - (3 * fan_in + 1) * leaders * selected
+            n_shards = int(-(n_images * n_patches * patch // -left))
+            if n_shards <= fan_in:
+                break
+        return Plan(n_shards, fan_in)
 
     def _needs(self, n_images):
-        """Bytes for a patch of a shard, for one of a union, and for all that is learned."""
+        """Bytes for a patch of a shard, one selected, one of a union, and for what is learned."""
         n_patches, n_features = self._n_patches, self.n_features_in_
         n_axes = n_features if self._components is None else self._components.shape[1]
         # Features, projection, and at most as many coordinates, with distances, in the coreset.
         patch = 4 * (n_features + (n_axes if n_axes < n_features else 0) + n_axes) + 40
-        candidate = patch + 4 * n_features + 48
+        selected = 4 * n_features + 48
         worst = (self._n_worst + SPARE_PATCHES) * (4 * n_features + 8)
         model = n_images * (worst + 9 * n_patches) + self._bank_size(n_images) * 20 * n_features
         if self.discriminator == "support":
             model += len(jury_of(np.arange(n_images))) * n_patches * 2 * min(n_axes, 64)
-        return patch, candidate, model
+        return patch, selected, patch + selected, model
 
     def _fit_in_shards(self, features, plan, random_state):
         """Learn everything from features that are not held at once."""
@@ -138,20 +157,28 @@ class ShardedFitMixin(UpdatableBankMixin):
         self.noise_scores_ = np.ones(shape)
         self.kept_ = np.broadcast_to(self.inspected_, shape).copy()
         self.noise_scores_[:, ~self.inspected_] = np.nan
-        worker = self._worker()
-        tasks = (
-            _Task(worker, features[images], images, (plan.shard_size, seed))
-            for images, seed in zip(shards, seeds, strict=True)
-        )
-        tree = _Tree(self._bank_size(len(features)), plan.fan_in, self._components)
-        with progress(len(features), "shards") as bar:
+        size, worker = self._bank_size(len(features)), self._worker()
+
+        def learn(numbers, leaders):
+            """Leaders, and selections from shards, in turn; notes which patches are kept."""
+            tasks = (
+                _Task(worker, features[shards[i]], shards[i], (size, seeds[i], leaders))
+                for i in numbers
+            )
             found = Parallel(return_as="generator")(delayed(_learn_shard)(task) for task in tasks)
-            for images, (selection, judged) in zip(shards, found, strict=True):
+            for i, (selections, judged) in zip(numbers, found, strict=True):
                 if judged is not None:
-                    self.noise_scores_[images] = expand(judged[0], self.inspected_)
-                    self.kept_[images] = expand(judged[1], self.inspected_, False)
+                    self.noise_scores_[shards[i]] = expand(judged[0], self.inspected_)
+                    self.kept_[shards[i]] = expand(judged[1], self.inspected_, False)
+                bar.update(len(shards[i]))
+                yield selections
+
+        with progress(len(features), "shards") as bar:
+            ((leaders, first),) = learn([0], None)
+            tree = _Tree(leaders, size, plan.fan_in, self._components)
+            tree.add(first)
+            for _, selection in learn(range(1, len(shards)), leaders.patches):
                 tree.add(selection)
-                bar.update(len(images))
         selection = tree.root()
         self.discriminator_, self.coreset_radius_ = None, selection.radius
         return selection
@@ -199,9 +226,9 @@ class ShardedFitMixin(UpdatableBankMixin):
 class _Tree:
     """Selections in the order of their arrival, joined and selected from again when many."""
 
-    def __init__(self, size, fan_in, components):
-        self._size, self._fan_in, self._components = size, fan_in, components
-        self._levels = []
+    def __init__(self, leaders, size, fan_in, components):
+        self._leaders, self._size, self._components = leaders, size, components
+        self._fan_in, self._levels = fan_in, []
 
     def add(self, selection, level=0):
         """Take one more selection, from as many selections of shards as its level allows."""
@@ -209,46 +236,107 @@ class _Tree:
             self._levels.append([])
         self._levels[level].append(selection)
         if len(self._levels[level]) == self._fan_in:
-            joined, self._levels[level] = self._levels[level], []
-            self.add(self._reduce(joined), level + 1)
+            patches, source, radius, from_leaders = self._join(self._levels[level])
+            rows, start = np.arange(len(patches)), np.arange(len(self._leaders.patches))
+            points = project_rows(patches, self._components)
+            kept, *bounds = _condense(points, self._size, start, rows)
+            kept, bounds = kept[len(start) :], (radius + bounds[0], max(from_leaders, bounds[1]))
+            self.add(_Selection(patches[kept], source[kept], *bounds), level + 1)
 
     def root(self):
-        """Select from all that there are."""
-        return self._reduce([selection for level in self._levels for selection in level])
+        """Select the memory bank from all that there are."""
+        held = [selection for level in self._levels for selection in level]
+        self._levels.clear()
+        patches, source, radius, from_leaders = self._join(held)
+        start = np.arange(len(self._leaders.patches))
+        points = project_rows(patches, self._components)
+        rows, own_radius = greedy_coreset(points, self._size, start)
+        radius = max(own_radius, min(from_leaders, radius + own_radius))
+        return _Selection(patches[rows], source[rows], radius, from_leaders)
 
-    def _reduce(self, selections):
-        patches = np.concatenate([selection.patches for selection in selections])
-        source = np.concatenate([selection.source for selection in selections])
-        radius = max(selection.radius for selection in selections)
+    def _join(self, selections):
+        """One of the leaders and of selections, which are removed from their list."""
+        patches, source, radii, from_leaders = zip(self._leaders, *selections, strict=True)
         selections.clear()
-        rows, own_radius = _select(project_rows(patches, self._components), self._size)
-        return _Selection(patches[rows], source[rows], radius + own_radius)
+        return _Selection(
+            np.concatenate(patches), np.concatenate(source), max(radii), max(from_leaders)
+        )
 
 
-def _select(points, size, start=0, survivors=None):
-    """Rows of a greedy coreset, all survivors if there are no more than `size`, and its radius."""
-    survivors = np.arange(len(points)) if survivors is None else survivors
-    if size >= len(survivors):
-        return survivors, 0.0
-    return greedy_coreset(points, size, start, survivors)
+def _condense(points, size, start, rows):
+    """Select what stands for points: greedily, and those that are farthest from the leaders.
+
+    Parameters
+    ----------
+    points : ndarray of shape (n, d)
+    size : int
+        Of the memory bank.
+    start : int or ndarray
+        Rows of the leaders, or of the first of them, which are selected then.
+    rows : ndarray of shape (m,)
+        Rows that take part.
+
+    Returns
+    -------
+    selected : ndarray
+        Rows, first those of the leaders.
+    radius, from_leaders : float
+        As in `_Selection`.
+    """
+    half = _half(size)
+    picks, radius = greedy_coreset(points, 2 * half, start, rows)
+    leaders = points[picks[: half if np.ndim(start) == 0 else len(start)]]
+    rows = rows[~np.isin(rows, picks)]
+    distances = ExactNeighbors().fit(leaders).kneighbors(points[rows])[0][:, 0]
+    order = np.argsort(-distances, kind="stable")
+    left = distances[order[2 * half :]]
+    return np.r_[picks, rows[order[: 2 * half]]], radius, left[0] if len(left) else 0.0
+
+
+def _half(size):
+    """Number of leaders."""
+    return max(1, size // 2)
 
 
 def _learn_shard(task):
-    """Selection from a shard; its noise scores and which patches are kept, None if all are."""
-    detector, features, images, (size, seed) = task
+    """Learn from the patches of some images.
+
+    Returns
+    -------
+    leaders, selection : _Selection
+        The leaders that were given are not repeated.
+    judged : tuple or None
+        Noise scores, and which patches are kept; None if all are.
+    """
+    detector, features, images, (size, seed, leaders) = task
     random_state = np.random.RandomState(seed)
     patches = check_patches(detector, features, reset=False, may_skip=True)
     with detector._execution():
-        projected = project(patches, detector._components)
-        scores, kept = detector._score_noise(projected, random_state)
-        points = projected.reshape(-1, projected.shape[-1])
+        points = project(patches, detector._components)
+        scores, kept = detector._score_noise(points, random_state)
         survivors = np.flatnonzero(kept)
-        start = farthest_on_average(points, random_state, survivors)
-        rows, radius = _select(points, size, start, survivors)
+        points, patches = (array.reshape(-1, array.shape[-1]) for array in (points, patches))
+        n_given = 0
+        if leaders is None:
+            start = farthest_on_average(points, random_state, survivors)
+        else:
+            n_given = len(leaders)
+            start = np.arange(n_given)
+            points = np.concatenate([project_rows(leaders, detector._components), points])
+            survivors = np.r_[start, survivors + n_given]
+            if detector._components is None:
+                # The features themselves, of which one copy is enough.
+                patches = points[n_given:]
+        rows, *bounds = _condense(points, size, start, survivors)
+    rows = rows[n_given:] - n_given
     source = places(rows, detector.inspected_)
     source[:, 0] = images[source[:, 0]]
-    selection = _Selection(patches.reshape(-1, patches.shape[-1])[rows], source, radius)
-    return selection, None if detector.discriminator_ is None else (scores, kept)
+    n_led = 0 if n_given else _half(size)
+    selections = [
+        _Selection(patches[rows[part]], source[part], *bounds)
+        for part in (slice(n_led), slice(n_led, None))
+    ]
+    return selections, None if detector.discriminator_ is None else (scores, kept)
 
 
 def _score_shard(task):

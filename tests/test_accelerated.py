@@ -87,11 +87,12 @@ def test_ties_go_to_the_lowest_row(bank, device):
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("scale", [1, 1e-25, 1e20])
-def test_coreset_equals_the_exact_one(bank, device, scale):
+@pytest.mark.parametrize("start", [4, [4, 100, 2]])
+def test_coreset_equals_the_exact_one(bank, device, scale, start):
     bank = bank * np.float32(scale)
     rows = np.arange(0, 900, 2)
-    picks, radius = greedy_coreset_on(torch.device(device), bank, 60, 4, rows)
-    expected, expected_radius = greedy_coreset(bank, 60, 4, rows)
+    picks, radius = greedy_coreset_on(torch.device(device), bank, 60, start, rows)
+    expected, expected_radius = greedy_coreset(bank, 60, start, rows)
     np.testing.assert_array_equal(picks, expected)
     assert radius == pytest.approx(expected_radius, rel=1e-5)
 

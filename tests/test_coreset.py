@@ -8,9 +8,9 @@ from skpatch._scaling import LowerBounds
 
 def plain_greedy(points, size, start):
     points = points.astype(np.float64)
-    distances = np.square(points - points[start]).sum(axis=1)
-    picks = [start]
-    for _ in range(size - 1):
+    picks = np.atleast_1d(start).tolist()
+    distances = np.min([np.square(points - points[pick]).sum(axis=1) for pick in picks], axis=0)
+    for _ in range(size - len(picks)):
         picks.append(int(np.argmax(distances)))
         distances = np.minimum(distances, np.square(points - points[picks[-1]]).sum(axis=1))
     return picks, np.sqrt(distances.max())
@@ -77,6 +77,17 @@ def test_selects_among_some_rows(name):
     expected, radius = plain_greedy(points[rows], 600, start=17)
     picks, measured_radius = greedy_coreset(points, 600, rows[17], rows)
     np.testing.assert_array_equal(picks, rows[expected])
+    assert measured_radius == pytest.approx(radius, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["few principal axes", "gaussian", "clustered"])
+@pytest.mark.parametrize("size", [50, 300])
+def test_goes_on_from_given_picks(name, size):
+    points = DATA[name].astype(np.float32)
+    start = np.random.RandomState(0).choice(len(points), 50, replace=False)
+    expected, radius = plain_greedy(points, size, start)
+    picks, measured_radius = greedy_coreset(points, size, start)
+    np.testing.assert_array_equal(picks, expected)
     assert measured_radius == pytest.approx(radius, rel=1e-12)
 
 

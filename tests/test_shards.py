@@ -42,8 +42,10 @@ def test_the_radius_is_bounded_and_hardly_larger(patches, random_state):
     assert at_once.coreset_radius_ == pytest.approx(radius(at_once, patches))
     detector = sharded(**parameters).fit(patches)
     assert len(detector.memory_bank_) == 50
-    assert radius(detector, patches) <= detector.coreset_radius_
-    assert radius(detector, patches) <= 1.2 * at_once.coreset_radius_
+    reached = radius(detector, patches)
+    # All that no selection has kept is near the leaders, so the bound is hardly above.
+    assert reached * (1 - 1e-9) <= detector.coreset_radius_ <= 1.05 * reached
+    assert reached <= 1.05 * at_once.coreset_radius_
 
 
 @pytest.mark.parametrize("discriminator", ["support", "lof", "gaussian", None])
