@@ -36,7 +36,9 @@ def partial_fit_by_fifty(model, images):
 
 
 def fit_in_shards(model, images):
-    model.set_params(softpatchdetector__memory_limit="256M").fit(images)
+    detector = {"memory_limit": "256M", "coreset_size": 5000}
+    model.set_params(**{f"softpatchdetector__{name}": detector[name] for name in detector})
+    model.fit(images)
 
 
 def score(model, images):
@@ -47,7 +49,7 @@ WAYS = {
     "fit": fit_at_once,
     "fit, output=": fit_mapped,
     "partial_fit, 50 at a time": partial_fit_by_fifty,
-    "fit, memory_limit='256M'": fit_in_shards,
+    "fit, 256M, bank of 5,000": fit_in_shards,
     "score_samples": score,
 }
 

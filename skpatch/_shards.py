@@ -33,6 +33,8 @@ __all__ = ["ShardedFitMixin"]
 
 # Share of the limit that is planned for. The C library keeps some of the memory that was freed.
 _USED = 0.75
+# Points whose distances to the leaders are measured at a time.
+_BLOCK = 2**14
 
 
 class Plan(NamedTuple):
@@ -138,8 +140,8 @@ class ShardedFitMixin(UpdatableBankMixin):
         if self.discriminator == "support":
             self._jury = Jury(points)
             for images in _blocks(jury_of(np.arange(n_images)), plan.n_shards, n_images):
-                patches = check_patches(self, features[images], reset=False, may_skip=True)
-                self._jury.add(project(patches, self._components), images)
+                # Bound to no name, which would hold them beside the next ones.
+                self._jury.add(project(_read(self, features[images]), self._components), images)
         support = self._drop_unsupported(points, candidates.source)
         ratios = np.ones(len(points))
         if support is not None:
@@ -188,11 +190,12 @@ class ShardedFitMixin(UpdatableBankMixin):
         witnesses = np.empty_like(memory)
         images = np.unique(support.places[:, 0])
         for block in _blocks(images, plan.n_shards, len(features)):
-            patches = check_patches(self, features[block], reset=False, may_skip=True)
             rows = np.flatnonzero(np.isin(support.places[:, 0], block))
             image = np.searchsorted(block, support.places[rows, 0])
-            flat = patches.reshape(len(block), -1, patches.shape[-1])
-            witnesses[rows] = flat[image, support.places[rows, 1]]
+            flat_shape = (len(block), -1, memory.shape[1])
+            witnesses[rows] = _read(self, features[block]).reshape(flat_shape)[
+                image, support.places[rows, 1]
+            ]
         return distance_ratios(memory, witnesses, support.distances)
 
     def _calibrate_in_shards(self, features, shards):
@@ -263,6 +266,11 @@ class _Tree:
         )
 
 
+def _read(detector, features):
+    """Inspected patches, extracted now if the features are lazy."""
+    return check_patches(detector, features, reset=False, may_skip=True)
+
+
 def _condense(points, size, start, rows):
     """Select what stands for points: greedily, and those that are farthest from the leaders.
 
@@ -287,7 +295,11 @@ def _condense(points, size, start, rows):
     picks, radius = greedy_coreset(points, 2 * half, start, rows)
     leaders = points[picks[: half if np.ndim(start) == 0 else len(start)]]
     rows = rows[~np.isin(rows, picks)]
-    distances = ExactNeighbors().fit(leaders).kneighbors(points[rows])[0][:, 0]
+    search = ExactNeighbors().fit(leaders)
+    distances = np.empty(len(rows))
+    for first in range(0, len(rows), _BLOCK):
+        block = slice(first, first + _BLOCK)
+        distances[block] = search.kneighbors(points[rows[block]])[0][:, 0]
     order = np.argsort(-distances, kind="stable")
     left = distances[order[2 * half :]]
     return np.r_[picks, rows[order[: 2 * half]]], radius, left[0] if len(left) else 0.0
@@ -310,7 +322,7 @@ def _learn_shard(task):
     """
     detector, features, images, (size, seed, leaders) = task
     random_state = np.random.RandomState(seed)
-    patches = check_patches(detector, features, reset=False, may_skip=True)
+    patches = _read(detector, features)
     with detector._execution():
         points = project(patches, detector._components)
         scores, kept = detector._score_noise(points, random_state)
@@ -342,7 +354,7 @@ def _learn_shard(task):
 def _score_shard(task):
     """Scores of training images, and their worst patches; see `_score_training`."""
     detector, features, _, excluded = task
-    patches = check_patches(detector, features, reset=False, may_skip=True)
+    patches = _read(detector, features)
     with detector._execution():
         return detector._score_training(patches, excluded)
 

@@ -5,6 +5,8 @@ from joblib import parallel_config
 from scipy.spatial.distance import cdist
 
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, load, make_pipeline, save
+from skpatch._coreset import greedy_coreset
+from skpatch._shards import _condense
 from skpatch.discriminators import NearestDiscriminator
 
 # Some shards of the fixture `patches`, whose selections are joined a few at a time.
@@ -46,6 +48,28 @@ def test_the_radius_is_bounded_and_hardly_larger(patches, random_state):
     # All that no selection has kept is near the leaders, so the bound is hardly above.
     assert reached * (1 - 1e-9) <= detector.coreset_radius_ <= 1.05 * reached
     assert reached <= 1.05 * at_once.coreset_radius_
+
+
+def test_what_stands_for_a_shard(patches):
+    points = patches[:10].reshape(-1, 16)
+    leaders, rows = np.arange(20), np.arange(300)
+    selected, from_selected, from_leaders = _condense(points, 40, leaders, rows)
+    # Leaders, as many greedy picks, and twice as many that are farthest from the leaders.
+    assert len(set(selected)) == len(selected) == 80
+    np.testing.assert_array_equal(selected[:40], greedy_coreset(points, 40, leaders)[0])
+    left = np.setdiff1d(rows, selected)
+    distances = cdist(points, points[:20]).min(axis=1)
+    assert distances[left].max() == pytest.approx(from_leaders)
+    assert distances[selected[40:]].min() >= from_leaders
+    assert cdist(points, points[selected]).min(axis=1).max() <= from_selected
+
+
+@pytest.mark.parametrize("start", [3, np.arange(5)])
+def test_all_of_a_small_shard_is_selected(patches, start):
+    points = patches[0].reshape(-1, 16)
+    selected, *bounds = _condense(points, 100, start, np.arange(30))
+    assert sorted(selected) == list(range(30))
+    assert bounds == [0, 0]
 
 
 @pytest.mark.parametrize("discriminator", ["support", "lof", "gaussian", None])
