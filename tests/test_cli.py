@@ -19,7 +19,9 @@ from skpatch.cli import main
 
 def start(*arguments, code="", **options):
     """Run the command line in a process of its own, after some code."""
-    code = f"import sys\n{code}\nfrom skpatch.cli import main\nsys.exit(main())"
+    # A shell has what it runs in the background ignore Ctrl-C, and children inherit that.
+    restore = "signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"import signal, sys\n{restore}\n{code}\nfrom skpatch.cli import main\nsys.exit(main())"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
     return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], **pipes)
 
