@@ -62,10 +62,10 @@ def resident():
     return pages * resource.getpagesize() / 2**20
 
 
-def held():
-    """MB of memory of this process that no file backs."""
+def held(kind="RssAnon"):
+    """MB of memory of this process; by default that which no file backs, "VmHWM" is the peak."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
+    return next(int(line.split()[1]) for line in lines if line.startswith(kind)) / 1024
 
 
 class Peak(threading.Thread):

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import dask
 import numpy as np
+from _common import held
 from distributed import Client, LocalCluster
 from joblib import parallel_config
 
@@ -37,12 +38,6 @@ def sent():
 def warm():
     """Import the libraries, and compile or read the kernels."""
     make_pipeline(PatchFeatureExtractor(), SoftPatchDetector()).fit(load_elpv().images[:8])
-
-
-def most_memory():
-    """MB that this process has held at most."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 @contextlib.contextmanager
@@ -86,9 +81,9 @@ def main():
             model.fit(images)
             rates.append(len(images) / (time.perf_counter() - started))
             moved = (sent() - before) / len(images) / 1000
-            held = most_memory() if client is None else max(client.run(most_memory).values())
+            most = held("VmHWM") if client is None else max(client.run(held, "VmHWM").values())
         models.append(model)
-        print(f"{count:7}{rates[-1]:10.1f}{moved:13.1f}{held:16.0f}", flush=True)
+        print(f"{count:7}{rates[-1]:10.1f}{moved:13.1f}{most:16.0f}", flush=True)
     one, two = (model[1] for model in models)
     np.testing.assert_array_equal(two.memory_bank_, one.memory_bank_)
     np.testing.assert_array_equal(two.training_scores_, one.training_scores_)

@@ -11,7 +11,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.pipeline import make_pipeline as sklearn_make_pipeline
 from sklearn.utils import get_tags
 
-from ._calibration import conformal_pvalues
 from ._images import check_images
 from ._lazy_features import LazyFeatures, score_in_parts
 from ._maps import image_maps
@@ -139,7 +138,7 @@ class PatchPipeline(Pipeline):
         ndarray of shape (n,), float64
             Between 0 (not included) and 1; low = anomalous.
         """
-        return conformal_pvalues(self.steps[-1][1].calibration_scores_, self.score_samples(X))
+        return score_in_parts(self, "predict_pvalue", X)
 
     def partial_fit(self, X: Sequence, y: None = None) -> "PatchPipeline":
         """Add training images; see :meth:`SoftPatchDetector.partial_fit`.

@@ -82,6 +82,10 @@ class _Selection(NamedTuple):
     radius: float
     from_leaders: float
 
+    def take(self, rows, radius, from_leaders):
+        """Some of the patches, which have other bounds."""
+        return _Selection(self.patches[rows], self.source[rows], radius, from_leaders)
+
 
 class ShardedFitMixin(UpdatableBankMixin):
     """Fits shard by shard, for a detector that can do the steps of a fit."""
@@ -231,6 +235,7 @@ class _Tree:
 
     def __init__(self, leaders, size, fan_in, components):
         self._leaders, self._size, self._components = leaders, size, components
+        self._start = np.arange(len(leaders.patches))
         self._fan_in, self._levels = fan_in, []
 
     def add(self, selection, level=0):
@@ -239,31 +244,34 @@ class _Tree:
             self._levels.append([])
         self._levels[level].append(selection)
         if len(self._levels[level]) == self._fan_in:
-            patches, source, radius, from_leaders = self._join(self._levels[level])
-            rows, start = np.arange(len(patches)), np.arange(len(self._leaders.patches))
-            points = project_rows(patches, self._components)
-            kept, *bounds = _condense(points, self._size, start, rows)
-            kept, bounds = kept[len(start) :], (radius + bounds[0], max(from_leaders, bounds[1]))
-            self.add(_Selection(patches[kept], source[kept], *bounds), level + 1)
+            joined, points = self._join(self._levels[level])
+            rows, radius, from_leaders = _condense(
+                points, self._size, self._start, np.arange(len(points))
+            )
+            condensed = joined.take(
+                rows[len(self._start) :],
+                joined.radius + radius,
+                max(joined.from_leaders, from_leaders),
+            )
+            del joined, points
+            self.add(condensed, level + 1)
 
     def root(self):
         """Select the memory bank from all that there are."""
         held = [selection for level in self._levels for selection in level]
         self._levels.clear()
-        patches, source, radius, from_leaders = self._join(held)
-        start = np.arange(len(self._leaders.patches))
-        points = project_rows(patches, self._components)
-        rows, own_radius = greedy_coreset(points, self._size, start)
-        radius = max(own_radius, min(from_leaders, radius + own_radius))
-        return _Selection(patches[rows], source[rows], radius, from_leaders)
+        joined, points = self._join(held)
+        rows, radius = greedy_coreset(points, self._size, self._start)
+        bound = max(radius, min(joined.from_leaders, joined.radius + radius))
+        return joined.take(rows, bound, joined.from_leaders)
 
     def _join(self, selections):
-        """One of the leaders and of selections, which are removed from their list."""
+        """One of the leaders and of selections, which are removed from their list; its points."""
         patches, source, radii, from_leaders = zip(self._leaders, *selections, strict=True)
         selections.clear()
-        return _Selection(
-            np.concatenate(patches), np.concatenate(source), max(radii), max(from_leaders)
-        )
+        patches = np.concatenate(patches)
+        joined = _Selection(patches, np.concatenate(source), max(radii), max(from_leaders))
+        return joined, project_rows(patches, self._components)
 
 
 def _read(detector, features):
