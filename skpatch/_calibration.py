@@ -6,29 +6,26 @@ import numpy as np
 __all__ = ["calibration_scores", "conformal_pvalues", "score_threshold", "training_pvalues"]
 
 
-def calibration_scores(training_scores, is_trusted, expected_tail):
+def calibration_scores(training_scores, noise_ratio):
     """Scores of the training images that pass for normal, ascending.
 
-    Images that are not trusted are mostly defective, but the share `expected_tail` of the normal
-    images is among them; without these the worst normal scores would be missing, and new normal
-    images would give more false alarms than they should. So as many images as should be normal are
-    taken, those with the highest scores.
+    As many images as should be normal are taken, those with the highest scores. Taking those that
+    look normal would leave out the worst of the normal ones, and new normal images would give more
+    false alarms than they should.
 
     Parameters
     ----------
     training_scores : ndarray of shape (n,), float64
         High = normal; NaN where there is none.
-    is_trusted : ndarray of shape (n,), bool
-    expected_tail : float
-        Share of normal images that are not trusted.
+    noise_ratio : float
+        Share of the images that should not be normal.
 
     Returns
     -------
     ndarray of shape (at most n,), float64
     """
     scores = np.sort(training_scores[np.isfinite(training_scores)])
-    n_normal = int(np.ceil(is_trusted.sum() / (1 - expected_tail)))
-    return scores[-min(n_normal, len(scores)) :] if len(scores) else scores
+    return scores[int(noise_ratio * len(scores)) :]
 
 
 def score_threshold(calibration, contamination):

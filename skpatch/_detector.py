@@ -158,7 +158,9 @@ class SoftPatchDetector(ShardedFitMixin, BaseEstimator):
     Notes
     -----
     Results do not depend on `n_jobs`. A training image that contributed to the memory bank has
-    patches at distance 0, so `score_samples` flatters it; `training_scores_` does not.
+    patches at distance 0. With "support" it is recognised when it is scored, by its features, and
+    compared with the patches of the others only, as for `training_scores_`; otherwise
+    `score_samples` flatters it, as the methods of the papers do.
 
     References
     ----------
@@ -358,10 +360,12 @@ class SoftPatchDetector(ShardedFitMixin, BaseEstimator):
         Returns their :class:`Support`, None without "support".
         """
         self.trusted_images_ = ~self.forgotten_images_
+        self._noise_ratio = 0.0
         if self.discriminator != "support":
             return None
         support = measure_support(points, source[:, 0], self._jury, len(self.kept_))
         self.trusted_images_ &= support.is_trusted
+        self._noise_ratio = support.noise_ratio
         limit = support.limit
         if self.noise_threshold != "auto":
             limit = np.quantile(support.distances, 1 - self.noise_threshold)
@@ -387,7 +391,7 @@ class SoftPatchDetector(ShardedFitMixin, BaseEstimator):
                     'soft_weights=True needs with discriminator="support"; pass '
                     "soft_weights=False, or add it."
                 )
-            self.memory_reaches_ = support.factor * self._ratios * support.distances[kept]
+            self.memory_reaches_ = self._ratios * support.distances[kept]
             self.neighbors_ = search.fit(self.memory_bank_, reaches=self.memory_reaches_)
             return
         if self.soft_weights:

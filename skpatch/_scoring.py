@@ -12,6 +12,7 @@ from ._image_scores import worst_patches
 from ._inspected import expand
 from ._neighbors import ExactNeighbors
 from ._parallel import accelerator
+from ._recognition import recognize
 from ._validation import check_is_fitted, check_patches
 
 __all__ = ["MemoryBankMixin"]
@@ -47,7 +48,8 @@ class MemoryBankMixin(OutlierMixin):
         """What training images are not compared with: themselves.
 
         Patches are not compared with memory patches of the same number: for the numbers (n,) of
-        images, those (n, 1, 1) of their patches, and (m,) of the memory patches.
+        images, those (n, 1, 1) of their patches, and (m,) of the memory patches. Images without a
+        number, -1, are compared with all.
         """
         own, memory = np.array(images), self.memory_source_[:, 0]
         is_sparse = len(self.memory_bank_) <= self.kept_.sum() / 2
@@ -56,6 +58,16 @@ class MemoryBankMixin(OutlierMixin):
             # so the distance to the remaining ones says nothing about a new image.
             own[np.isin(own, memory)] = -1
         return own[:, np.newaxis, np.newaxis], memory
+
+    def _recognized(self, patches):
+        """What images (n, h, w, d) are not compared with, as of :meth:`_own_patches`, or None.
+
+        The discriminators of the paper, and PatchCore, are flattered by what they were trained on.
+        """
+        if self.discriminator != "support":
+            return None
+        known = self.training_scores_, self._worst_rows, self._worst_patches
+        return self._own_patches(recognize(patches, *known))
 
     @property
     def _n_worst(self):
@@ -143,7 +155,8 @@ class MemoryBankMixin(OutlierMixin):
         """
         patches = self._check(X)
         with self._execution():
-            return expand(self._score_patches(patches), self.inspected_)
+            scores = self._score_patches(patches, self._recognized(patches))
+        return expand(scores, self.inspected_)
 
     def match(self, X: ArrayLike) -> NDArray[np.int64]:
         """Find the memory patch that each patch is scored by.
@@ -161,7 +174,12 @@ class MemoryBankMixin(OutlierMixin):
         """
         patches = self._check(X)
         with self._execution():
-            _, rows = self.neighbors_.kneighbors(patches.reshape(-1, patches.shape[-1]), 1)
+            excluded = self._recognized(patches)
+            if excluded is not None:
+                excluded = np.broadcast_to(excluded[0], patches.shape[:3]).ravel(), excluded[1]
+            _, rows = self.neighbors_.kneighbors(
+                patches.reshape(-1, patches.shape[-1]), 1, excluded
+            )
         found = self.memory_source_[rows[:, 0]].reshape(*patches.shape[:3], 3)
         return expand(found, self.inspected_, -1)
 
@@ -181,7 +199,7 @@ class MemoryBankMixin(OutlierMixin):
         """
         patches = self._check(X)
         with self._execution():
-            return -self._score_images(patches)[0]
+            return -self._score_images(patches, self._recognized(patches))[0]
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Score images relative to the threshold; negative = outlier.

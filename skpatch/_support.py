@@ -10,21 +10,16 @@ from sklearn.decomposition import PCA
 from ._parallel import progress, run_blocks
 from ._scaling import LowerBounds, Scaling, inner_products
 
-__all__ = ["EXPECTED_TAIL", "Jury", "Support", "distance_ratios", "jury_of", "measure_support"]
+__all__ = ["Jury", "Support", "distance_ratios", "jury_of", "measure_support"]
 
 # The values below were chosen on photographs of solar cells, aligned and not, ball screws and
 # cookies with 0, 10, 20 and 40 % of defective images; docs/robustness.rst has the others tried.
 
-# Robust standard deviations above the centre of the images' log scores at which trust ends, and
-# the share of normal images that lie beyond it if these scores are normally distributed.
+# Robust standard deviations above the centre of the images' log scores at which trust ends.
+# Some normal images are beyond it, but hardly any beyond the second limit: the share of the images
+# there, less that of a normal distribution, is the estimated share of noise.
 _CUT = 1.75
-EXPECTED_TAIL = float(norm.sf(_CUT))
-# With the share of images that are not trusted beyond the expected ones, the limit for noise falls
-# from the cut and the reach of the memory patches grows, both within bounds. At most one in ten
-# memory patches of trusted images is dropped, since all distances can be much alike.
-_SLOPE = 2.0
-_LEAST_LIMIT, _LARGEST_FACTOR = 0.7, 1.3
-_KEPT_OF_TRUSTED = 0.9
+_NOISE_CUT = 2.5
 # Images beyond which a random selection of them is asked for support: time grows linearly then.
 # Which they are follows from their numbers, so images may come one after the other.
 _JURY = 256
@@ -58,17 +53,17 @@ class Support(NamedTuple):
         The image of that patch, and its number there.
     limit : float
         Distance from which on a memory patch counts as noise.
-    factor : float
-        At least 1; grows with the noise.
     is_trusted : ndarray of shape (n,), bool
         False for images with a patch that trusted images do not support.
+    noise_ratio : float
+        Share of the images that are beyond what is usual.
     """
 
     distances: np.ndarray
     places: np.ndarray
     limit: float
-    factor: float
     is_trusted: np.ndarray
+    noise_ratio: float
 
 
 def jury_of(images):
@@ -297,15 +292,15 @@ def measure_support(points, source, jury, n_images):
         if np.array_equal(is_trusted, before):
             break
         distances, places, scores = ask(is_trusted)
-        cut = _suspicion_cut(scores)
-    excess = max(0.0, 1 - is_trusted[scored].mean() - EXPECTED_TAIL)
-    typical = np.quantile(distances[is_trusted[source]], _KEPT_OF_TRUSTED)
+        cut = _suspicion_cut(scores, _CUT)
+    beyond = np.mean(scores > _suspicion_cut(scores, _NOISE_CUT))
+    noise_ratio = max(0.0, float(beyond - norm.sf(_NOISE_CUT)))
     return Support(
         distances,
         places,
-        max(cut * max(_LEAST_LIMIT, 1 - _SLOPE * excess), float(typical)),
-        min(_LARGEST_FACTOR, 1 + _SLOPE * excess),
+        min(cut, float(np.quantile(distances, 1 - noise_ratio))),
         is_trusted,
+        noise_ratio,
     )
 
 
@@ -327,8 +322,8 @@ def _among_trusted(everyone, jury, points, source, is_trusted):
     return distances, places
 
 
-def _suspicion_cut(scores):
-    """Score of images beyond which one is not trusted.
+def _suspicion_cut(scores, deviations):
+    """Score of images that is some standard deviations above the usual.
 
     Centre and spread of the logarithms are those of the shortest half, which stays among the
     normal images as long as they are the majority (Rousseeuw and Leroy, "A robust scale estimator
@@ -344,7 +339,7 @@ def _suspicion_cut(scores):
     centre = (logs[first] + logs[first + half - 1]) / 2
     spread = lengths[first] / 2 / norm.ppf(0.75)
     # The second factor is for rounding: equal scores must not exceed their own centre.
-    return float(np.exp(centre + _CUT * spread) * (1 + 1e-6))
+    return float(np.exp(centre + deviations * spread) * (1 + 1e-6))
 
 
 def distance_ratios(memory, witnesses, along):

@@ -11,7 +11,6 @@ from ._calibration import calibration_scores
 from ._inspected import expand, places
 from ._projection import project, project_rows
 from ._scoring import MemoryBankMixin
-from ._support import EXPECTED_TAIL
 from ._validation import check_image_numbers, check_is_fitted, fit_context, require_images
 
 __all__ = ["SPARE_PATCHES", "Candidates", "Rows", "UpdatableBankMixin"]
@@ -217,9 +216,7 @@ class UpdatableBankMixin(MemoryBankMixin):
             scores[:n_before] = self._average_worst(again)
         known = np.isfinite(scores) & ~self.forgotten_images_
         self.training_scores_ = np.where(known, -scores, np.nan)
-        self.calibration_scores_ = calibration_scores(
-            self.training_scores_, self.trusted_images_, EXPECTED_TAIL
-        )
+        self.calibration_scores_ = calibration_scores(self.training_scores_, self._noise_ratio)
 
     def _are_different(self, patches, first):
         """Whether training images, numbered from `first`, had other patches than (n, h, w, d)."""

@@ -40,10 +40,12 @@ def test_match_of_a_memory_patch_is_itself(audit, model, data):
     detector = model[-1]
     found = audit.match(data.images)
     assert found.shape == (30, *detector.grid_shape_, 3)
+    # A training image is compared with the others.
+    assert (found[..., 0] != np.arange(30)[:, None, None]).all()
     plain = SoftPatchDetector(soft_weights=False, random_state=0)
-    features = model[:-1].transform(data.images)
-    source = tuple(plain.fit(features).memory_source_.T)
-    np.testing.assert_array_equal(plain.match(features)[source], plain.memory_source_)
+    plain.fit(model[:-1].transform(data.images))
+    images = np.tile(plain.memory_bank_[:, None, None], (1, *detector.grid_shape_, 1))
+    np.testing.assert_array_equal(plain.match(images)[:, 0, 0], plain.memory_source_)
 
 
 def test_pvalues_by_hand():

@@ -199,11 +199,11 @@ def test_more_images_than_the_jury(textures, monkeypatch):
 
 def test_cut_of_log_normal_scores():
     scores = np.exp(np.random.RandomState(0).normal(1, 0.2, 20_000))
-    cut = _suspicion_cut(scores)
+    cut = _suspicion_cut(scores, 1.75)
     assert np.mean(scores > cut) == pytest.approx(0.04, abs=0.01)
     # Contamination far away moves it a little only.
     dirty = np.concatenate([scores, np.full(8000, 20.0)])
-    assert np.mean(scores > _suspicion_cut(dirty)) < 0.06
+    assert np.mean(scores > _suspicion_cut(dirty, 1.75)) < 0.06
 
 
 @pytest.mark.parametrize(
@@ -228,9 +228,9 @@ def test_reaches_of_a_search(search):
 class TestCalibration:
     def test_as_many_scores_as_should_be_normal(self):
         scores = np.array([-5.0, -9, -1, -2, -3, np.nan, -4, -6, -7, -8])
-        is_trusted = np.arange(10) > 3
-        found = calibration_scores(scores, is_trusted, 0.25)
-        np.testing.assert_array_equal(found, [-8, -7, -6, -5, -4, -3, -2, -1])
+        found = calibration_scores(scores, 0.25)
+        np.testing.assert_array_equal(found, [-7, -6, -5, -4, -3, -2, -1])
+        np.testing.assert_array_equal(calibration_scores(scores, 0.0), np.sort(scores)[:-1])
 
     def test_pvalues_by_hand(self):
         calibration = np.array([-4.0, -3, -2, -1])
