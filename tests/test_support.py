@@ -92,6 +92,16 @@ def test_defective_images_are_not_trusted(textures):
     assert detector.trusted_images_[6:].mean() > 0.9
 
 
+@pytest.mark.parametrize("n_noisy", [0, 6, 20])
+def test_as_many_memory_patches_are_dropped_as_images_are_far_beyond_the_usual(textures, n_noisy):
+    train = textures(100, range(n_noisy), strength=12)
+    detector = SoftPatchDetector(random_state=0).fit(train)
+    judged = np.isfinite(detector.noise_scores_)
+    dropped = np.mean(detector.noise_scores_[judged] > 1)
+    assert dropped == pytest.approx(n_noisy / 100, abs=0.05)
+    assert len(detector.calibration_scores_) == pytest.approx(100 - n_noisy, abs=5)
+
+
 def test_position_does_not_matter(textures):
     patches = textures(40, range(4))
     detector = SoftPatchDetector(coreset_size=1.0, random_state=0)
