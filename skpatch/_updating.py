@@ -110,20 +110,22 @@ class UpdatableBankMixin(MemoryBankMixin):
         source = places(np.arange(kept.size), self.inspected_, n_before)
         ratios = np.full(kept.size, np.median(before.ratios))
         candidates = before.join(Candidates(patches.reshape(kept.size, -1), source, ratios))
-        points = np.concatenate(
-            [project_rows(before.patches, self._components), projected.reshape(kept.size, -1)]
-        )
         n_candidates = len(before.patches)
+        del before
+        points = project_rows(candidates.patches, self._components)
         survivors = np.append(np.arange(n_candidates), n_candidates + np.flatnonzero(kept))
         radius = self.coreset_radius_
         rows = self._select(points, survivors, start=0)
+        del points
+        candidates = candidates.take(rows)
         if (rows < n_candidates).sum() == n_candidates:
             self.coreset_radius_ = max(radius, self.coreset_radius_)
         else:
             self.coreset_radius_ += radius
         if self._jury is not None:
             self._jury.add(projected, np.arange(n_before, len(self.kept_)))
-        self._learn(candidates.take(rows), points[rows])
+        del projected
+        self._learn(candidates)
         self._calibrate(patches, n_before)
 
     def forget(self, images: ArrayLike) -> "UpdatableBankMixin":
@@ -166,7 +168,7 @@ class UpdatableBankMixin(MemoryBankMixin):
         with self._execution():
             if jury is not None:
                 jury.remove(numbers)
-            self._learn(candidates, project_rows(candidates.patches, self._components))
+            self._learn(candidates)
             self._recalibrate()
         return self
 
@@ -181,9 +183,12 @@ class UpdatableBankMixin(MemoryBankMixin):
         memory = Candidates(self.memory_bank_, self.memory_source_, self._ratios)
         return memory.join(self._dropped)
 
-    def _learn(self, candidates, points):
-        """Learn everything but the calibration from candidates and their projections (c, k)."""
-        support = self._drop_unsupported(points, candidates.source)
+    def _learn(self, candidates):
+        """Learn everything but the calibration from candidates."""
+        coordinates = None
+        if self._jury is not None:
+            coordinates = self._jury.project(project_rows(candidates.patches, self._components))
+        support = self._drop_unsupported(coordinates, candidates.source)
         self._memorize(candidates, support, check_random_state(self.random_state))
 
     def _calibrate(self, patches, n_before=0):

@@ -252,7 +252,12 @@ def test_random_weights(images, tmp_path, random_state):
 
 def test_other_weights_of_a_name(model, tmp_path, monkeypatch):
     save(model, tmp_path / "model.skpatch")
-    monkeypatch.setattr("skpatch._backbones._load_lite0", lambda module: None)
+
+    def load_zeros(module):
+        state = {name: torch.zeros_like(v, device="cpu") for name, v in module.state_dict().items()}
+        module.load_state_dict(state, assign=True)
+
+    monkeypatch.setattr("skpatch._backbones._load_lite0", load_zeros)
     with pytest.raises(ValueError, match=r"model\.skpatch.*the network has other weights"):
         load(tmp_path / "model.skpatch")
 

@@ -29,7 +29,9 @@ def support_of(patches, rows):
     points = patches.reshape(-1, patches.shape[-1])[rows]
     jury = Jury(points)
     jury.add(patches, np.arange(len(patches)))
-    return measure_support(points, rows // patches[0, ..., 0].size, jury, len(patches))
+    return measure_support(
+        jury.project(points), rows // patches[0, ..., 0].size, jury, len(patches)
+    )
 
 
 def test_distances_are_those_to_the_nearest_patch_of_a_trusted_other_image(textures):
@@ -60,8 +62,9 @@ def test_few_trusted_images_are_found_behind_many_others(textures, trusted):
     is_trusted = np.isin(np.arange(20), trusted)
     jury = Jury(points[rows])
     jury.add(patches, np.arange(len(patches)))
-    everyone = jury.nearest(points[rows], image[rows], np.ones(20, bool))
-    found, places = _among_trusted(everyone, jury, points[rows], image[rows], is_trusted)
+    asking = jury.project(points[rows])
+    everyone = jury.nearest(asking, image[rows], np.ones(20, bool))
+    found, places = _among_trusted(everyone, jury, asking, image[rows], is_trusted)
     distances = cdist(points[rows], points)
     distances[image[rows][:, None] == image] = np.inf
     # Where only the own image is trusted, the others give support.
