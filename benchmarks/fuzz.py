@@ -117,7 +117,7 @@ def judge(path, is_model):
         signal.setitimer(signal.ITIMER_PROF, 0)
     if error is None:
         return "result"
-    return "out of memory" if isinstance(error.__cause__, MemoryError) else type(error).__name__
+    return type(error).__name__
 
 
 class Worker:

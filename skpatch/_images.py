@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from ._image_memory import check_webp, reserve
+
 __all__ = ["ImageList", "check_images", "read_image"]
 
 _EXIF_ORIENTATION = 0x0112
@@ -266,6 +268,8 @@ def _on_file(path, function):
         with _quiet_pillow, open(path, "rb", opener=_open_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ValueError("it is a pipe or a device")
+            check_webp(file.read(30))
+            file.seek(0)
             # Given a path, PIL would map some formats to memory, and the system kills a process
             # that reads a mapped file which has become shorter.
             with Image.open(file) as image:
@@ -287,8 +291,9 @@ def _on_file(path, function):
             f"{os.fspath(path)!r} is not an image file of a known format{empty}."
         ) from None
     except MemoryError as error:
+        said = f": {error}" if str(error) else ""
         raise MemoryError(
-            f"The image file {os.fspath(path)!r} is too large to decode in what is left"
+            f"The image file {os.fspath(path)!r} is too large to decode in what is left{said}"
         ) from error
     except Exception as error:
         # Decoders fail in many ways: OSError, SyntaxError, struct.error, DecompressionBombError...
@@ -342,6 +347,7 @@ def _has_metadata(image):
 
 def _pixels(image):
     """Array (H, W) or (H, W, 3|4) of an image, upright."""
+    reserve(image.size)
     # Loading comes first: PIL turns TIFF files by itself then, and removes their orientation.
     image.load()
     sixteen_bit = image.format in ("PNG", "PPM")

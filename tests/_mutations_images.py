@@ -218,7 +218,7 @@ def read_damaged_image(path):
     try:
         size = images.size(0)
         pixels = images.load(0)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, MemoryError) as error:
         violation(str(path) not in str(error), f"the error does not name the file: {error}")
         _check_error(error, size)
         return error

@@ -70,6 +70,29 @@ def test_decompression_bomb(tmp_path, monkeypatch):
         check_images([path]).load(0)
 
 
+@pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exif": b"extended"}])
+def test_webp_bomb(tmp_path, monkeypatch, options):
+    path = tmp_path / "bomb.webp"
+    Image.new("RGB", (30, 40)).save(path, **options)
+    assert check_images([path]).size(0) == (40, 30)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(ValueError, match=r"bomb\.webp.*30 x 40 pixels are more than 200"):
+        check_images([path]).size(0)
+
+
+def test_webp_larger_than_memory(tmp_path, monkeypatch):
+    """libwebp calls such a file damaged, and it would be skipped as one."""
+    path = tmp_path / "huge.webp"
+    Image.new("RGB", (30, 40)).save(path, exif=b"extended")
+    data = path.read_bytes()
+    path.write_bytes(data[:24] + b"\xff" * 6 + data[30:])
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    images = check_images([path])
+    for method in images.load, images.size:
+        with pytest.raises(MemoryError, match=r"huge\.webp.*16777216 x 16777216 pixels take"):
+            method(0)
+
+
 @pytest.mark.parametrize("X", [[], (), np.array([], dtype=object), np.zeros((0, 4, 4))])
 def test_empty(X):
     with pytest.raises(ValueError, match="X is empty: found 0 images"):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A region of interest from the painted mask to maps, reports and the command line."""
 
+import copy
 import json
 import warnings
 
@@ -190,24 +191,21 @@ def test_saved_pipeline(model, data, mask_file, tmp_path):
     for other in (loaded, as_array):
         np.testing.assert_array_equal(other[0].inspected_, CELLS)
         np.testing.assert_array_equal(other[1].inspected_, CELLS)
-        refitted = clone(other).set_params(softpatchdetector__random_state=0).fit(data.images)
-        assert_same(refitted[1], model[1], ["memory_bank_", "kept_", "inspected_"])
+    refitted = clone(as_array).set_params(softpatchdetector__random_state=0).fit(data.images)
+    assert_same(refitted[1], model[1], ["memory_bank_", "kept_", "inspected_"])
     np.testing.assert_array_equal(loaded.score_samples(data.images), scores)
 
 
-def test_the_mask_is_not_needed_to_load(data, tmp_path):
-    mask = tmp_path / "mask.png"
-    Image.fromarray(MASK).save(mask)
-    extractor = PatchFeatureExtractor(image_size=64, region=mask)
-    model = make_pipeline(extractor, SoftPatchDetector(random_state=0)).fit(data.images[:10])
-    mask.unlink()
-    loaded = saved(model, tmp_path)
+def test_the_mask_is_not_needed_to_load(model, data, tmp_path):
+    without = copy.copy(model[0]).set_params(region=tmp_path / "lost.png")
+    loaded = saved(skpatch.PatchPipeline([("extractor", without), model.steps[1]]), tmp_path)
     expected = model.score_samples(data.images)
     np.testing.assert_array_equal(loaded.score_samples(data.images), expected)
 
 
-def test_steps_with_different_regions_cannot_be_saved(model, data, tmp_path):
-    other = PatchFeatureExtractor(image_size=64).fit(data.images)
+def test_steps_with_different_regions_cannot_be_saved(model, tmp_path):
+    other = copy.copy(model[0])
+    other.inspected_ = np.ones_like(CELLS)
     mixed = skpatch.PatchPipeline([("extractor", other), ("detector", model[-1])])
     with pytest.raises(ValueError, match="not fitted with the same region"):
         skpatch.save(mixed, tmp_path / "model.skpatch")

@@ -76,12 +76,12 @@ from skpatch.cli import main
 def megabytes():
     return int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() // 2**20
 
-model, photos, large, out = sys.argv[1:]
+model, photos, out, *large = sys.argv[1:]
 load(model)
 fit = ["fit", photos, "-o", f"{out}/m.skpatch", "--image-size", "512", "--quiet"]
-score = ["score", model, photos, large, "-o", f"{out}/s.csv", "--skip-bad", "--quiet"]
+score = ["score", "-o", f"{out}/s.csv", "--skip-bad", "--quiet", model, photos]
 # With still less, a thread of Python may die before it has started, and is waited for forever.
-runs = [(fit, 20), (fit, 60), (fit, 120), (score, 60)]
+runs = [(fit, 20), (fit, 60), (fit, 120), *(([*score, path], 60) for path in large)]
 main([*fit, "--image-size", "64"])
 main(score)
 for command, more in runs:
@@ -101,22 +101,25 @@ for command, more in runs:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_limited_addresses(model, photos, tmp_path):
-    line, large, out = tmp_path / "line.skpatch", tmp_path / "large.png", tmp_path / "out"
+    line, out = tmp_path / "line.skpatch", tmp_path / "out"
     skpatch.save(model, line)
     out.mkdir()
-    Image.new("L", (7000, 7000)).save(large)
+    large = [tmp_path / name for name in ("large.png", "large.webp", "large.jpg")]
+    for path in large:
+        Image.new("L", (5000, 5000)).save(path, progressive=True, quality=5, method=0)
     process = subprocess.run(
-        [sys.executable, "-c", LIMITED, line, photos, large, out],
+        [sys.executable, "-c", LIMITED, line, photos, out, *large],
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert process.returncode == 0, process.stderr
     runs = [json.loads(text) for text in process.stdout.splitlines()]
-    assert len(runs) == 4
+    assert len(runs) == 6
     for *_, status, said in runs:
         assert status == 1
         assert said.startswith("Error: Not enough memory")
         assert said.count("\n") == 1
-    assert "large.png" in runs[-1][-1]
+    for path, run in zip(large, runs[-3:], strict=True):
+        assert repr(str(path)) in run[-1]
     assert sorted(path.name for path in out.iterdir()) == ["m.skpatch", "s.csv"]
