@@ -39,7 +39,7 @@ def recognize(patches, training_scores, worst_rows, worst_patches):
     flat = patches.reshape(len(patches), -1, patches.shape[-1])
 
     def find(image, candidates, part):
-        found = flat[image, worst_rows[candidates, part]]
+        found = flat[image, worst_rows[candidates, part]].astype(np.float64)
         gaps = np.linalg.norm(found - worst_patches[candidates, part], axis=-1)
         return candidates[gaps.max(axis=1) <= largest]
 

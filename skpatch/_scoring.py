@@ -64,7 +64,8 @@ class MemoryBankMixin(OutlierMixin):
 
         The discriminators of the paper, and PatchCore, are flattered by what they were trained on.
         """
-        if self.discriminator != "support":
+        if self._jury is None:
+            # Fitted without "support".
             return None
         known = self.training_scores_, self._worst_rows, self._worst_patches
         return self._own_patches(recognize(patches, *known))

@@ -236,11 +236,18 @@ def plain_map(detector, queries):
     """The map of a detector with exact search by its definition."""
     rows = queries.reshape(-1, queries.shape[-1]).astype(np.float64)
     maps = np.empty(len(rows))
+    # Other training scores can make any image pass for a training image.
+    own = detector._recognized(queries)
+    numbers = np.full(len(rows), -1)
+    if own is not None:
+        numbers = np.repeat(own[0], len(rows) // len(queries))
     bank = detector.memory_bank_.astype(np.float64)
     for row, query in enumerate(rows):
         distances = np.sqrt(np.square(bank - query).sum(axis=1))
         distances = np.maximum(distances, np.float32(detector.memory_reaches_))
+        distances[detector.memory_source_[:, 0] == numbers[row]] = np.inf
         nearest = np.argsort(distances, kind="stable")[: detector.n_neighbors]
+        nearest = nearest[np.isfinite(distances[nearest])]
         power = 2 if detector.metric == "sqeuclidean" else 1
         maps[row] = (detector.memory_weights_[nearest] * distances[nearest] ** power).mean()
     return maps.reshape(queries.shape[:3])
