@@ -120,15 +120,16 @@ class MemoryBankMixin(OutlierMixin):
 
     def _score_patches(self, patches, excluded=None, description="scoring"):
         """Anomaly scores (n, h, w) of patches; as for :meth:`_score_images`."""
+        n_neighbors = min(self.n_neighbors, len(self.memory_bank_))
+        distances, indices = self._search(patches, n_neighbors, excluded, description)
+        return self._weigh(distances, self.memory_weights_[indices]).reshape(patches.shape[:3])
+
+    def _search(self, patches, n_neighbors, excluded, description=None):
+        """Distances and memory patches (n * h * w, k) nearest to each patch."""
         if excluded is not None:
             excluded = np.broadcast_to(excluded[0], patches.shape[:3]).ravel(), excluded[1]
-        distances, indices = self.neighbors_.kneighbors(
-            patches.reshape(-1, patches.shape[-1]),
-            min(self.n_neighbors, len(self.memory_bank_)),
-            excluded,
-            description,
-        )
-        return self._weigh(distances, self.memory_weights_[indices]).reshape(patches.shape[:3])
+        rows = patches.reshape(-1, patches.shape[-1])
+        return self.neighbors_.kneighbors(rows, n_neighbors, excluded, description)
 
     def _weigh(self, distances, weights):
         """Scores (m,) from distances (m, k), inf for a missing neighbour, and their weights."""
@@ -175,12 +176,7 @@ class MemoryBankMixin(OutlierMixin):
         """
         patches = self._check(X)
         with self._execution():
-            excluded = self._recognized(patches)
-            if excluded is not None:
-                excluded = np.broadcast_to(excluded[0], patches.shape[:3]).ravel(), excluded[1]
-            _, rows = self.neighbors_.kneighbors(
-                patches.reshape(-1, patches.shape[-1]), 1, excluded
-            )
+            _, rows = self._search(patches, 1, self._recognized(patches))
         found = self.memory_source_[rows[:, 0]].reshape(*patches.shape[:3], 3)
         return expand(found, self.inspected_, -1)
 

@@ -191,8 +191,8 @@ def test_saved_pipeline(model, data, mask_file, tmp_path):
     for other in (loaded, as_array):
         np.testing.assert_array_equal(other[0].inspected_, CELLS)
         np.testing.assert_array_equal(other[1].inspected_, CELLS)
-    refitted = clone(as_array).set_params(softpatchdetector__random_state=0).fit(data.images)
-    assert_same(refitted[1], model[1], ["memory_bank_", "kept_", "inspected_"])
+        refitted = clone(other).set_params(softpatchdetector__random_state=0).fit(data.images)
+        assert_same(refitted[1], model[1], ["memory_bank_", "kept_", "inspected_"])
     np.testing.assert_array_equal(loaded.score_samples(data.images), scores)
 
 

@@ -16,8 +16,8 @@ spec.loader.exec_module(kills)
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_killed_fits(tmp_path):
     kills.make_photographs(tmp_path)
-    counts = kills.kill_command("fit", 2, tmp_path, random.Random(0))
-    assert counts["all old"] + counts["all new"] == 2
+    counts = kills.kill_command("fit", 3, tmp_path, random.Random(0))
+    assert counts["all old"] + counts["all new"] == 3
     assert counts["broken"] == 0
 
 
