@@ -4,13 +4,27 @@
 Several then say what they say of a damaged file, which would be skipped.
 """
 
+from contextlib import contextmanager
+
 import numpy as np
 from PIL import Image
 
-__all__ = ["check_webp", "reserve"]
+__all__ = ["check_webp", "naming", "reserve"]
 
 # Bytes a pixel, the least that decoding takes. libwebp has two canvases besides.
 _ANY, _WEBP = 10, 18
+
+
+@contextmanager
+def naming(name):
+    """Have errors of too little memory say for which image."""
+    try:
+        yield
+    except MemoryError as error:
+        said = f": {error}" if str(error) else ""
+        raise MemoryError(
+            f"{name} is too large to decode in the memory that is left{said}"
+        ) from error
 
 
 def reserve(size, pixel=_ANY):

@@ -4,7 +4,6 @@
 import os
 import stat
 import struct
-import sys
 import threading
 import warnings
 from collections.abc import Mapping
@@ -13,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from ._image_memory import check_webp, reserve
+from ._image_arrays import from_array, to_array
+from ._image_memory import check_webp, naming, reserve
 
 __all__ = ["ImageList", "check_images", "read_image"]
 
@@ -107,7 +107,8 @@ class ImageList:
         """Height and width of one image in pixels; of a file only the header is read."""
         item = self[index]
         if _is_path(item):
-            return _on_file(item, _oriented_size)
+            with naming(self.name(index)):
+                return _on_file(item, _oriented_size)
         return read_image(item, _name(item, index)).shape[:2]
 
     def check_size(self, index, size, grid):
@@ -215,43 +216,34 @@ def read_image(item, name):
     -------
     ndarray of shape (H, W, 3), uint8
     """
+    with naming(name):
+        return from_array(_values(item, name), name)
+
+
+def _values(item, name):
+    """Array of any image, in its own shape and type of numbers."""
     if _is_path(item):
-        return _from_array(_on_file(item, _pixels), name)
+        return _on_file(item, _pixels)
     if isinstance(item, Image.Image):
         try:
             with _quiet_pillow, _PIL_LOCKS[id(item) // 64 % len(_PIL_LOCKS)]:
-                values = _pixels(item)
+                return _pixels(item)
+        except MemoryError:
+            raise
         except Exception as error:
             raise ValueError(f"{name}, a PIL image, cannot be decoded: {error}") from error
-        return _from_array(values, name)
     if hasattr(item, "__array__") or isinstance(item, (list, tuple)):
         try:
-            values = np.asarray(_to_array(item))
+            return np.asarray(to_array(item))
         except (TypeError, ValueError, RuntimeError) as error:
             # A ragged list, or a tensor that has no counterpart in NumPy.
             raise ValueError(f"{name} cannot be made an array: {error}") from error
-        return _from_array(values, name)
     raise TypeError(f"{name} is a {type(item).__name__}; expected a path, a PIL image or an array.")
 
 
 def _is_image(item):
     """Whether it is an image rather than a row of one."""
     return _is_path(item) or isinstance(item, Image.Image) or getattr(item, "ndim", 0) > 1
-
-
-def _to_array(item):
-    """Convert a tensor to an array with the channels last and white at 255."""
-    torch = sys.modules.get("torch")
-    if torch is None or not isinstance(item, torch.Tensor):
-        return item
-    item = item.detach().cpu()
-    if item.ndim == 3 and item.shape[0] in (1, 3, 4):
-        item = item.permute(1, 2, 0)
-    if item.is_floating_point():
-        item = item.float()
-        if item.numel() and item.max() <= 1:
-            item = item * 255
-    return item.numpy()
 
 
 def _is_path(item):
@@ -290,11 +282,8 @@ def _on_file(path, function):
         raise ValueError(
             f"{os.fspath(path)!r} is not an image file of a known format{empty}."
         ) from None
-    except MemoryError as error:
-        said = f": {error}" if str(error) else ""
-        raise MemoryError(
-            f"The image file {os.fspath(path)!r} is too large to decode in what is left{said}"
-        ) from error
+    except MemoryError:
+        raise
     except Exception as error:
         # Decoders fail in many ways: OSError, SyntaxError, struct.error, DecompressionBombError...
         raise ValueError(
@@ -360,52 +349,3 @@ def _pixels(image):
         return values.astype(np.uint16) if image.mode == "I" and sixteen_bit else values
     mode = "RGBA" if image.has_transparency_data else "RGB"
     return np.asarray(image if image.mode == mode else image.convert(mode))
-
-
-def _from_array(values, name):
-    """Convert an array (H, W) or (H, W, 1|3|4) of any numbers to uint8 (H, W, 3)."""
-    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (1, 3, 4)):
-        raise ValueError(
-            f"{name} has shape {values.shape}; expected (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)."
-        )
-    if values.size == 0:
-        raise ValueError(f"{name} has shape {values.shape}: it has no pixels.")
-    values = _to_uint8(values, name)
-    if values.ndim == 2:
-        values = values[:, :, np.newaxis]
-    if values.shape[2] == 4:
-        # In place: a photograph of a hundred million pixels would take gigabytes otherwise.
-        colours = values[:, :, :3].astype(np.uint16)
-        colours *= values[:, :, 3:]
-        colours += 127
-        colours //= 255
-        values = colours.astype(np.uint8)
-    if values.shape[2] == 1:
-        values = np.repeat(values, 3, axis=2)
-    return np.ascontiguousarray(values)
-
-
-def _to_uint8(values, name):
-    kind = values.dtype.kind
-    if values.dtype == np.uint8:
-        return values
-    if kind == "b":
-        return values.astype(np.uint8) * 255
-    if kind == "u" and values.dtype.itemsize == 2:
-        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if kind not in "iuf":
-        raise TypeError(f"{name} has values of type {values.dtype}; expected real numbers.")
-    if kind == "f" and not np.isfinite(values).all():
-        raise ValueError(f"{name} contains NaN or infinity.")
-    low, high = values.min(), values.max()
-    if low < 0 or high > 255:
-        raise ValueError(
-            f"{name} has values from {low:g} to {high:g} of type {values.dtype}; expected 0 to 255 "
-            "(or uint16 with 0 to 65535)."
-        )
-    if kind == "f" and 0 < high <= 1:
-        raise ValueError(
-            f"{name} has {values.dtype} values from {low:g} to {high:g}; expected 0 to 255. "
-            "If white is 1 in this image, multiply it by 255."
-        )
-    return np.rint(values).astype(np.uint8)

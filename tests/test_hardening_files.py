@@ -109,7 +109,8 @@ def test_projection_that_would_overflow(patches, tmp_path):
         load(path)
 
 
-def test_axes_that_are_not_orthonormal(tmp_path):
+@pytest.mark.parametrize("factor", [2, 1e30])
+def test_axes_that_are_not_orthonormal(factor):
     """Bounds of distances would be wrong, and with them the nearest patches."""
     from skpatch import ExactNeighbors
     from skpatch._container import StoredArrays
@@ -119,7 +120,7 @@ def test_axes_that_are_not_orthonormal(tmp_path):
     bank = (rng.normal(size=(4200, 64)) * np.geomspace(10, 0.01, 64)).astype(np.float32)
     arrays = ExactNeighbors().fit(bank)._bounds.arrays()
     stored = {f"bounds.{name}": array for name, array in arrays.items()}
-    stored["bounds.axes"] = 2 * stored["bounds.axes"]
+    stored["bounds.axes"] = np.float32(factor) * stored["bounds.axes"]
     with pytest.raises(ValueError, match="not orthonormal"):
         unpack_search(
             ExactNeighbors(),

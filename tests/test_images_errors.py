@@ -93,6 +93,25 @@ def test_webp_larger_than_memory(tmp_path, monkeypatch):
             method(0)
 
 
+def test_too_large_to_convert():
+    """The copy of other numbers or without transparency takes memory too."""
+    image = np.broadcast_to(np.uint8(9), (2**20, 2**20, 4))
+    with pytest.raises(MemoryError, match=r"^image 1 is too large to decode.*: Unable to allocate"):
+        check_images([GREY, image]).load(1)
+
+
+def test_pil_image_larger_than_memory(tmp_path, monkeypatch):
+    """That would not be the fault of the image, which would be skipped as damaged."""
+    path = tmp_path / "huge.pgm"
+    path.write_bytes(b"P5 16777216 16777216 255\n")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    with (
+        Image.open(path) as image,
+        pytest.raises(MemoryError, match=r"^image 0 is too large.*16777216 x 16777216 pixels take"),
+    ):
+        check_images([image]).load(0)
+
+
 @pytest.mark.parametrize("X", [[], (), np.array([], dtype=object), np.zeros((0, 4, 4))])
 def test_empty(X):
     with pytest.raises(ValueError, match="X is empty: found 0 images"):
