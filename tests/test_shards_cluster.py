@@ -14,8 +14,12 @@ from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
 
 pytestmark = [
     pytest.mark.slow,
-    # Messages of a cluster that loses a worker, and of how it stops.
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),
+    # Messages of a cluster that loses a worker, of how it stops, and of a slow disk when it starts.
+    pytest.mark.filterwarnings(
+        "ignore::ResourceWarning",
+        "ignore::DeprecationWarning",
+        "ignore:Creating scratch directories:UserWarning",
+    ),
 ]
 
 PARAMETERS = {"coreset_size": 100, "memory_limit": "2M", "random_state": 0}
