@@ -107,7 +107,7 @@ class ImageList:
         """Height and width of one image in pixels; of a file only the header is read."""
         item = self[index]
         if _is_path(item):
-            with naming(self.name(index)):
+            with naming(_subject(item, self.name(index))):
                 return _on_file(item, _oriented_size)
         return read_image(item, _name(item, index)).shape[:2]
 
@@ -216,7 +216,7 @@ def read_image(item, name):
     -------
     ndarray of shape (H, W, 3), uint8
     """
-    with naming(name):
+    with naming(_subject(item, name)):
         return from_array(_values(item, name), name)
 
 
@@ -254,6 +254,11 @@ def _name(item, index):
     return os.fspath(item) if _is_path(item) else f"image {index}"
 
 
+def _subject(item, name):
+    """Begin a sentence about an image: a file is called one, with its path in quotes."""
+    return f"The image file {os.fspath(item)!r}" if _is_path(item) else name
+
+
 def _on_file(path, function):
     """Apply a function to an opened image file; every failure names the file."""
     try:
@@ -283,6 +288,7 @@ def _on_file(path, function):
             f"{os.fspath(path)!r} is not an image file of a known format{empty}."
         ) from None
     except MemoryError:
+        # Callers name the image.
         raise
     except Exception as error:
         # Decoders fail in many ways: OSError, SyntaxError, struct.error, DecompressionBombError...

@@ -121,5 +121,5 @@ def test_limited_addresses(model, photos, tmp_path):
         assert said.startswith("Error: Not enough memory")
         assert said.count("\n") == 1
     for path, run in zip(large, runs[-3:], strict=True):
-        assert f"{path} is too large to decode" in run[-1]
+        assert repr(str(path)) in run[-1]
     assert sorted(path.name for path in out.iterdir()) == ["m.skpatch", "s.csv"]
