@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.random_projection import GaussianRandomProjection
 
 from skpatch import PatchFeatureExtractor
-from skpatch._bench_protocol import permute_classes, timed
+from skpatch.bench.protocol import permute_classes, timed
 from skpatch.datasets import load_elpv
 
 

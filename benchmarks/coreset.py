@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from _common import in_turns, project, solar_cell_features
 
-from skpatch._bench_protocol import timed
-from skpatch._coreset import greedy_coreset
+from skpatch.bank.coreset import greedy_coreset
+from skpatch.bench.protocol import timed
 
 
 @torch.inference_mode()

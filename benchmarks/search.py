@@ -24,8 +24,8 @@ import torch
 from _common import in_turns, project, split_cells
 
 from skpatch import ExactNeighbors, PatchFeatureExtractor, PyNNDescentNeighbors
-from skpatch._bench_protocol import timed
-from skpatch._coreset import greedy_coreset
+from skpatch.bank.coreset import greedy_coreset
+from skpatch.bench.protocol import timed
 from skpatch.metrics import image_auroc
 
 N_TRAIN, N_QUERIES = 220, 10

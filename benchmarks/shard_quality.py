@@ -15,11 +15,11 @@ import numpy as np
 from sklearn.base import clone
 
 from skpatch import PatchFeatureExtractor, SoftPatchDetector
-from skpatch._bench_protocol import permute_classes
-from skpatch._neighbors import ExactNeighbors
-from skpatch._parallel import execution
+from skpatch.bench.protocol import permute_classes
 from skpatch.datasets import load_elpv
+from skpatch.distances.neighbors import ExactNeighbors
 from skpatch.metrics import image_auroc
+from skpatch.runtime.threads import execution
 
 
 def radius(detector, patches):

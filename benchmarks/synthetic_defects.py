@@ -17,11 +17,11 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from skpatch import PatchFeatureExtractor, SoftPatchDetector
-from skpatch._bench_protocol import permute_classes
-from skpatch._images import check_images
-from skpatch._synthetic_defects import SyntheticDefects
+from skpatch.bench.protocol import permute_classes
 from skpatch.datasets import load_elpv
+from skpatch.images.collection import check_images
 from skpatch.metrics import image_auroc
+from skpatch.metrics.synthetic_defects import SyntheticDefects
 
 _N_TRAIN, _N_HELD_OUT, _N_TEST = 100, 50, 100
 # Parameters of the extractor, and those of the detectors that get its features, by their names.

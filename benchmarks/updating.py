@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from skpatch._bench_protocol import load_solar_cells, make_detector, timed
-from skpatch._bench_settings import ELPV_SETS
+from skpatch.bench.protocol import load_solar_cells, make_detector, timed
+from skpatch.bench.settings import ELPV_SETS
 from skpatch.datasets import inject_noise
 from skpatch.metrics import image_auroc
 

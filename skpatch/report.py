@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.pipeline import Pipeline
 
-from ._calibration import conformal_pvalues
-from ._lazy_features import score_in_parts
-from ._report import check_report, write_report
-from ._validation import check_is_fitted
+from .detector.calibration import conformal_pvalues
+from .features.lazy import score_in_parts
+from .inspection.page import check_report, write_report
+from .runtime.parameters import check_is_fitted
 
 __all__ = ["score_report"]
 

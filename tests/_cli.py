@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 import csv
 
-from skpatch.cli import main
+from skpatch.cli.commands import main
 
 SMALL = ["--image-size", "64"]
 

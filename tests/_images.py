@@ -2,7 +2,7 @@
 import numpy as np
 from PIL import Image
 
-from skpatch._images import check_images
+from skpatch.images.collection import check_images
 
 RNG = np.random.RandomState(0)
 COLOUR = RNG.randint(0, 256, (6, 9, 3)).astype(np.uint8)

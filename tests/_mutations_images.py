@@ -9,7 +9,7 @@ import numpy as np
 from _mutations import ANYWHERE, NUMBERS, splice, violation
 from PIL import Image, PngImagePlugin
 
-from skpatch._images import check_images
+from skpatch.images.collection import check_images
 
 HEIGHT, WIDTH = 61, 83
 _SIDES = (*NUMBERS[:12], 9_000, 14_000, 60_000)

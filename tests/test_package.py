@@ -33,7 +33,7 @@ def test_public_names_exist(name):
 
 
 def test_unknown_name():
-    with pytest.raises(AttributeError, match="has no attribute 'SoftPatch'"):
+    with pytest.raises(AttributeError, match="No skpatch attribute SoftPatch"):
         skpatch.SoftPatch  # noqa: B018
 
 

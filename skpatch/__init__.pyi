@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: BSD-3-Clause
+from . import audit, datasets, discriminators, metrics, persistence, plotting, report
+from .detector.estimator import SoftPatchDetector
+from .discriminators import (
+    FusionDiscriminator,
+    GaussianDiscriminator,
+    LOFDiscriminator,
+    NearestDiscriminator,
+    NoiseDiscriminator,
+    PositionwiseDiscriminator,
+)
+from .distances.neighbors import ExactNeighbors, PyNNDescentNeighbors
+from .features.extractor import PatchFeatureExtractor
+from .persistence import load, save
+from .pipeline import PatchPipeline, make_pipeline
+
+__version__: str
+
+__all__ = [
+    "ExactNeighbors",
+    "FusionDiscriminator",
+    "GaussianDiscriminator",
+    "LOFDiscriminator",
+    "NearestDiscriminator",
+    "NoiseDiscriminator",
+    "PatchFeatureExtractor",
+    "PatchPipeline",
+    "PositionwiseDiscriminator",
+    "PyNNDescentNeighbors",
+    "SoftPatchDetector",
+    "__version__",
+    "audit",
+    "datasets",
+    "discriminators",
+    "load",
+    "make_pipeline",
+    "metrics",
+    "persistence",
+    "plotting",
+    "report",
+    "save",
+]

@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The protocol of the paper: accuracy against the share of defects in the training set.
+
+Imports everything but cli. Loaded by the command `skpatch bench` only.
+"""

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The protocol of the SoftPatch paper: data sets, contaminated training sets, measurements."""
+
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import joblib
+import numpy as np
+from PIL import Image
+from scipy.ndimage import affine_transform
+from sklearn.utils import check_random_state
+
+from ..datasets import inject_noise, load_elpv, load_folder, read_mask
+from ..detector.estimator import SoftPatchDetector
+from ..features.extractor import PatchFeatureExtractor
+from ..inspection.maps import image_map
+from ..metrics import aupro, image_auroc, image_average_precision, pixel_auroc
+from .settings import CONTAMINATION, METHODS
+
+__all__ = [
+    "ImageSet",
+    "Unaligned",
+    "load_parts",
+    "load_solar_cells",
+    "make_detector",
+    "measure",
+    "permute_classes",
+    "timed",
+]
+
+_N_TRAIN, _N_TEST = 200, 150
+# Smoothing of PatchPipeline.predict_map, in pixels of the network's input.
+_SIGMA = 4.0
+
+
+class Unaligned(Sequence):
+    """Grey images turned by any angle and shifted by up to 10 % of each side, black outside.
+
+    They are read and moved when asked for, each in the same way every time.
+    """
+
+    def __init__(self, paths):
+        self.paths = paths
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        with Image.open(self.paths[index]) as image:
+            pixels = np.asarray(image.convert("L"))
+        rng = np.random.default_rng(index)
+        angle = rng.uniform(0, 2 * np.pi)
+        shift = rng.uniform(-0.1, 0.1, 2) * pixels.shape
+        cosine, sine = np.cos(angle), np.sin(angle)
+        rotation = np.array([[cosine, -sine], [sine, cosine]])
+        centre = (np.array(pixels.shape) - 1) / 2
+        return affine_transform(pixels, rotation, centre - rotation @ (centre + shift), order=1)
+
+
+@dataclass
+class ImageSet:
+    """Images to draw training sets and test pools from.
+
+    Parameters
+    ----------
+    name : str
+    images : sequence of images
+    is_defective : ndarray of shape (n_images,), bool
+    pool : ndarray of shape (n_pool,), optional
+        Indices of the test images; without, they are drawn by the seed.
+    mask_paths : dict
+        Path of the mask, or None for a normal image, by the index of each annotated test image;
+        empty where there are no masks.
+    """
+
+    name: str
+    images: Sequence
+    is_defective: np.ndarray
+    pool: np.ndarray | None = None
+    mask_paths: dict = field(default_factory=dict)
+
+    def split(self, seed):
+        """Indices of the normal training images and of the test pool."""
+        normal, defective = permute_classes(self.is_defective, seed)
+        if self.pool is not None:
+            return np.setdiff1d(normal, self.pool, assume_unique=True)[:_N_TRAIN], self.pool
+        test = np.r_[normal[_N_TRAIN : _N_TRAIN + _N_TEST], defective[:_N_TEST]]
+        return normal[:_N_TRAIN], test
+
+    def features(self, cache):
+        """Patch features of all images, memory-mapped; extracted unless `cache` has them."""
+        extractor = PatchFeatureExtractor()
+        key = joblib.hash((self.images, extractor.get_params()))
+        path = cache / f"{self.name.replace(' ', '-')}-{key}.npy"
+        if not path.exists():
+            print(f"{self.name}: features to {path}", file=sys.stderr)
+            extractor.set_params(output=path, verbose=True).fit_transform(self.images)
+        return np.load(path, mmap_mode="r")
+
+    def masks(self):
+        """Masks of the annotated test images by index, at the size of the network's input."""
+        if not self.mask_paths:
+            return {}
+        size = PatchFeatureExtractor().fit(self.images).image_size_
+        return {index: read_mask(path, size) for index, path in self.mask_paths.items()}
+
+
+def permute_classes(is_defective, seed):
+    """Indices of the normal and of the defective images, each in random order.
+
+    `seed` is an integer, or a RandomState to draw from.
+    """
+    random_state = check_random_state(seed)
+    return [random_state.permutation(np.flatnonzero(is_defective == c)) for c in (False, True)]
+
+
+def timed(function, *args, **kwargs):
+    """Seconds that a call takes, and its result."""
+    started = time.perf_counter()
+    result = function(*args, **kwargs)
+    return time.perf_counter() - started, result
+
+
+def load_solar_cells(name):
+    """One of `ELPV_SETS`."""
+    kind, _, unaligned = name.partition(" ")
+    data = load_elpv(kind=kind)
+    images = Unaligned(data.images) if unaligned else data.images
+    return ImageSet(name, images, data.is_defective)
+
+
+def load_parts(folder):
+    """The images of a folder laid out as MVTec AD or BTAD."""
+    data = load_folder(folder)
+    if not 0 < data.test_labels.sum() < len(data.test_labels):
+        raise ValueError(f"{folder} needs normal and defective test images.")
+    n_train = len(data.train_images)
+    pool = np.arange(n_train, n_train + len(data.test_images))
+    annotated = np.flatnonzero(data.test_annotated) if any(data.test_masks) else []
+    return ImageSet(
+        Path(folder).absolute().name,
+        data.train_images + data.test_images,
+        np.r_[np.zeros(n_train, bool), data.test_labels == 1],
+        pool,
+        {int(pool[i]): data.test_masks[i] for i in annotated},
+    )
+
+
+def make_detector(method, seed):
+    """Unfitted detector of one of `METHODS`."""
+    return SoftPatchDetector(**METHODS[method], contamination=CONTAMINATION, random_state=seed)
+
+
+def measure(data, features, masks, noise, method, seed):
+    """Fit once, and measure with and without overlap.
+
+    Parameters
+    ----------
+    data : ImageSet
+    features : array of shape (n_images, h, w, d)
+    masks : dict
+        As :meth:`ImageSet.masks` returns them.
+    noise : float
+        Injected defects divided by normal training images; less where few defects would be left.
+    method : str
+        One of `METHODS`.
+    seed : int
+        Draws the images and seeds the detector.
+
+    Returns
+    -------
+    list of dict
+        Without and with overlap, which are the same without noise: there is one only.
+    """
+    train, pool = data.split(seed)
+    noisy = _contaminate(train, pool[data.is_defective[pool]], noise, seed)
+    training_set = np.array(noisy.train_images)
+    detector = make_detector(method, seed)
+    fit_seconds, _ = timed(detector.fit, features[training_set])
+    scores = np.full(len(data.images), np.nan)
+    scores[pool] = detector.score_samples(features[pool])
+    maps = _anomaly_maps(detector, features, masks)
+    row = {
+        "dataset": data.name,
+        "noise": noise,
+        "true_noise": noisy.is_noise.sum() / len(train),
+        "method": method,
+        "seed": seed,
+        **_audit_metrics(noisy.is_noise, detector.training_scores_),
+        "false_alarm_rate": np.mean(scores[pool[~data.is_defective[pool]]] < detector.offset_),
+        "fit_seconds": fit_seconds,
+    }
+    tested = {"no": np.setdiff1d(pool, training_set)}
+    if noise:
+        tested["yes"] = pool
+    return [
+        {
+            **row,
+            "overlap": overlap,
+            "image_auroc": image_auroc(data.is_defective[images], -scores[images]),
+            **_pixel_metrics(masks, maps, images),
+        }
+        for overlap, images in tested.items()
+    ]
+
+
+def _contaminate(train, defects, noise, seed):
+    """The training set with injected defects, as `inject_noise` returns it."""
+    # Without overlap a third of the defects stays to be tested.
+    most = 2 * len(defects) // 3 / len(train)
+    if noise > most:
+        warnings.warn(f"{noise:.0%} noise are only {most:.1%}: too few defects", stacklevel=2)
+    return inject_noise(list(train), list(defects), noise_ratio=min(noise, most), random_state=seed)
+
+
+def _anomaly_maps(detector, features, masks):
+    """Map of each image that has a mask, at the size of the network's input, by index."""
+    if not masks:
+        return {}
+    grids = detector.predict_map(features[list(masks)])
+    return {
+        index: image_map(grid, mask.shape, mask.shape, (0, 0, *mask.shape), _SIGMA)
+        for (index, mask), grid in zip(masks.items(), grids, strict=True)
+    }
+
+
+def _audit_metrics(is_noise, training_scores):
+    if not is_noise.any():
+        return {}
+    # An image that could not be scored (NaN) counts as the least suspicious.
+    suspicion = np.nan_to_num(-training_scores)
+    return {"audit_ap": image_average_precision(is_noise, suspicion)}
+
+
+def _pixel_metrics(masks, maps, images):
+    annotated = [index for index in images.tolist() if index in masks]
+    truth = [masks[index] for index in annotated]
+    if not any(mask.any() for mask in truth):
+        return {}
+    found = [maps[index] for index in annotated]
+    return {"pixel_auroc": pixel_auroc(truth, found), "aupro": aupro(truth, found)}

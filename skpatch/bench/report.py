@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tables and the plot of the rows that the robustness protocol measures."""
+
+import math
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ..plotting import RobustnessDisplay
+from .settings import CONTAMINATION, METHODS
+
+__all__ = ["ACCURACY", "OF_FIT", "plot_aurocs", "print_goals", "print_means"]
+
+ACCURACY = {"image_auroc": "Image AUROC", "pixel_auroc": "Pixel AUROC", "aupro": "AUPRO"}
+# The same with and without overlap, since the fit is.
+OF_FIT = {
+    "audit_ap": "Audit average precision",
+    "false_alarm_rate": "False-alarm rate",
+    "fit_seconds": "Fit, seconds",
+}
+
+_OVERLAPS = {"yes": "overlap", "no": "no overlap"}
+_COLORS = dict(zip(METHODS, ("#D55E00", "#56B4E9", "#009E73", "#1A1A1A"), strict=True))
+_LINES = {"yes": "-", "no": (0, (4, 2))}
+_GOAL_LEVELS = (0.1, 0.4)
+
+
+def print_means(rows):
+    """Print a table of each metric: means over seeds, a column for each method."""
+    methods = _methods_in(rows)
+    for metric, title in {**ACCURACY, **OF_FIT}.items():
+        columns = ["dataset", "noise"] if metric in OF_FIT else ["dataset", "noise", "overlap"]
+        known = [row for row in rows if not np.isnan(row[metric])]
+        lines = []
+        for setting in sorted({tuple(row[column] for column in columns) for row in known}):
+            wanted = dict(zip(columns, setting, strict=True))
+            means = [_mean(known, metric, method=method, **wanted) for method in methods]
+            lines.append([setting[0], f"{setting[1]:.0%}", *setting[2:], *means])
+        if lines:
+            _print_table(title, [*columns, *methods], lines)
+
+
+def print_goals(rows):
+    """Print what the methods are compared by, in points of image AUROC where not said otherwise."""
+    methods, datasets = _methods_in(rows), _values(rows, "dataset")
+    drops = [(level, overlap) for level in _GOAL_LEVELS for overlap in _OVERLAPS]
+    _print_table(
+        "Loss on clean data against PatchCore, and drop from a method's own clean figure",
+        [
+            "method",
+            "mean loss",
+            "largest loss",
+            *(f"drop at {level:.0%}, {_OVERLAPS[overlap]}" for level, overlap in drops),
+            f"false-alarm rate farthest from {CONTAMINATION:.0%}",
+        ],
+        [
+            [
+                method,
+                *_clean_losses(rows, method),
+                *(_mean_drop(rows, method, *drop) for drop in drops),
+                _farthest_rate(rows, method),
+            ]
+            for method in methods
+        ],
+    )
+    levels = sorted(_values(rows, "noise"))
+    _print_table(
+        "Largest shortfall of skpatch against the best other method, with or without overlap",
+        ["set", *(f"{level:.0%}" for level in levels)],
+        [[name, *(_shortfall(rows, name, level) for level in levels)] for name in datasets],
+    )
+    _print_table(
+        "Audit average precision at 10 % noise",
+        ["set", *methods],
+        [
+            [name, *(_mean(rows, "audit_ap", dataset=name, noise=0.1, method=m) for m in methods)]
+            for name in datasets
+        ],
+    )
+
+
+def plot_aurocs(rows, path):
+    """Draw image AUROC against noise: a panel for each data set, a line for each method."""
+    datasets, methods = _values(rows, "dataset"), _methods_in(rows)
+    n_columns = math.ceil(math.sqrt(len(datasets)))
+    n_lines = math.ceil(len(datasets) / n_columns)
+    size = max(4 * n_columns, 6.4), 3.1 * n_lines + 1
+    figure = Figure(figsize=size, layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.1, w_pad=0.1)
+    axes = figure.subplots(n_lines, n_columns, squeeze=False)
+    for ax, dataset in zip(axes.flat, datasets, strict=False):
+        _plot_panel(ax, rows, dataset)
+    for ax in axes.flat[len(datasets) :]:
+        ax.set_visible(False)
+    for ax in axes[:, 1:].flat:
+        ax.set_ylabel("")
+    for ax in axes.flat[: max(len(datasets) - n_columns, 0)]:
+        ax.set_xlabel("")
+    handles = [Line2D([], [], **_look(method), label=method) for method in methods]
+    handles += [
+        Line2D([], [], color="0.4", linestyle=_LINES[overlap], label=label)
+        for overlap, label in _OVERLAPS.items()
+    ]
+    n_handles = 3 if n_columns < 3 else len(handles)
+    figure.legend(handles=handles, loc="outside lower center", ncols=n_handles, frameon=False)
+    figure.suptitle("Accuracy when defects hide among the training images", fontsize=13)
+    figure.savefig(path, dpi=150)
+
+
+def _plot_panel(ax, rows, dataset):
+    rows = [row for row in rows if row["dataset"] == dataset]
+    for overlap, line in _LINES.items():
+        shown = [row for row in rows if row["overlap"] == overlap or not row["noise"]]
+        columns = ([row[key] for row in shown] for key in ("true_noise", "image_auroc", "method"))
+        looks = {method: {**_look(method), "linestyle": line} for method in _methods_in(shown)}
+        RobustnessDisplay.from_predictions(*columns, ax=ax, curve_kwargs=looks, legend=False)
+    ax.set_title(dataset, fontsize=11)
+    ax.set_xticks(_values(rows, "noise"))
+
+
+def _look(method):
+    ours = method == "skpatch"
+    return {
+        "color": _COLORS[method],
+        "linewidth": 2.4 if ours else 1.5,
+        "marker": "o",
+        "markersize": 4.5 if ours else 3.5,
+        "zorder": 4 if ours else 3,
+    }
+
+
+def _values(rows, key):
+    """Distinct values of a column, in the order of their appearance."""
+    return list(dict.fromkeys(row[key] for row in rows))
+
+
+def _methods_in(rows):
+    return [method for method in METHODS if method in _values(rows, "method")]
+
+
+def _average(values):
+    """Mean of the values that are not NaN; NaN if there are none."""
+    return np.mean([value for value in values if not np.isnan(value)] or [np.nan])
+
+
+def _mean(rows, metric, **wanted):
+    """Mean of a metric over the rows with the wanted values of other columns, thus over seeds."""
+    wanted = wanted.items()
+    return _average([row[metric] for row in rows if wanted <= row.items()])
+
+
+def _auroc(rows, dataset, noise, overlap, method):
+    overlap = overlap if noise else "no"
+    return _mean(rows, "image_auroc", dataset=dataset, noise=noise, overlap=overlap, method=method)
+
+
+def _clean_losses(rows, method):
+    """Mean over the sets of what a method loses against PatchCore, and the largest with its set."""
+    losses = {
+        name: _auroc(rows, name, 0, "no", "PatchCore") - _auroc(rows, name, 0, "no", method)
+        for name in _values(rows, "dataset")
+    }
+    name, loss = max(losses.items(), key=lambda item: np.nan_to_num(item[1], nan=-np.inf))
+    return _average(losses.values()), f"{_shown(loss)} ({name})"
+
+
+def _mean_drop(rows, method, noise, overlap):
+    """Mean over the sets of what noise takes from a method."""
+    return _average(
+        _auroc(rows, name, 0, "no", method) - _auroc(rows, name, noise, overlap, method)
+        for name in _values(rows, "dataset")
+    )
+
+
+def _shortfall(rows, dataset, noise):
+    """By how much skpatch is behind another method at most, overlap or not, and by which."""
+    gaps = {}
+    for overlap in _OVERLAPS if noise else ["no"]:
+        ours = _auroc(rows, dataset, noise, overlap, "skpatch")
+        for method in _methods_in(rows):
+            gap = _auroc(rows, dataset, noise, overlap, method) - ours
+            if method != "skpatch" and not np.isnan(gap):
+                gaps[f"{_shown(gap)} ({method}, {_OVERLAPS[overlap]})"] = gap
+    return max(gaps, key=gaps.get, default=np.nan)
+
+
+def _farthest_rate(rows, method):
+    """The false-alarm rate that is farthest from the contamination asked for, and where it is."""
+    rates = {
+        (row["dataset"], row["noise"]): _mean(
+            rows, "false_alarm_rate", dataset=row["dataset"], noise=row["noise"], method=method
+        )
+        for row in rows
+        if row["method"] == method
+    }
+    dataset, noise = max(rates, key=lambda setting: abs(rates[setting] - CONTAMINATION))
+    return f"{_shown(rates[dataset, noise])} ({dataset}, {noise:.0%})"
+
+
+def _print_table(title, header, lines):
+    """Print a markdown table of texts and numbers."""
+    print(f"\n{title}\n\n| {' | '.join(header)} |\n|{'---|' * len(header)}")
+    for line in lines:
+        print("| " + " | ".join(v if isinstance(v, str) else _shown(v) for v in line) + " |")
+
+
+def _shown(value):
+    return "-" if np.isnan(value) else f"{value:.3f}"

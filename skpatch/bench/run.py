@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The robustness protocol: accuracy against the share of defects in the training set.
+
+Each cell is a data set, a noise ratio, a method and a seed. Solar cells (ELPV): 200 normal ones to
+train on, 150 normal and 150 defective ones to test; "unaligned" turns and shifts each of them. A
+folder: at most 200 images of its training part, all of its test part. The injected defects are
+drawn from the tested ones. With overlap they stay among the tested ones, as when the very folder is
+inspected that the model was trained on; without, they are taken out. Without noise there is nothing
+to overlap, so there is one row only.
+
+Columns of the CSV: true_noise is the ratio after rounding, and after leaving a third of the defects
+to test; pixel AUROC and AUPRO are at the size of the network's input; audit_ap is the average
+precision with which training_scores_ find the injected images; false_alarm_rate is the share of
+normal test images called outliers at contamination=0.05.
+"""
+
+import csv
+import itertools
+import sys
+import time
+from pathlib import Path
+
+from ..runtime.files import check_output
+from .protocol import load_parts, load_solar_cells, make_detector, measure
+from .report import ACCURACY, OF_FIT, plot_aurocs, print_goals, print_means
+
+__all__ = ["run_bench"]
+
+_KEYS = ("dataset", "noise", "true_noise", "overlap", "method", "seed")
+
+
+def run_bench(*, sets, folders, noise, seeds, methods, output, cache):
+    """Measure what the CSV does not hold yet, then print tables and draw a plot of all its rows.
+
+    Parameters
+    ----------
+    sets, folders : sequences of str
+        Of the solar cells, and folders laid out as MVTec AD or BTAD.
+    noise : sequence of float
+        Injected defects divided by normal training images.
+    seeds : sequence of int
+    methods : sequence of str
+        Of `METHODS`.
+    output : str
+        The .csv and .png without ending.
+    cache : Path
+        Folder of the features.
+    """
+    table, picture = Path(f"{output}.csv"), Path(f"{output}.png")
+    check_output(table, ".csv")
+    data = [*map(load_solar_cells, sets), *map(load_parts, folders)]
+    cache.mkdir(parents=True, exist_ok=True)
+    cells = list(itertools.product(seeds, noise, methods))
+    planned = _plan(data, cells, _read_rows(table))
+    total, started = sum(len(cells) for _, cells in planned), time.monotonic()
+    for number, rows in enumerate(_measure_all(planned, cache), start=1):
+        _append_rows(table, rows)
+        _report(rows, number, total, started)
+    rows = _read_rows(table)
+    print_means(rows)
+    print_goals(rows)
+    plot_aurocs(rows, picture)
+    print(f"\nRows: {table}, plot: {picture}")
+
+
+def _plan(sets, cells, measured):
+    """The sets, each with its cells (seed, noise, method) that are not among the measured rows."""
+    done = {(row["dataset"], row["seed"], row["noise"], row["method"]) for row in measured}
+    return [(data, [cell for cell in cells if (data.name, *cell) not in done]) for data in sets]
+
+
+def _measure_all(planned, cache):
+    """Rows of one planned cell after the other."""
+    for data, cells in planned:
+        if not cells:
+            continue
+        features, masks = data.features(cache), data.masks()
+        for method in {method for *_, method in cells}:
+            make_detector(method, 0).fit(features[:20])  # compile
+        for seed, noise, method in cells:
+            yield measure(data, features, masks, noise, method, seed)
+
+
+def _report(rows, number, total, started):
+    """Print the line of a measured cell."""
+    minutes = (time.monotonic() - started) / number * (total - number) / 60
+    first = rows[0]
+    aurocs = ", ".join(f"{row['image_auroc']:.3f} (overlap {row['overlap']})" for row in rows)
+    print(
+        f"{number}/{total}, {minutes:.0f} min left: {first['dataset']}, "
+        f"seed {first['seed']}, noise {first['noise']:.0%}, {first['method']}: "
+        f"image AUROC {aurocs}, fit {first['fit_seconds']:.1f} s",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _append_rows(path, rows):
+    is_new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, [*_KEYS, *ACCURACY, *OF_FIT])
+        if is_new:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
+def _read_rows(path):
+    """Rows of the CSV as dicts, numbers parsed and NaN where a metric is empty; [] without it."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [
+            {
+                **row,
+                "seed": int(row["seed"]),
+                **{key: float(row[key]) for key in ("noise", "true_noise")},
+                **{metric: float(row[metric] or "nan") for metric in (*ACCURACY, *OF_FIT)},
+            }
+            for row in csv.DictReader(file)
+        ]

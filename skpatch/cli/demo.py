@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The demonstration on photographs of solar cells."""
+
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from ..runtime.files import check_output
+
+__all__ = ["run_demo"]
+
+_N_TRAIN = {"normal": 200, "defective": 20}
+_N_TEST = 150
+_N_SUSPICIOUS = 10
+
+
+class _Stopwatch:
+    """Seconds per named stage, in the order of the stages."""
+
+    def __init__(self):
+        self.seconds = {}
+
+    @contextmanager
+    def stage(self, name):
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - started
+
+
+def run_demo(output, seed=0):
+    """Compare PatchCore and skpatch on a contaminated training set of solar cells.
+
+    Parameters
+    ----------
+    output : path
+        PNG file to write.
+    seed : int
+        Chooses the images.
+    """
+    check_output(output, suffix="")
+    from ..detector.estimator import SoftPatchDetector
+    from ..features.extractor import PatchFeatureExtractor
+    from ..metrics import image_auroc
+    from ..pipeline import make_pipeline
+    from ..plotting.checks import check_matplotlib
+
+    check_matplotlib("The demonstration")
+    train, train_labels, test, test_labels = _choose_images(seed)
+    print(
+        f"Training on {len(train)} unlabelled images, {train_labels.sum()} of them defective; "
+        f"testing on {len(test)}.\n"
+    )
+    watch = _Stopwatch()
+    extractor = PatchFeatureExtractor(verbose=True)
+    with watch.stage("features, training images"):
+        train_features = extractor.fit_transform(train)
+    with watch.stage("features, test images"):
+        test_features = extractor.transform(test)
+    models, aurocs = {}, {}
+    for name, parameters in [("PatchCore", {"discriminator": None}), ("skpatch", {})]:
+        detector = SoftPatchDetector(**parameters, random_state=0, verbose=True)
+        with watch.stage(f"fit {name}"):
+            detector.fit(train_features)
+        with watch.stage(f"score {name}"):
+            scores = detector.score_samples(test_features)
+        aurocs[name] = image_auroc(test_labels, -scores)
+        models[name] = make_pipeline(extractor, detector)
+    _print_table(aurocs, watch.seconds)
+    _print_suspicious(models["skpatch"][-1], train, train_labels)
+    _plot(models, test, test_labels, scores, output)
+    print(f"\nHeat maps: {output}")
+    print("Photographs: ELPV dataset, CC BY-NC-SA 4.0 (Deitsch et al., Buerhop-Lutz et al.).")
+
+
+def _choose_images(seed):
+    """Paths and labels (1 = defective) of the training and test images."""
+    from ..bench.protocol import permute_classes
+    from ..datasets import load_elpv
+
+    data = load_elpv(kind="mono")
+    images = np.asarray(data.images)
+    random_state = np.random.RandomState(seed)
+    normal, defective = permute_classes(data.is_defective, random_state)
+    n_normal, n_defective = _N_TRAIN["normal"], _N_TRAIN["defective"]
+    train = random_state.permutation(np.r_[normal[:n_normal], defective[:n_defective]])
+    test = np.r_[
+        normal[n_normal : n_normal + _N_TEST], defective[n_defective : n_defective + _N_TEST]
+    ]
+    labels = data.is_defective.astype(int)
+    return list(images[train]), labels[train], list(images[test]), labels[test]
+
+
+def _print_table(aurocs, seconds):
+    print(f"{'image AUROC':<28}")
+    for name, auroc in aurocs.items():
+        print(f"  {name:<26} {auroc:7.4f}")
+    print(f"{'seconds':<28}")
+    for name, value in seconds.items():
+        print(f"  {name:<26} {value:7.1f}")
+    print(f"  {'total':<26} {sum(seconds.values()):7.1f}")
+
+
+def _print_suspicious(detector, images, labels):
+    print(f"\nThe {_N_SUSPICIOUS} most suspicious training images (skpatch; 1 = its threshold)")
+    suspicion = detector.training_scores_ / detector.offset_
+    order = np.argsort(np.nan_to_num(-suspicion), kind="stable")[:_N_SUSPICIOUS]
+    for rank, image in enumerate(order, start=1):
+        truth = "defective" if labels[image] else "normal"
+        print(f"  {rank:>2}  {Path(images[image]).name:<16} {suspicion[image]:5.2f}  {truth}")
+
+
+def _plot(models, images, labels, scores, output):
+    """Originals and heat maps of two normal and four defective test images."""
+    from matplotlib.figure import Figure
+
+    from ..plotting import AnomalyMapDisplay
+
+    shown = np.r_[_spread(scores, labels == 0, 2), _spread(scores, labels == 1, 4)]
+    chosen = [images[i] for i in shown]
+    figure = Figure(figsize=(1.9 * len(shown) + 1.2, 6.6), layout="constrained")
+    rows = figure.subplots(1 + len(models), len(shown))
+    plain, robust = models.values()
+    AnomalyMapDisplay.from_estimator(
+        plain, chosen, labels=labels[shown], axes=rows[:2], colorbar=False
+    )
+    display = AnomalyMapDisplay.from_estimator(robust, chosen, axes=rows[2], colorbar=False)
+    bar = figure.colorbar(display.heatmaps_[0], ax=rows[1:], shrink=0.8, extend="max")
+    bar.set_label("anomaly score (1 = threshold)")
+    for ax, name in zip(rows[:, 0], ["photograph", *models], strict=True):
+        ax.set_ylabel(name, fontsize=11)
+    figure.suptitle("Defects in solar cells, learned from an unlabelled, contaminated folder")
+    figure.supxlabel("Photographs: ELPV dataset, CC BY-NC-SA 4.0", fontsize=8, color="0.4")
+    figure.savefig(output, dpi=110)
+
+
+def _spread(scores, among, count):
+    """Images `among` whose scores are spread evenly from the median to the extreme."""
+    order = np.flatnonzero(among)[np.argsort(-scores[among], kind="stable")]
+    return order[np.linspace(len(order) // 2, len(order) - 1, count).astype(int)]

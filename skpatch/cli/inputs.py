@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Images that a command is given: listed, and all of them decoded once before the work."""
+
+import os
+from pathlib import Path
+
+import click
+
+from ..datasets.folder import IMAGE_EXTENSIONS, labelled_layout, list_images
+from ..images.collection import ImageList
+from ..runtime.text import shown
+from ..runtime.threads import execution, progress, thread_pool
+
+__all__ = ["common_folder", "given_images", "readable_images", "training_images"]
+
+
+def training_images(folder):
+    """Paths of all images in a folder and its subfolders."""
+    if not folder.exists():
+        raise FileNotFoundError(f"There is no folder {str(folder)!r}.")
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{str(folder)!r} is a file; pass the folder with the images.")
+    for category in (folder, *folder.iterdir()):
+        if labelled_layout(category):
+            raise ValueError(
+                f"{str(category)!r} is laid out like MVTec AD or BTAD, with test images and masks. "
+                "Pass its train folder to learn from the images in that."
+            )
+    return _images_in(folder)
+
+
+def given_images(inputs):
+    """Paths of files and of all images in folders, each once."""
+    missing = [path for path in inputs if not os.path.exists(path)]
+    if missing:
+        listed = "".join(f"\n  {shown(path)}" for path in missing)
+        raise FileNotFoundError(f"{len(missing)} of the images and folders do not exist:{listed}")
+    paths = {}
+    for given in inputs:
+        for path in _images_in(Path(given)) if os.path.isdir(given) else [given]:
+            paths.setdefault(os.path.abspath(path), path)
+    return list(paths.values())
+
+
+def _images_in(folder):
+    images = list_images(folder)
+    if not images:
+        raise ValueError(
+            f"{str(folder)!r} holds no images. Recognised are files ending in "
+            f"{', '.join(IMAGE_EXTENSIONS)}."
+        )
+    return images
+
+
+def common_folder(inputs):
+    """Absolute folder that holds all given files and folders."""
+    folders = [path if os.path.isdir(path) else os.path.dirname(path) for path in inputs]
+    return os.path.commonpath([os.path.abspath(folder) for folder in folders])
+
+
+def readable_images(paths, *, skip_bad, quiet, jobs, grid=(1, 1), at_least=1):
+    """Decode all images; return the paths of the good ones.
+
+    Parameters
+    ----------
+    paths : list of str
+    skip_bad : bool
+        Whether to print the bad ones, instead of raising an error that lists them.
+    quiet : bool
+        Whether to show no progress bar.
+    jobs : int or None
+        Number of threads.
+    grid : tuple (h, w)
+        Patches of an image, which must not have fewer pixels.
+    at_least : int
+        Number of images that the command needs.
+    """
+    reasons = _decode_all(ImageList(paths), grid, quiet, jobs)
+    good = [path for path, reason in zip(paths, reasons, strict=True) if reason is None]
+    n_bad = len(paths) - len(good)
+    listed = "".join(
+        f"\n  {shown(path)}: {reason}"
+        for path, reason in zip(paths, reasons, strict=True)
+        if reason is not None
+    )
+    if n_bad and not skip_bad:
+        raise ValueError(
+            f"{n_bad} of {len(paths)} images cannot be used:{listed}\n"
+            "Repair or remove them, or pass --skip-bad to go on without them."
+        )
+    if n_bad:
+        click.echo(f"Skipped {n_bad} of {len(paths)} images:{listed}", err=True)
+    if len(good) < at_least:
+        left = f" left of {len(paths)}" if n_bad else ""
+        raise ValueError(
+            f"Found {len(good)} image{'s' * (len(good) != 1)}{left}, while at least {at_least} "
+            "are needed."
+        )
+    return good
+
+
+def _decode_all(images, grid, quiet, jobs):
+    """Why each image cannot be used; None for the good ones."""
+
+    def decode(index):
+        try:
+            images.check_size(index, images.load(index).shape[:2], grid)
+        except (OSError, ValueError, TypeError) as error:
+            return _reason(error, images.name(index))
+        return None
+
+    with (
+        execution(None, not quiet),
+        progress(len(images), "check") as bar,
+        thread_pool(jobs) as pool,
+    ):
+        reasons = []
+        for reason in pool.map(decode, range(len(images))):
+            reasons.append(reason)
+            bar.update()
+    return reasons
+
+
+def _reason(error, path):
+    """What a message says about an image, without its path."""
+    text = str(error)
+    for prefix in (f"The image file {path!r} ", f"{path!r} ", f"{path} "):
+        text = text.removeprefix(prefix)
+    return text

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command that inspects images with a saved model."""
+
+import json
+import os
+from functools import partial
+from pathlib import Path
+
+import click
+import numpy as np
+
+from ..detector.calibration import conformal_pvalues
+from ..features.view import visible_region
+from ..images.collection import check_images
+from ..inspection.heat import overlay
+from ..inspection.page import check_threshold
+from ..inspection.regions import find_regions
+from ..runtime.files import check_length, check_output, remove_abandoned, replacing
+from ..runtime.text import number, shown
+from ..runtime.threads import execution, progress, thread_pool
+from .inputs import common_folder, given_images, readable_images
+from .output import write_csv
+from .train import limit_threads
+
+__all__ = ["run_score"]
+
+_COLUMNS = ("image", "score", "p_value", "label", "n_regions", "regions")
+# Images whose features are in memory at a time.
+_CHUNK = 32
+
+
+def run_score(*, model, images, output, maps, report, weights, device, jobs, skip_bad, quiet):
+    """Score images; write a CSV, heat maps and a report. Returns the number of anomalous ones."""
+    check_output(output, ".csv", "--output")
+    check_output(report, ".html", "--report")
+    paths, root = given_images(images), common_folder(images)
+    targets = None if maps is None else _check_maps(maps, paths, root, images)
+    model = _load(model, weights, device, jobs, quiet)
+    paths = readable_images(
+        paths, skip_bad=skip_bad, quiet=quiet, jobs=jobs, grid=model[0].grid_size_
+    )
+    rows, patch_scores = [], []
+    with (
+        execution(None, not quiet),
+        progress(len(paths), "score") as bar,
+        thread_pool(jobs) as pool,
+    ):
+        for start in range(0, len(paths), _CHUNK):
+            chunk = paths[start : start + _CHUNK]
+            scores = model[1].predict_map(model[0].transform(chunk))
+            rows += _rows(model, chunk, scores)
+            if targets is not None:
+                list(pool.map(partial(_write_map, model, targets), chunk, scores))
+            if report is not None:
+                patch_scores.append(scores)
+            bar.update(len(chunk))
+    write_csv(output, _COLUMNS, rows)
+    if report is not None:
+        from ..report import score_report
+
+        model[1].set_params(verbose=not quiet)
+        names = [os.path.relpath(path, root) for path in paths]
+        score_report(report, model, paths, patch_scores=np.concatenate(patch_scores), names=names)
+    n_anomalous = sum(row[3] == "anomalous" for row in rows)
+    if not quiet:
+        click.echo(f"{n_anomalous} of {len(rows)} images are anomalous (score above 1).")
+        for name, path in {"Scores": output, "Heat maps": maps, "Report": report}.items():
+            if path is not None:
+                click.echo(f"{name}: {shown(path)}")
+    return n_anomalous
+
+
+def _check_maps(maps, paths, root, inputs):
+    """Where the heat map of each image goes, by its path; nothing that was given is in the way."""
+    if not maps.absolute().parent.is_dir():
+        raise FileNotFoundError(f"--maps={str(maps)!r}: its parent folder does not exist.")
+    if maps.exists() and not maps.is_dir():
+        raise NotADirectoryError(f"--maps={str(maps)!r} is a file.")
+    if not os.access(maps if maps.exists() else maps.absolute().parent, os.W_OK):
+        raise PermissionError(f"--maps={str(maps)!r} cannot be written to.")
+    # The ending is added, not replaced: a.jpg and a.png may lie side by side.
+    targets = {path: maps / f"{os.path.relpath(os.path.abspath(path), root)}.png" for path in paths}
+    given = {os.path.realpath(path) for path in (*inputs, *paths)}
+    for folder in {target.parent for target in targets.values()}:
+        if folder.is_dir():
+            remove_abandoned(folder)
+    for target in targets.values():
+        check_length(maps.absolute().parent / target.name)
+        target = Path(os.path.realpath(target))
+        if not given.isdisjoint(map(str, (target, *target.parents))):
+            raise ValueError(
+                f"--maps={str(maps)!r} would put heat maps among the images to inspect; give "
+                "another folder."
+            )
+    return targets
+
+
+def _load(path, weights, device, jobs, quiet):
+    from ..persistence import load
+
+    model = load(path, weights=weights)
+    if not hasattr(model, "steps"):
+        raise ValueError(f"{str(path)!r} holds a detector without its network; save the pipeline.")
+    check_threshold(model[1].offset_)
+    limit_threads(jobs)
+    model[0].set_params(device=device, n_jobs=jobs, verbose=False)
+    model[1].set_params(device=device, n_jobs=None, verbose=False)
+    return model
+
+
+def _rows(model, paths, patch_scores):
+    """Values of `_COLUMNS` for images and the scores (n, h, w) of their patches."""
+    threshold = -model[1].offset_
+    scores = model[1]._average_worst(patch_scores)
+    pvalues = conformal_pvalues(model[1].calibration_scores_, -scores)
+    rows = []
+    for index, (_, region) in enumerate(model[0].input_regions(paths)):
+        regions = find_regions(patch_scores[index], threshold, region)
+        rows.append(
+            (
+                paths[index],
+                number(scores[index] / threshold),
+                number(pvalues[index]),
+                "anomalous" if scores[index] > threshold else "normal",
+                len(regions),
+                json.dumps(regions),
+            )
+        )
+    return rows
+
+
+def _write_map(model, targets, path, patch_scores):
+    pixels = check_images([path]).load(0)
+    region = visible_region(pixels.shape[:2], model[0])
+    target = targets[path]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as temporary:
+        overlay(pixels, patch_scores / -model[1].offset_, region).save(temporary, "PNG")

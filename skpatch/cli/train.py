@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The commands that learn from a folder: fit and audit."""
+
+import os
+import time
+
+import click
+import numpy as np
+
+from ..runtime.files import check_output
+from ..runtime.text import number, shown
+from .inputs import readable_images, training_images
+from .output import write_csv
+
+__all__ = ["limit_threads", "run_audit", "run_fit"]
+
+_COLUMNS = ("rank", "image", "score", "p_value", "suspicious", "noise_patches")
+
+
+def run_fit(*, folder, output, quiet, **options):
+    """Learn from the images of a folder and save the model."""
+    started = time.monotonic()
+    check_output(output, ".skpatch", "--output")
+    model, paths, _ = _train(folder, quiet=quiet, **options)
+    from ..persistence import save
+
+    # What the library does by default, wherever the model is loaded.
+    model[0].set_params(device="auto", n_jobs=None, verbose=False)
+    model[1].set_params(device="cpu", verbose=False)
+    save(model, output)
+    if not quiet:
+        _print_fit(model[1], len(paths), output, time.monotonic() - started)
+
+
+def run_audit(*, folder, output, csv, top, quiet, **options):
+    """Rank the images of a folder, each scored without itself; write report and ranking."""
+    check_output(output, ".html", "--output")
+    check_output(csv, ".csv", "--csv")
+    model, paths, features = _train(folder, quiet=quiet, **options)
+    from ..inspection.audit import NoiseAudit
+
+    audit = NoiseAudit(model, paths, features)
+    rows = _ranked_rows(audit, paths, -model[1].offset_)
+    if csv is not None:
+        write_csv(csv, _COLUMNS, map(_csv_row, rows))
+    audit.to_html(output, names=[os.path.relpath(path, folder) for path in paths])
+    if quiet:
+        return
+    _print_ranking(rows[:top])
+    n_suspicious = np.count_nonzero(audit.is_suspicious)
+    click.echo(f"{n_suspicious} of {len(paths)} images are suspicious (score above 1).")
+    click.echo(f"Report: {shown(output)}")
+    if csv is not None:
+        click.echo(f"Ranking: {shown(csv)}")
+
+
+def limit_threads(jobs):
+    """Let the network, and the detector with it, use that many threads during the command."""
+    if jobs is not None:
+        import torch
+
+        before = torch.get_num_threads()
+        click.get_current_context().call_on_close(lambda: torch.set_num_threads(before))
+        torch.set_num_threads(jobs)
+
+
+def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, **options):
+    """Fitted pipeline, the paths of its images, and their features (n, h, w, d), perhaps lazy."""
+    paths = training_images(folder)
+    if len(paths) == 1:
+        raise ValueError(f"{str(folder)!r} holds 1 image, while at least 2 are needed.")
+    if weights is not None and not os.path.isfile(weights):
+        raise FileNotFoundError(f"--weights={weights!r} is not a file.")
+    from ..runtime.devices import check_device
+
+    check_device(device)
+    limit_threads(jobs)
+    paths = readable_images(paths, skip_bad=skip_bad, quiet=quiet, jobs=jobs, at_least=2)
+    from ..detector.estimator import SoftPatchDetector
+    from ..features.extractor import PatchFeatureExtractor
+    from ..features.lazy import lazy_features
+    from ..inspection.page import check_threshold
+    from ..pipeline import make_pipeline
+
+    extractor = PatchFeatureExtractor(
+        backbone=options["backbone"],
+        weights="default" if weights is None else weights,
+        image_size=options["image_size"],
+        region=options["region"],
+        tile_size=options["tile_size"],
+        device=device,
+        n_jobs=jobs,
+        random_state=seed,
+        verbose=not quiet,
+    )
+    name = options["discriminator"]
+    detector = SoftPatchDetector(
+        discriminator=None if name == "none" else name,
+        noise_threshold=options["noise_threshold"],
+        coreset_size=options["coreset_size"],
+        contamination=options["contamination"],
+        memory_limit=options["memory_limit"],
+        device=device,
+        random_state=seed,
+        verbose=not quiet,
+    )
+    model = make_pipeline(extractor, detector)
+    if options["memory_limit"] is None:
+        features = extractor.fit_transform(paths)
+        detector.fit(features)
+    else:
+        features = lazy_features(model.fit(paths), paths)
+    check_threshold(detector.offset_)
+    return model, paths, features
+
+
+def _print_fit(detector, n_images, output, seconds):
+    judged = np.isfinite(detector.noise_scores_)
+    dropped = 1 - detector.kept_[judged].mean()
+    n_suspicious = np.count_nonzero(detector.training_scores_ < detector.offset_)
+    for name, value in {
+        "images": f"{n_images}, {n_suspicious} of them suspicious",
+        "memory patches": len(detector.memory_bank_),
+        "dropped as noise": f"{dropped:.1%} of the {np.count_nonzero(judged)} patches judged",
+        "threshold": f"{-detector.offset_:.4g}, a distance between features",
+        "seconds": f"{seconds:.1f}",
+        "model": f"{shown(output)}, {os.path.getsize(output) / 1e6:.1f} MB",
+    }.items():
+        click.echo(f"{name:<16}  {value}")
+
+
+def _ranked_rows(audit, paths, threshold):
+    """Values of `_COLUMNS` for each image, the most suspicious first."""
+    return [
+        (
+            rank,
+            paths[index],
+            -audit.scores[index] / threshold,
+            audit.pvalues[index],
+            "yes" if audit.is_suspicious[index] else "no",
+            audit.n_removed[index],
+        )
+        for rank, index in enumerate(audit.ranking, start=1)
+    ]
+
+
+def _csv_row(row):
+    rank, path, score, pvalue, *others = row
+    return rank, path, number(score), number(pvalue), *others
+
+
+def _print_ranking(rows):
+    if rows:
+        click.echo("rank  score  p-value  suspicious  noise patches  image")
+    for rank, path, score, pvalue, suspicious, removed in rows:
+        click.echo(
+            f"{rank:>4}  {number(score, '.2f', '-'):>5}  {number(pvalue, '.4f', '-'):>7}  "
+            f"{suspicious:>10}  {removed:>13}  {shown(path)}"
+        )

@@ -1,0 +1,421 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""PatchFeatureExtractor: images to patch features with a pretrained network."""
+
+import copy
+import os
+import pickle
+from collections.abc import Sequence
+from functools import cache, partial
+from numbers import Integral
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import check_random_state
+
+from ..images.collection import check_images
+from ..runtime.devices import check_device, resolve_device
+from ..runtime.files import check_output, replacing
+from ..runtime.parameters import (
+    HasMethods,
+    StrOptions,
+    check_is_fitted,
+    fit_context,
+    positive_integer,
+)
+from ..runtime.threads import execution, run_blocks
+from .region import patches_inside, read_region
+from .storage import create_memmap, empty_features
+from .tracing import running, tracing
+from .view import check_geometry, learn_size, prepare, visible_region
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["PatchFeatureExtractor"]
+
+# What the network and the pooling are made from, so that a saved extractor can be made again.
+_BUILD_PARAMETERS = ("backbone", "weights", "patch_size", "embedding_dim")
+
+
+class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+    """Extract a grid of patch features from each image with a pretrained network.
+
+    Maps of a few middle layers are pooled over small neighbourhoods, brought to the finest grid
+    and joined, so every grid position holds a vector that describes the patch around it.
+
+    Parameters
+    ----------
+    backbone : str or torch.nn.Module, default="efficientnet_lite0"
+        "efficientnet_lite0", whose weights are installed with skpatch; the name of any torchvision
+        classification model; or a module, which takes images (n, 3, H, W) normalised by ImageNet's
+        mean and standard deviation. A module is copied, not changed.
+    weights : "default", None or path, default="default"
+        "default" is pretrained on ImageNet (torchvision downloads its models' weights on first
+        use) or, for a module, its own weights. None is random, for a named backbone. A path names
+        a file with a state dict, which is loaded without running code.
+    layers : str, sequence of str or None, default=None
+        Layers whose maps are used. None takes the last stages whose maps are 8 and 16 times
+        smaller than the image: "layer2" and "layer3" of a ResNet, "features.3" and "features.5" of
+        an EfficientNet.
+    image_size : int or (int, int), default=224
+        Size of the network's input. An int is the shorter side; the aspect ratio is the median
+        of the training images', and each side is rounded to a multiple of the network's stride.
+        A pair is (height, width). All images are resized to it as a whole.
+    resize : int or None, default=None
+        With `crop`, in place of `image_size`: the shorter side of an image after resizing, before
+        cropping. The paper's protocol is ``resize=256, crop=224``.
+    crop : int or None, default=None
+        Side of the central square that is left after `resize`. The border of the image is not
+        inspected then.
+    region : path, array of shape (H, W) or None, default=None
+        The part of the images that is inspected, the same for all: a picture, white there and
+        black elsewhere, or a mask, True there. It is laid over each image as a whole, so it has
+        the proportions of all training images, in any size. A patch is inspected if at least half
+        of its cell is inside; the features of the others are NaN.
+    tile_size : int or None, default=None
+        For a large `image_size`: largest side of overlapping tiles, in pixels of the network's
+        input, which pass the network one after the other and take less memory than the whole; at
+        least 272 with the default network. Networks that average over the whole image
+        (squeeze-and-excitation) average over a tile instead.
+    patch_size : int, default=3
+        Side of the neighbourhood pooled around each position, odd.
+    embedding_dim : int or None, default=None
+        None joins the mean-pooled maps of all layers. An int reproduces the two adaptive poolings
+        of the reference implementations of PatchCore and SoftPatch, which use 1024.
+    batch_size : int, default=2
+        Images per forward pass of a thread. On two CPU cores 2 was the fastest of 1, 2, 4 and 8
+        with the default network, and 4 with a WideResNet-50-2, by 3 %. A GPU wants more.
+    device : str, default="auto"
+        Torch device. "auto" takes CUDA if there is a GPU, else the CPU.
+    dtype : {"float32", "bfloat16", "float16"}, default="float32"
+        Number type of the network. The features are float32 in any case. On a GPU, torch's own
+        setting says whether float32 convolutions may use TF32.
+    n_jobs : int or None, default=None
+        Number of threads. Each decodes a batch and runs the network on it, so that none waits for
+        the others. None is as many as torch uses, -1 all cores. A lazy sequence is indexed from
+        these threads; 1 is for one that no two threads may use at once.
+    output : path or None, default=None
+        A .npy file for the features, when they do not fit in memory; `transform` returns them
+        memory-mapped. Each call of `transform` replaces the file, once it is complete.
+    random_state : int, RandomState instance or None, default=None
+        Seed of random weights.
+    verbose : bool, default=False
+        Whether to show a progress bar.
+
+    Attributes
+    ----------
+    layers_ : tuple of str
+        Layers used.
+    image_size_ : tuple (height, width)
+        Size of the network's input.
+    grid_size_ : tuple (h, w)
+        Number of patches of an image.
+    inspected_ : ndarray of shape (h, w), bool
+        The patches in the `region`; all of them without one.
+    n_features_out_ : int
+        Number of features d of a patch.
+    model_ : torch.nn.Module
+        The network up to the last of the layers, float32 on the CPU. `transform` uses a copy of it
+        for another `device` or `dtype`.
+
+    See Also
+    --------
+    skpatch.SoftPatchDetector : Finds anomalies in the features.
+
+    Notes
+    -----
+    Images whose aspect ratio differs from `image_size_` are stretched. No part of an image is cut
+    away unless `crop` is set.
+
+    Features stay an array whatever ``set_output`` asks for: a table has no place for a grid.
+
+    References
+    ----------
+    K. Roth et al., "Towards Total Recall in Industrial Anomaly Detection" (PatchCore), CVPR 2022.
+
+    Examples
+    --------
+    >>> from skpatch import PatchFeatureExtractor
+    >>> from skpatch.datasets import make_contaminated_images
+    >>> images = make_contaminated_images(n_normal=3, n_defective=1, random_state=0).images
+    >>> PatchFeatureExtractor(image_size=64).fit_transform(images).shape
+    (4, 8, 8, 152)
+    """
+
+    _parameter_constraints = {
+        "backbone": [str, HasMethods(["forward", "named_modules"])],
+        "weights": [None, str, os.PathLike],
+        "layers": [None, str, "array-like"],
+        "image_size": [positive_integer(), tuple, list],
+        "resize": [None, positive_integer()],
+        "crop": [None, positive_integer()],
+        "region": [None, str, os.PathLike, "array-like"],
+        "tile_size": [None, positive_integer()],
+        "patch_size": [positive_integer()],
+        "embedding_dim": [None, positive_integer()],
+        "batch_size": [positive_integer()],
+        "device": [str],
+        "dtype": [StrOptions({"float32", "bfloat16", "float16"})],
+        "n_jobs": [None, Integral],
+        "output": [None, str, os.PathLike],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        *,
+        backbone: "str | torch.nn.Module" = "efficientnet_lite0",
+        weights: str | os.PathLike | None = "default",
+        layers: str | Sequence[str] | None = None,
+        image_size: int | tuple[int, int] = 224,
+        resize: int | None = None,
+        crop: int | None = None,
+        region: str | os.PathLike | ArrayLike | None = None,
+        tile_size: int | None = None,
+        patch_size: int = 3,
+        embedding_dim: int | None = None,
+        batch_size: int = 2,
+        device: str = "auto",
+        dtype: str = "float32",
+        n_jobs: int | None = None,
+        output: str | os.PathLike | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.backbone = backbone
+        self.weights = weights
+        self.layers = layers
+        self.image_size = image_size
+        self.resize = resize
+        self.crop = crop
+        self.region = region
+        self.tile_size = tile_size
+        self.patch_size = patch_size
+        self.embedding_dim = embedding_dim
+        self.batch_size = batch_size
+        self.device = device
+        self.dtype = dtype
+        self.n_jobs = n_jobs
+        self.output = output
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Sequence, y: None = None) -> "PatchFeatureExtractor":
+        """Build the network and learn the common size of the images.
+
+        Parameters
+        ----------
+        X : sequence of images
+            Paths, PIL images, or arrays (H, W) or (H, W, 1|3|4), of any sizes, in a list or in any
+            object with a length and integer indexing; or an array (n, H, W) or (n, H, W, 1|3|4).
+            Numbers are uint8, uint16, or others between 0 and 255.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError, OSError
+            The message names the image, file or parameter.
+        """
+        images = check_images(X)
+        check_geometry(self)
+        check_device(self.device)
+        mask = None if self.region is None else read_region(self.region)
+        sizes = [images.size(index) for index in range(len(images))]
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        learned = self._build(seed, self.layers, partial(learn_size, self, sizes))
+        grid = learned["grid_size_"]
+        for index, size in enumerate(sizes):
+            images.check_size(index, size, grid)
+        learned["inspected_"] = np.ones(grid, bool)
+        if mask is not None:
+            learned["inspected_"] = patches_inside(mask, images, sizes, self, grid)
+        # Only now: a fit that fails leaves the estimator as it was.
+        vars(self).update(learned)
+        return self
+
+    def _build(self, seed, layers, choose_size):
+        """Everything that is learned, from layers and a function that chooses the input's size.
+
+        It is given a function from a size (H, W) to the shapes of the layers' maps.
+        """
+        import torch
+
+        from .backbones import build_backbone, default_layers, feature_taps, map_shapes
+        from .embedding import feature_names, make_embedding
+        from .tiling import plan_tiles
+
+        built = build_backbone(self.backbone, self.weights, seed)
+        if layers is None:
+            layers = default_layers(self.backbone, built.module)
+        layers = (layers,) if isinstance(layers, str) else tuple(map(str, layers))
+        model = feature_taps(self.backbone, built.module, layers)
+        # Each of them is a pass of the network, and square images are as large as the probe.
+        shapes_at = cache(partial(map_shapes, self.backbone, model, layers))
+        image_size = choose_size(shapes_at)
+        tile, shapes = plan_tiles(shapes_at, image_size, self.tile_size)
+        embedding = make_embedding(shapes, self.patch_size, self.embedding_dim)
+        return {
+            "layers_": layers,
+            "image_size_": image_size,
+            "grid_size_": tuple(embedding.grid),
+            "n_features_out_": self.embedding_dim or sum(channels for channels, *_ in shapes),
+            "model_": model.to(memory_format=torch.channels_last),
+            "_tile": tile,
+            "_embedding": embedding,
+            "_converted": None,
+            "_mean": built.mean,
+            "_std": built.std,
+            "_feature_names": feature_names(layers, shapes, self.embedding_dim),
+            "_built_from": {name: getattr(self, name) for name in _BUILD_PARAMETERS},
+            "_seed": seed,
+        }
+
+    def transform(self, X: Sequence) -> NDArray[np.float32]:
+        """Extract the patch features of images.
+
+        Parameters
+        ----------
+        X : sequence of images
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        ndarray of shape (n, h, w, d), float32
+            Features of the h x w patches of each image, NaN outside the `region`. A memory map with
+            `output`.
+        """
+        check_is_fitted(self, "model_")
+        check_device(self.device)
+        check_output(self.output)
+        images = check_images(X)
+        shape = (len(images), *self.grid_size_, self.n_features_out_)
+        with execution(self.n_jobs, self.verbose):
+            if self.output is None:
+                features = empty_features(shape)
+                self._fill(features, images)
+                return features
+            with replacing(self.output) as temporary:
+                features = create_memmap(temporary, shape)
+                self._fill(features, images)
+                features.flush()
+                del features
+            return np.load(self.output, mmap_mode="r")
+
+    def _fill(self, features, images):
+        """Write the features of all images, batch by batch."""
+        import torch
+
+        from .tiling import tiled_maps
+
+        device, dtype = resolve_device(self.device), getattr(torch, self.dtype)
+        model, embedding = self._networks(device, dtype)
+        scale = [255 * std for std in self._std]
+        shift = [mean / std for mean, std in zip(self._mean, self._std, strict=True)]
+        scale, shift = (torch.tensor(v, device=device).view(3, 1, 1) for v in (scale, shift))
+
+        def network(pixels):
+            return model((pixels / scale - shift).to(dtype))
+
+        @torch.inference_mode()
+        def fill(start, stop):
+            batch = np.stack([prepare(images, index, self) for index in range(start, stop)])
+            pixels = torch.from_numpy(batch).to(device).permute(0, 3, 1, 2)
+            with running():
+                maps = tiled_maps(network, pixels, self._tile)
+                values = embedding([maps[layer].float() for layer in self.layers_])
+            torch.from_numpy(features[start:stop]).copy_(values)
+            features[start:stop, ~self.inspected_] = np.nan
+
+        if len(images) == 1 and self.n_jobs is None:
+            # torch's own threads share the one image.
+            fill(0, 1)
+        else:
+            run_blocks(fill, len(images), self.batch_size, "features")
+
+    def _networks(self, device, dtype):
+        """Network and embedding for a device and a number type; the last ones are kept."""
+        import torch
+
+        if device.type == "cpu" and dtype == torch.float32:
+            return self.model_, self._embedding
+        kept = self._converted
+        if kept is None or kept[0] != (device, dtype):
+            # Converting the fitted network itself would lose its precision for good.
+            networks = (
+                copy.deepcopy(self.model_).to(device, dtype),
+                copy.deepcopy(self._embedding).to(device),
+            )
+            self._converted = kept = (device, dtype), networks
+        return kept[1]
+
+    def __getstate__(self):
+        """Leave the copy of the network for a device out of pickles."""
+        state = {**super().__getstate__(), "_converted": None}
+        if "model_" in state:
+            # In its own pickle, because it is traced when it is loaded.
+            state["model_"] = pickle.dumps(self.model_)
+        return state
+
+    def __setstate__(self, state):
+        """Load the network while no other one runs."""
+        if "model_" in state:
+            with tracing():
+                state = {**state, "model_": pickle.loads(state["model_"])}
+        super().__setstate__(state)
+
+    def input_regions(
+        self, X: Sequence
+    ) -> list[tuple[tuple[int, int], tuple[float, float, float, float]]]:
+        """Sizes of images, and the parts of them that the network sees.
+
+        Parameters
+        ----------
+        X : sequence of images
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        list of ((height, width), (top, left, bottom, right))
+            In pixels of each image.
+        """
+        images = check_images(X)
+        sizes = (images.size(index) for index in range(len(images)))
+        return [(size, visible_region(size, self)) for size in sizes]
+
+    def set_output(self, *, transform: str | None = None) -> "PatchFeatureExtractor":
+        """Do nothing, for pipelines: features have four dimensions and stay an array."""
+        return self
+
+    def get_feature_names_out(self, input_features: None = None) -> NDArray[np.object_]:
+        """Names of the features of a patch.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of shape (d,), object
+            The layer and its channel, or "embedding" and the dimension.
+        """
+        check_is_fitted(self, "model_")
+        return np.array(self._feature_names, dtype=object)
+
+    def __sklearn_tags__(self):
+        """Declare that the input is images, not a table, and the output float32."""
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.input_tags.string = True
+        return tags

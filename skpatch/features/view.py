@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From images to the input of the network, all of one size."""
+
+from numbers import Integral
+
+import numpy as np
+from PIL import Image
+
+from ..runtime.files import check_output
+
+__all__ = ["check_geometry", "largest_stride", "learn_size", "prepare", "visible_region"]
+
+_PROBE_SIZE = (224, 224)
+# The network's input would be a hundred times as long as it is wide.
+_LARGEST_ASPECT = 100
+
+
+def check_geometry(extractor):
+    """Check the parameters of an extractor that depend on each other."""
+    image_size, resize, crop = extractor.image_size, extractor.resize, extractor.crop
+    if (resize is None) != (crop is None):
+        raise ValueError(
+            f"resize={resize} and crop={crop} go together, as in resize=256, crop=224; image_size "
+            "alone resizes the whole image."
+        )
+    if crop is not None and crop > resize:
+        raise ValueError(f"crop={crop} is larger than resize={resize}.")
+    if extractor.patch_size % 2 == 0:
+        raise ValueError(f"patch_size={extractor.patch_size} must be odd.")
+    if not isinstance(image_size, Integral) and (
+        len(image_size) != 2
+        or not all(isinstance(side, Integral) and side > 0 for side in image_size)
+    ):
+        raise ValueError(
+            f"image_size={image_size!r} must be the shorter side or a pair (height, width)."
+        )
+    check_output(extractor.output)
+
+
+def learn_size(extractor, sizes, shapes_at):
+    """Size (H, W) of the network's input, for images of many sizes.
+
+    `shapes_at` is a function from a size to the shapes (c, h, w) of the layers' maps.
+    """
+    if extractor.crop is not None:
+        return (extractor.crop, extractor.crop)
+    if not isinstance(extractor.image_size, Integral):
+        return tuple(int(side) for side in extractor.image_size)
+    step = largest_stride(shapes_at)
+    heights, widths = np.array(sizes, float).T
+    aspect = float(np.median(widths / heights))
+    shorter = extractor.image_size
+    if max(aspect, 1 / aspect) > _LARGEST_ASPECT:
+        raise ValueError(
+            f"The median aspect ratio (width / height) of the images is {aspect:g}, beyond "
+            f"{_LARGEST_ASPECT} to 1; name the size of the network's input, "
+            "image_size=(height, width)."
+        )
+    sides = shorter * max(1, 1 / aspect), shorter * max(1, aspect)
+    return tuple(max(1, round(side / step)) * step for side in sides)
+
+
+def largest_stride(shapes_at):
+    """Largest stride of the layers; `shapes_at` as for :func:`learn_size`."""
+    from .backbones import stride
+
+    return max(stride(_PROBE_SIZE, shape) for shape in shapes_at(_PROBE_SIZE))
+
+
+def visible_region(size, extractor):
+    """Part (top, left, bottom, right) of an image of a size (H, W) that the extractor looks at."""
+    height, width = size
+    if extractor.crop is None:
+        return 0.0, 0.0, float(height), float(width)
+    side = extractor.crop / extractor.resize * min(height, width)
+    top, left = (height - side) / 2, (width - side) / 2
+    return top, left, top + side, left + side
+
+
+def prepare(images, index, extractor):
+    """Decode one image and bring it to the size of the network's input."""
+    pixels = images.load(index)
+    size = pixels.shape[:2]
+    images.check_size(index, size, extractor.grid_size_)
+    top, left, bottom, right = visible_region(size, extractor)
+    return np.asarray(
+        Image.fromarray(pixels).resize(
+            extractor.image_size_[::-1], Image.Resampling.BILINEAR, box=(left, top, right, bottom)
+        )
+    )

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which training images and patches are noise, and why."""
+
+import os
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+
+from ..detector.calibration import training_pvalues
+from ..features.lazy import lazy_features, map_parts
+from ..features.patches import expand
+from ..images.collection import check_images
+from ..runtime.parameters import check_is_fitted
+from .maps import image_maps
+from .page import check_report, write_report
+
+__all__ = ["NoiseAudit"]
+
+_MEANING = (
+    "The score of an image is that of its most unusual place: how much it differs from everything "
+    "that the other training images have shown to be normal."
+)
+
+
+class NoiseAudit:
+    """Evidence of noise among the training images of a fitted pipeline.
+
+    Every training image is scored without itself: by the memory patches of the other images. So a
+    defect that ended up in the memory bank does not hide. Made by :meth:`from_estimator`.
+
+    Attributes
+    ----------
+    ranking : ndarray of shape (n,), int64
+        Indices of the training images, the most suspicious first.
+    scores : ndarray of shape (n,), float64
+        Score of each training image without itself, high = normal; NaN where no memory patch of
+        another image is left, and for forgotten images.
+    pvalues : ndarray of shape (n,), float64
+        Conformal p-value of each image among those that pass for normal, low = suspicious; NaN
+        where there is no score.
+    is_suspicious : ndarray of shape (n,), bool
+        Whether the model would call the image an outlier.
+    patch_scores : ndarray of shape (n, h, w), float64
+        Anomaly score of each patch without its own image, high = anomalous; NaN for patches that
+        are not inspected.
+    removed : ndarray of shape (n, h, w), bool
+        Patches that were kept out of the memory bank as noise.
+    n_removed : ndarray of shape (n,), int64
+        Number of these patches in each image.
+    trusted : ndarray of shape (n,), bool
+        Images whose patches could support others; see ``trusted_images_`` of the detector.
+
+    Examples
+    --------
+    >>> from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
+    >>> from skpatch.audit import NoiseAudit
+    >>> from skpatch.datasets import make_contaminated_images
+    >>> data = make_contaminated_images(n_normal=27, n_defective=3, image_size=64, random_state=0)
+    >>> model = make_pipeline(
+    ...     PatchFeatureExtractor(image_size=64), SoftPatchDetector(random_state=0)
+    ... )
+    >>> audit = NoiseAudit.from_estimator(model.fit(data.images), data.images)
+    >>> data.labels[audit.ranking[:3]]
+    array([1, 1, 1])
+    """
+
+    def __init__(self, model, images, features):
+        detector = model.steps[-1][1]
+        self._model = model
+        self._images = check_images(images)
+        with detector._execution():
+            scores = map_parts(
+                partial(_score_without_itself, detector), features, "leave one image out"
+            )
+        self.patch_scores = expand(scores, detector.inspected_)
+        self.scores = detector.training_scores_
+        self.ranking = np.argsort(self.scores, kind="stable")
+        self.pvalues = training_pvalues(detector.calibration_scores_, self.scores)
+        self._offset = detector.offset_
+        self.is_suspicious = self.scores < self._offset
+        self.removed = ~detector.kept_ & detector.inspected_
+        self.n_removed = self.removed.sum(axis=(1, 2))
+        self.trusted = detector.trusted_images_
+
+    @classmethod
+    def from_estimator(cls, model: Pipeline, images: Sequence) -> "NoiseAudit":
+        """Audit the training images of a pipeline.
+
+        Parameters
+        ----------
+        model : Pipeline
+            A fitted pipeline of a :class:`~skpatch.PatchFeatureExtractor` and a
+            :class:`~skpatch.SoftPatchDetector`.
+        images : sequence of images
+            The training images, in their order, forgotten ones included; their features are
+            extracted once more.
+
+        Returns
+        -------
+        NoiseAudit
+
+        Raises
+        ------
+        ValueError
+            If these are not the images that the model was fitted on.
+        """
+        detector = model.steps[-1][1]
+        check_is_fitted(detector)
+        n_images = len(detector.kept_)
+        if len(images) != n_images:
+            raise ValueError(
+                f"images has {len(images)} images, but the model was fitted on {n_images}; an "
+                "audit needs the training images, all of them and in their order."
+            )
+        return cls(model, images, lazy_features(model, images))
+
+    def maps(self, indices: Sequence[int], sigma: float = 4.0) -> list[NDArray[np.float32]]:
+        """Noise maps of training images, at their own sizes.
+
+        Parameters
+        ----------
+        indices : sequence of int
+            The images, for instance ``audit.ranking[:10]``.
+        sigma : float, default=4.0
+            Standard deviation of the smoothing in pixels of the network's input.
+
+        Returns
+        -------
+        list of ndarray of shape (H, W), float32
+            High = anomalous, in the unit of :meth:`skpatch.PatchPipeline.predict_map`.
+        """
+        images = [self._images[index] for index in indices]
+        return image_maps(self._model.steps[0][1], self.patch_scores[list(indices)], images, sigma)
+
+    def to_dict(self) -> dict[str, NDArray]:
+        """Columns of a table with a row for each training image, in their order.
+
+        ``pandas.DataFrame(audit.to_dict())`` is that table, numbered like the images. With
+        ``index=images`` the rows have the names of files.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n,)
+            - rank : place in the ranking, 1 for the most suspicious image;
+            - score, pvalue, is_suspicious, trusted : as the attributes;
+            - n_removed : number of patches that were kept out of the memory bank.
+        """
+        rank = np.empty_like(self.ranking)
+        rank[self.ranking] = np.arange(1, len(rank) + 1)
+        return {
+            "rank": rank,
+            "score": self.scores,
+            "pvalue": self.pvalues,
+            "is_suspicious": self.is_suspicious,
+            "trusted": self.trusted,
+            "n_removed": self.n_removed,
+        }
+
+    def to_html(self, path: str | os.PathLike, names: Sequence[str] | None = None) -> None:
+        """Write an HTML report: the ranking with scores, p-values and heat maps.
+
+        One file that opens in any browser without a connection. Small copies of the images are
+        in it.
+
+        Parameters
+        ----------
+        path : path
+            The .html file to write. It is replaced only once the report is complete.
+        names : sequence of str, optional
+            Names of the training images, in their order. By default their paths from the folder
+            that holds all of them.
+
+        Raises
+        ------
+        ValueError, OSError
+            If the file cannot be written, an image cannot be read, there are too few or too many
+            names, or the threshold of the model is not a positive distance.
+        """
+        names = check_report(path, self._images, names)
+        with self._model.steps[-1][1]._execution():
+            write_report(
+                path,
+                self._model,
+                self._images,
+                patch_scores=self.patch_scores,
+                scores=self.scores,
+                pvalues=self.pvalues,
+                offset=self._offset,
+                names=names,
+                title="Audit of the training images",
+                meaning=_MEANING,
+                removed=self.n_removed,
+            )
+
+    def match(self, images: Sequence) -> NDArray[np.int64]:
+        """Find the memory patch that each patch of any images is scored by.
+
+        Parameters
+        ----------
+        images : sequence of images
+
+        Returns
+        -------
+        ndarray of shape (n, h, w, 3), int64
+            Training image, row and column of the nearest memory patch.
+        """
+        return self._model.steps[-1][1].match(self._model[:-1].transform(images))
+
+
+def _score_without_itself(detector, features, first):
+    """Scores (n, h, w) of the patches of training images, the first of which has a number."""
+    patches = detector._check(features)
+    images = np.arange(first, first + len(patches))
+    different = images[detector._are_different(patches, first)]
+    if len(different):
+        raise ValueError(
+            f"Image {different[0]} is not the one that the model was trained on. An audit needs "
+            "the training images, in their order."
+        )
+    return detector._score_patches(patches, detector._own_patches(images))

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One HTML file of images, their scores and heat maps, without any other file or connection."""
+
+import base64
+import hashlib
+import io
+import os
+from datetime import datetime
+from importlib import resources
+
+import numpy as np
+from PIL import Image
+
+from .. import __version__
+from ..features.view import visible_region
+from ..images.collection import check_images
+from ..runtime.files import check_output, replacing
+from ..runtime.text import number
+from ..runtime.threads import progress, thread_pool
+from .heat import N_COLOURS, TOP, heat_picture
+
+__all__ = ["check_report", "check_threshold", "write_report"]
+
+# Longest side of a copy in pixels: enough for the large view or, of more images, for the grid.
+_FEW, _SIDE_OF_FEW, _SIDE_OF_MANY = 1000, 320, 160
+_JPEG_QUALITY = 70
+
+
+def check_report(path, images, names):
+    """Raise before the work when the report could not be written after it; return all names."""
+    check_output(path, ".html", "path")
+    images = check_images(images)
+    if names is None:
+        return _names(images)
+    if len(names) != len(images):
+        raise ValueError(f"names has {len(names)} names, but there are {len(images)} images.")
+    return [str(name) for name in names]
+
+
+def check_threshold(offset):
+    """Raise unless scores can be given in units of the threshold."""
+    if not -offset > 0:
+        raise ValueError(
+            f"The threshold of the model is {abs(offset):g}, so no score can be given in units of "
+            "it. It is learned from the training images: are they all the same, or too few?"
+        )
+
+
+def write_report(
+    path,
+    model,
+    images,
+    *,
+    patch_scores,
+    scores,
+    pvalues,
+    offset,
+    names,
+    title,
+    meaning,
+    removed=None,
+):
+    """Write a report of scored images, the most suspicious first.
+
+    Parameters
+    ----------
+    path : path
+        HTML file; it is replaced once the report is complete.
+    model : Pipeline
+        Its extractor knows the part of an image that the patches cover.
+    images : sequence of images
+        Read one by one; only small copies are kept.
+    patch_scores : ndarray of shape (n, h, w)
+        High = anomalous; infinite where there is none, NaN where it is not inspected.
+    scores, pvalues : ndarray of shape (n,)
+        High = normal; NaN where there is none.
+    offset : float
+        Images that score less are suspicious.
+    names : list of str
+        From :func:`check_report`.
+    title, meaning : str
+        Heading, and what a score is.
+    removed : ndarray of shape (n,), int, optional
+        Number of patches of each image that are noise.
+    """
+    images = check_images(images)
+    if len(images) != len(scores):
+        raise ValueError(f"There are {len(images)} images, but scores of {len(scores)}.")
+    check_threshold(offset)
+    extractor = model.steps[0][1]
+    side = _SIDE_OF_FEW if len(images) <= _FEW else _SIDE_OF_MANY
+
+    def card(rank, index):
+        pixels = images.load(index)
+        return {
+            "rank": rank,
+            "name": names[index],
+            "score": scores[index] / offset,
+            "pvalue": pvalues[index],
+            "is_suspicious": scores[index] < offset,
+            "removed": None if removed is None else removed[index],
+            "heat": _heat_map(patch_scores[index] / -offset),
+            **_small_copy(pixels, side, visible_region(pixels.shape[:2], extractor)),
+        }
+
+    page = {
+        "title": title,
+        "meaning": meaning,
+        "n_images": len(images),
+        "n_suspicious": int(np.sum(scores < offset)),
+        "has_removed": removed is not None,
+        "has_outside": bool(np.isnan(patch_scores).any()),
+    }
+    ranking = np.argsort(scores, kind="stable")
+    with thread_pool(extractor.n_jobs) as pool:
+        _render(path, page, pool.map(card, range(1, len(images) + 1), ranking))
+
+
+def _names(images):
+    """Paths from the folder that holds all images: short, but unique."""
+    names = [images.name(index) for index in range(len(images))]
+    if not all(os.path.isabs(name) for name in names):
+        return names
+    try:
+        folder = os.path.commonpath([os.path.dirname(name) for name in names])
+    except ValueError:
+        # Several drives.
+        return names
+    return [os.path.relpath(name, folder) for name in names]
+
+
+def _render(path, page, cards):
+    """Write the page piece by piece."""
+    from jinja2 import Environment, PackageLoader
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("skpatch.inspection"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    for kind, suffix in [("style", "css"), ("script", "js")]:
+        file = resources.files("skpatch.inspection").joinpath(f"templates/report.{suffix}")
+        text = file.read_text(encoding="utf-8")
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        page |= {kind: Markup(text), f"{kind}_hash": f"sha256-{digest}"}
+    page |= {
+        "version": __version__,
+        "date": datetime.now().astimezone(),
+        "scale": _heat_map(np.linspace(0, TOP, N_COLOURS)[np.newaxis]),
+        "scale_top": TOP,
+    }
+    with progress(page["n_images"], "report") as bar, replacing(path) as temporary:
+
+        def counted():
+            for card in cards:
+                yield card
+                bar.update()
+
+        # Names of files may hold bytes that are no text.
+        with open(temporary, "w", encoding="utf-8", errors="replace", newline="\n") as file:
+            template = environment.get_template("report.html")
+            file.writelines(template.generate(page, cards=counted()))
+
+
+def _small_copy(pixels, side, region):
+    """Reduced image, its size, and the region (top, left, bottom, right) in its pixels."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((side, side))
+    height, width = image.height / pixels.shape[0], image.width / pixels.shape[1]
+    edges = np.multiply(region, (height, width, height, width)).round(2).tolist()
+    return {
+        "photo": _data_uri(image, "JPEG", quality=_JPEG_QUALITY),
+        "width": image.width,
+        "height": image.height,
+        **dict(zip(("top", "left", "bottom", "right"), edges, strict=True)),
+    }
+
+
+def _heat_map(scores):
+    """Picture (h, w) of scores in units of the threshold; the browser enlarges it smoothly."""
+    return _data_uri(heat_picture(scores), "PNG", optimize=True)
+
+
+def _data_uri(image, form, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    encoded = base64.b64encode(buffer.getvalue()).decode()
+    return f"data:image/{form.lower()};base64,{encoded}"

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A scikit-learn pipeline that also gives anomaly maps at each image's own size."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from joblib import Memory
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.pipeline import make_pipeline as sklearn_make_pipeline
+from sklearn.utils import get_tags
+
+from .features.lazy import LazyFeatures, score_in_parts
+from .images.collection import check_images
+from .inspection.audit import NoiseAudit
+from .inspection.maps import image_maps
+
+__all__ = ["PatchPipeline", "make_pipeline"]
+
+
+class PatchPipeline(Pipeline):
+    """Pipeline from images to anomaly scores and maps.
+
+    A :class:`sklearn.pipeline.Pipeline` whose first step is a :class:`PatchFeatureExtractor` and
+    whose last is a :class:`SoftPatchDetector`, with :meth:`predict_map`, :meth:`predict_pvalue`,
+    :meth:`audit`, :meth:`partial_fit` and :meth:`forget` added.
+
+    Scoring holds the features of few images at a time. So does `fit`, where they would exceed the
+    detector's `memory_limit`: it extracts them twice then, unless the extractor has an `output`.
+
+    See Also
+    --------
+    skpatch.make_pipeline : Names the steps by themselves.
+    """
+
+    def fit(self, X: Sequence, y: None = None, **params) -> "PatchPipeline":
+        """Learn from images.
+
+        Parameters
+        ----------
+        X : sequence of images
+            As for :meth:`PatchFeatureExtractor.fit`.
+        y : None
+            Ignored.
+        **params
+            As for :class:`sklearn.pipeline.Pipeline`.
+
+        Returns
+        -------
+        self
+        """
+        extractor, detector = self.steps[0][1], self.steps[-1][1]
+        is_bounded = getattr(detector, "memory_limit", None) is not None
+        if not is_bounded or len(self.steps) > 2 or extractor.output is not None:
+            return super().fit(X, y, **params)
+        images = check_images(X)
+        extractor.fit(images)
+        grid = (*extractor.grid_size_, extractor.n_features_out_)
+        detector.fit(LazyFeatures(extractor, images, grid))
+        return self
+
+    def score_samples(self, X: Sequence) -> NDArray[np.float64]:
+        """Score images, high = normal; see :meth:`SoftPatchDetector.score_samples`.
+
+        Parameters
+        ----------
+        X : sequence of images
+            As for :meth:`PatchFeatureExtractor.transform`.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+        """
+        return score_in_parts(self, "score_samples", X)
+
+    def decision_function(self, X: Sequence) -> NDArray[np.float64]:
+        """Score images relative to the threshold, negative = outlier.
+
+        Parameters
+        ----------
+        X : sequence of images
+            As for :meth:`PatchFeatureExtractor.transform`.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+        """
+        return score_in_parts(self, "decision_function", X)
+
+    def predict(self, X: Sequence) -> NDArray[np.int64]:
+        """Label images +1, normal, or -1, outlier.
+
+        Parameters
+        ----------
+        X : sequence of images
+            As for :meth:`PatchFeatureExtractor.transform`.
+
+        Returns
+        -------
+        ndarray of shape (n,), int64
+        """
+        return score_in_parts(self, "predict", X)
+
+    def predict_map(self, X: Sequence, sigma: float = 4.0) -> list[NDArray[np.float32]]:
+        """Anomaly map of each image, at its own size.
+
+        The patch scores are brought to the size of the network's input bilinearly, smoothed there
+        by a Gaussian filter, and brought to the size of the image.
+
+        Parameters
+        ----------
+        X : sequence of images
+            As for :meth:`PatchFeatureExtractor.transform`.
+        sigma : float, default=4.0
+            Standard deviation of the filter in pixels of the network's input; the paper's.
+            0 for no smoothing.
+
+        Returns
+        -------
+        list of ndarray of shape (H, W), float32
+            One map for each image, high = anomalous, all in the same unit. NaN where the
+            extractor's `crop` cut the image away, and outside its `region`.
+        """
+        grids = score_in_parts(self, "predict_map", X)
+        return image_maps(self.steps[0][1], grids, X, sigma)
+
+    def predict_pvalue(self, X: Sequence) -> NDArray[np.float64]:
+        """Conformal p-value of each image; see :meth:`SoftPatchDetector.predict_pvalue`.
+
+        Parameters
+        ----------
+        X : sequence of images
+            As for :meth:`PatchFeatureExtractor.transform`.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            Between 0 (not included) and 1; low = anomalous.
+        """
+        return score_in_parts(self, "predict_pvalue", X)
+
+    def partial_fit(self, X: Sequence, y: None = None) -> "PatchPipeline":
+        """Add training images; see :meth:`SoftPatchDetector.partial_fit`.
+
+        Parameters
+        ----------
+        X : sequence of images
+            As for :meth:`PatchFeatureExtractor.transform`. The first call is a fit, and learns the
+            size of the network's input.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+        """
+        if not hasattr(self.steps[-1][1], "memory_bank_"):
+            return self.fit(X)
+        self.steps[-1][1].partial_fit(self[:-1].transform(X))
+        return self
+
+    def forget(self, images: ArrayLike) -> "PatchPipeline":
+        """Take training images out; see :meth:`SoftPatchDetector.forget`.
+
+        Parameters
+        ----------
+        images : array-like of shape (k,), int
+            Numbers of the images, for instance ``audit.ranking[:3]``.
+
+        Returns
+        -------
+        self
+        """
+        self.steps[-1][1].forget(images)
+        return self
+
+    def audit(self, X: Sequence) -> NoiseAudit:
+        """Rank the training images by evidence of noise.
+
+        Parameters
+        ----------
+        X : sequence of images
+            All images that the pipeline was trained on, in their order, forgotten ones included.
+
+        Returns
+        -------
+        NoiseAudit
+        """
+        return NoiseAudit.from_estimator(self, X)
+
+    def __sklearn_tags__(self):
+        """Declare that the input is that of the first step: images."""
+        tags = super().__sklearn_tags__()
+        if self.steps and hasattr(self.steps[0][1], "__sklearn_tags__"):
+            tags.input_tags = get_tags(self.steps[0][1]).input_tags
+        return tags
+
+
+def make_pipeline(
+    *steps: BaseEstimator, memory: str | Memory | None = None, verbose: bool = False
+) -> PatchPipeline:
+    """Join an extractor and a detector.
+
+    Like :func:`sklearn.pipeline.make_pipeline`, but the result is a :class:`PatchPipeline`.
+
+    Parameters
+    ----------
+    *steps : estimators
+        A :class:`PatchFeatureExtractor`, then a :class:`SoftPatchDetector`.
+    memory : str or joblib.Memory, optional
+        Where to cache the features.
+    verbose : bool, default=False
+        Whether to print the time of each step.
+
+    Returns
+    -------
+    PatchPipeline
+
+    Examples
+    --------
+    >>> from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
+    >>> from skpatch.datasets import make_contaminated_images
+    >>> data = make_contaminated_images(n_normal=18, n_defective=2, image_size=64, random_state=0)
+    >>> model = make_pipeline(
+    ...     PatchFeatureExtractor(image_size=64), SoftPatchDetector(random_state=0)
+    ... )
+    >>> maps = model.fit(data.images).predict_map(data.images[:2])
+    >>> maps[0].shape
+    (64, 64)
+    """
+    joined = sklearn_make_pipeline(*steps, memory=memory, verbose=verbose)
+    return PatchPipeline(joined.steps, memory=memory, verbose=verbose)

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Constraints of parameters, and the private imports from scikit-learn."""
+
+import numbers
+
+import numpy as np
+from sklearn.base import _fit_context as fit_context
+from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+__all__ = [
+    "HasMethods",
+    "Interval",
+    "RealNotInt",
+    "StrOptions",
+    "check_is_fitted",
+    "fit_context",
+    "positive_integer",
+    "seed_nested",
+]
+
+
+def seed_nested(estimator, random_state):
+    """Give every unset ``random_state`` inside an estimator a seed from `random_state`."""
+    unset = {
+        name: random_state.randint(np.iinfo(np.int32).max)
+        for name, value in sorted(estimator.get_params().items())
+        if name.rpartition("__")[2] == "random_state" and value is None
+    }
+    return estimator.set_params(**unset)
+
+
+class _PositiveInteger(Interval):
+    """Constraint that refuses True too, which Python counts among the integers."""
+
+    def __init__(self):
+        super().__init__(numbers.Integral, 1, None, closed="left")
+
+    def is_satisfied_by(self, val):
+        return not isinstance(val, bool | np.bool_) and super().is_satisfied_by(val)
+
+
+def positive_integer():
+    """Constraint of a parameter that counts something."""
+    return _PositiveInteger()

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Blocks of work on a thread pool; threads and device are set at the entry point and restored.
+
+Every block is computed by one thread, its matrix product included, so a result has the same
+bits whatever the number of threads.
+"""
+
+import contextlib
+import contextvars
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+
+from joblib import effective_n_jobs
+from tqdm import tqdm
+
+from .devices import resolve_device
+from .memory import memory_errors
+
+__all__ = [
+    "accelerator",
+    "execution",
+    "progress",
+    "run_blocks",
+    "stay_single_threaded_after_fork",
+    "thread_pool",
+]
+
+_n_threads = contextvars.ContextVar("skpatch_n_threads", default=None)
+_device = contextvars.ContextVar("skpatch_device", default="cpu")
+_verbose = contextvars.ContextVar("skpatch_verbose", default=False)
+_pool = contextvars.ContextVar("skpatch_pool", default=None)
+_has_bar = contextvars.ContextVar("skpatch_has_bar", default=False)
+
+
+class _SingleThreadedTorch:
+    """Hold torch at one thread per product while any block runs.
+
+    torch's thread count belongs to the whole process. Counting the users keeps two fits that
+    overlap in time from restoring each other's setting.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._users = 0
+        self._before = None
+        self._is_forked = False
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._after_fork)
+
+    def _after_fork(self):
+        self._lock = threading.Lock()
+        self._users = 0
+        self._is_forked = self._is_forked or "torch" in sys.modules
+
+    def stay_after_fork(self):
+        """Leave torch at one thread in a forked process.
+
+        The threads of OpenMP stay behind in the parent, and a product on several waits for them
+        forever. Called before anything that runs torch outside of blocks.
+        """
+        if self._is_forked:
+            import torch
+
+            torch.set_num_threads(1)
+
+    def __enter__(self):
+        import torch
+
+        with self._lock:
+            if self._users == 0:
+                self._before = torch.get_num_threads()
+                torch.set_num_threads(1)
+            self._users += 1
+
+    def __exit__(self, *_):
+        import torch
+
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                torch.set_num_threads(self._before)
+
+    @property
+    def available(self):
+        """Number of threads torch has when no block runs."""
+        import torch
+
+        with self._lock:
+            return self._before if self._users else torch.get_num_threads()
+
+
+_single_threaded_torch = _SingleThreadedTorch()
+stay_single_threaded_after_fork = _single_threaded_torch.stay_after_fork
+
+
+@contextlib.contextmanager
+def execution(n_jobs, verbose, device="cpu"):
+    """Set the number of threads, the progress bars and the device for everything called inside.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        Number of threads; None for as many as torch uses, -1 for all cores.
+    verbose : bool
+        Whether progress bars are shown.
+    device : str
+        Torch device, or "auto".
+    """
+    stay_single_threaded_after_fork()
+    n_threads = _single_threaded_torch.available if n_jobs is None else effective_n_jobs(n_jobs)
+    with memory_errors(), _pool_of(n_threads) as pool:
+        variables = {_n_threads: n_threads, _verbose: bool(verbose), _device: device, _pool: pool}
+        tokens = {variable: variable.set(value) for variable, value in variables.items()}
+        try:
+            yield
+        finally:
+            for variable, token in tokens.items():
+                variable.reset(token)
+
+
+def _pool_of(n_threads):
+    """The pool of the execution around this one if it is of that size, else a new one.
+
+    The C library keeps some memory for each thread that there is at a time.
+    """
+    if _pool.get() is not None and _n_threads.get() == n_threads:
+        return contextlib.nullcontext(_pool.get())
+    return ThreadPoolExecutor(n_threads)
+
+
+def accelerator():
+    """Torch device set by :func:`execution`, None for the CPU."""
+    device = _device.get()
+    if device == "cpu":
+        return None
+    resolved = resolve_device(device)
+    return None if resolved.type == "cpu" else resolved
+
+
+@contextlib.contextmanager
+def progress(total, description):
+    """Progress bar on a terminal, if the caller asked for `verbose` and it is in no other."""
+    # None disables the bar where standard error is no terminal, as in a log file.
+    disable = None if _verbose.get() and not _has_bar.get() else True
+    token = _has_bar.set(True)
+    try:
+        with tqdm(total=total, desc=description, disable=disable, leave=False, delay=1) as bar:
+            yield bar
+    finally:
+        _has_bar.reset(token)
+
+
+@contextlib.contextmanager
+def thread_pool(n_jobs):
+    """Pool of `n_jobs` threads, all cores for None, for work that waits for files."""
+    with ThreadPoolExecutor(effective_n_jobs(-1 if n_jobs is None else n_jobs)) as pool:
+        try:
+            yield pool
+        finally:
+            # An error ends the work at once instead of after all that is still queued.
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def run_blocks(function, n, block, description=None):
+    """Call ``function(start, stop)`` for consecutive blocks of ``range(n)`` on the threads.
+
+    Parameters
+    ----------
+    function : callable
+        Writes its result in place; blocks must not overlap in what they write.
+    n : int
+        Number of items.
+    block : int
+        Items per block.
+    description : str, optional
+        Shown in front of a progress bar; no bar without it.
+    """
+    starts = range(0, n, block)
+    n_threads = min(_n_threads.get() or _single_threaded_torch.available, len(starts))
+    shown = progress(n, description) if description else contextlib.nullcontext()
+
+    def call(start):
+        stop = min(start + block, n)
+        function(start, stop)
+        return stop - start
+
+    with _single_threaded_torch, shown as bar, contextlib.ExitStack() as stack:
+        if n_threads <= 1:
+            done = map(call, starts)
+        else:
+            pool = _pool.get()
+            if pool is None:
+                pool = stack.enter_context(ThreadPoolExecutor(n_threads))
+            futures = [pool.submit(call, start) for start in starts]
+            stack.callback(_end, futures)
+            done = (future.result() for future in futures)
+        for count in done:
+            if description:
+                bar.update(count)
+
+
+def _end(futures):
+    """Let nothing run on after an error: neither what is queued nor what has begun."""
+    for future in futures:
+        future.cancel()
+    wait(futures)

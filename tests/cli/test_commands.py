@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: BSD-3-Clause
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from _cli import SMALL, read_csv, run
+from PIL import Image
+
+import skpatch
+from skpatch import __version__
+from skpatch.cli import demo as _demo
+from skpatch.cli.commands import main
+
+
+def start(*arguments, code="", **options):
+    """Run the command line in a process of its own, after some code."""
+    # A shell has what it runs in the background ignore Ctrl-C, and children inherit that.
+    restore = "signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"import signal, sys\n{restore}\n{code}\nfrom skpatch.cli import main\nsys.exit(main())"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], **pipes)
+
+
+def test_version(capsys):
+    assert run("--version") == 0
+    assert capsys.readouterr().out.strip() == f"skpatch {__version__}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["bake"],
+        ["demo", "--seed", "x"],
+        ["fit", "photos"],
+        ["fit", "photos", "-o", "m.skpatch", "--coreset-size", "1.5"],
+        ["fit", "photos", "-o", "m.skpatch", "--coreset-size", "0"],
+        ["fit", "photos", "-o", "m.skpatch", "--contamination", "0.6"],
+        ["fit", "photos", "-o", "m.skpatch", "--noise-threshold", "much"],
+        ["score", "m.skpatch", "-o", "scores.csv"],
+        ["bench", "--sets", "none"],
+    ],
+)
+def test_wrong_usage(arguments, capsys):
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("Usage: skpatch")
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize("command", ["audit", "fit", "score", "demo", "bench"])
+def test_help(command, capsys):
+    assert run(command, "--help") == 0
+    assert f"Usage: skpatch {command} [OPTIONS]" in capsys.readouterr().out
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; from skpatch.cli import main; main(['audit', '--help']);"
+        "heavy = 'torch', 'numpy', 'sklearn', 'PIL', 'tqdm', 'matplotlib';"
+        "print([m for m in heavy if m in sys.modules])"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    assert printed.splitlines()[-1] == "[]"
+
+
+def test_audit(photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(photos.parent)
+    report, ranking = tmp_path / "audit.html", tmp_path / "ranking.csv"
+    assert run("audit", "photos", "-o", report, "--csv", ranking, "--top", 3, *SMALL) == 0
+    printed = capsys.readouterr().out
+    listed = re.findall(r"^ +\d+ +([\d.]+) +[\d.]+ +(yes|no) +\d+ +(.+)$", printed, re.M)
+    rows = read_csv(ranking)
+    assert list(rows[0]) == ["rank", "image", "score", "p_value", "suspicious", "noise_patches"]
+    assert len(rows) == 30
+    assert [path for *_, path in listed] == [row["image"] for row in rows[:3]]
+    assert all("bad" in row["image"] and os.path.isfile(row["image"]) for row in rows[:3])
+    scores = [float(row["score"]) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    suspicious = [row["suspicious"] == "yes" for row in rows]
+    assert suspicious == [score > 1 for score in scores]
+    assert all(0 < float(row["p_value"]) <= 1 for row in rows)
+    assert f"{sum(suspicious)} of 30 images are suspicious" in printed
+    assert f"Report: {report}" in printed
+    names = re.findall(r'data-name="([^"]*)"', report.read_text(encoding="utf-8"))
+    assert [f"photos/{name}" for name in names] == [row["image"] for row in rows]
+
+
+@pytest.mark.filterwarnings("default")
+def test_options_of_fit(photos, tmp_path, capsys):
+    path = tmp_path / "model.skpatch"
+    options = "--discriminator none --coreset-size 3000 --contamination 0.2 --seed 3 --jobs 1"
+    options += " --tile-size 400"
+    before = torch.get_num_threads()
+    assert run("fit", photos, "-o", path, *SMALL, *options.split()) == 0
+    assert torch.get_num_threads() == before
+    printed = capsys.readouterr()
+    assert "images            30, 6 of them suspicious" in printed.out
+    assert "memory patches    1920\n" in printed.out
+    assert "dropped as noise  0.0% of the 1920 patches judged" in printed.out
+    assert printed.err.startswith("Warning: coreset_size=3000 asks for 3000 memory patches")
+    extractor, detector = skpatch.load(path)
+    assert extractor.tile_size == 400
+    assert (detector.discriminator, detector.contamination) == (None, 0.2)
+    assert detector.random_state == 3
+
+
+def test_folder_that_cannot_be_written(photos, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert run("fit", photos, "-o", tmp_path / "model.skpatch") == 1
+    assert "cannot be written to" in capsys.readouterr().err
+
+
+def test_missing_extra(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert run("bench") == 1
+    assert 'pip install "skpatch[plot]"' in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_interrupt_leaves_the_old_model(photos, tmp_path):
+    path = tmp_path / "model.skpatch"
+    path.write_text("old")
+    # The new file is written, but waits before it takes the place of the old one.
+    code = """
+import os, time
+replace = os.replace
+def wait(source, target):
+    if str(target).endswith(".skpatch"):
+        print("written", flush=True)
+        time.sleep(60)
+    replace(source, target)
+os.replace = wait
+"""
+    process = start("fit", photos, "-o", path, *SMALL, "--jobs", 1, code=code)
+    assert process.stdout.readline() == "written\n"
+    assert len(list(tmp_path.iterdir())) == 2
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.strip() == "Interrupted."
+    assert out == ""
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nobody_reads_the_output():
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = start("--help", stdout=writing)
+    os.close(writing)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert err == ""
+
+
+def test_bench(data, tmp_path, capsys):
+    for index, name in enumerate(
+        [f"train/good/{i}.png" for i in range(12)]
+        + [f"test/{kind}/{i}.png" for kind in ("good", "dent") for i in range(4)]
+    ):
+        path = tmp_path / "set" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(data.images[index]).save(path)
+    arguments = "--sets none --noise 0 --noise 0.1 --seeds 3 --methods PatchCore --methods skpatch"
+    places = ["--output", tmp_path / "bench", "--cache", tmp_path / "cache"]
+    for expected in ("4/4", ""):
+        assert run("bench", *arguments.split(), "--data", tmp_path / "set", *places) == 0
+        printed = capsys.readouterr()
+        assert expected in printed.err
+        assert "Largest shortfall of skpatch" in printed.out
+        rows = read_csv(tmp_path / "bench.csv")
+        assert len(rows) == 6
+        assert {row["method"] for row in rows} == {"PatchCore", "skpatch"}
+        assert all(0 <= float(row["image_auroc"]) <= 1 for row in rows)
+    assert printed.err == ""
+    assert Path(tmp_path / "bench.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_demo(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(_demo, "_N_TRAIN", {"normal": 27, "defective": 3})
+    monkeypatch.setattr(_demo, "_N_TEST", 15)
+    assert main(["demo", "--output", str(tmp_path / "demo.png"), "--seed", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "Training on 30 unlabelled images, 3 of them defective; testing on 30." in printed
+    for name in ("PatchCore", "skpatch"):
+        auroc = float(re.search(rf"{name} +(0\.\d+)", printed)[1])
+        assert 0.7 < auroc <= 1
+    suspicious = re.findall(r"^ +\d+  cell\d+\.png +\d\.\d\d  (normal|defective)$", printed, re.M)
+    assert len(suspicious) == 10
+    assert "defective" in suspicious[:3]
+    with Image.open(tmp_path / "demo.png") as picture:
+        pixels = np.asarray(picture)
+    assert pixels.shape[1] > 1000
+    assert len(np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0)) > 1000

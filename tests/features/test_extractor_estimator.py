@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: BSD-3-Clause
+import copy
+import inspect
+import os
+import pickle
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pytest
+from _photographs import IMAGES
+from PIL import Image
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.utils import get_tags
+from torch import nn
+
+from skpatch import PatchFeatureExtractor
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+# Features on disk
+
+
+def test_output_equals_memory(fitted, features, tmp_path):
+    path = tmp_path / "features.npy"
+    for output in (path, str(path)):
+        on_disk = clone(fitted).set_params(output=output, batch_size=3).fit_transform(IMAGES)
+        assert isinstance(on_disk, np.memmap)
+        assert on_disk.flags.c_contiguous
+        assert on_disk.dtype == np.float32
+        np.testing.assert_allclose(on_disk, features, atol=1e-4)
+        np.testing.assert_array_equal(np.load(path), on_disk)
+        assert os.listdir(tmp_path) == ["features.npy"]
+
+
+def test_output_in_the_working_folder(fitted, features, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    extractor = clone(fitted).set_params(output="features.npy").fit(IMAGES)
+    np.testing.assert_array_equal(extractor.transform(IMAGES), features)
+    assert os.listdir(tmp_path) == ["features.npy"]
+
+
+def test_earlier_result_survives_a_new_one(fitted, features, tmp_path):
+    extractor = clone(fitted).set_params(output=tmp_path / "features.npy").fit(IMAGES)
+    first = extractor.transform(IMAGES)
+    second = extractor.transform(IMAGES[:2])
+    assert len(second) == 2
+    np.testing.assert_array_equal(first, features)
+
+
+def test_output_has_ordinary_permissions(fitted, tmp_path):
+    clone(fitted).set_params(output=tmp_path / "features.npy").fit_transform(IMAGES)
+    (tmp_path / "other").touch()
+    mode = (tmp_path / "features.npy").stat().st_mode
+    assert mode == (tmp_path / "other").stat().st_mode
+
+
+def test_failure_leaves_the_old_output(fitted, tmp_path):
+    folder = tmp_path / "features"
+    folder.mkdir()
+    output = folder / "features.npy"
+    output.write_bytes(b"earlier")
+    damaged = tmp_path / "damaged.jpg"
+    Image.fromarray(IMAGES[0]).save(damaged)
+    damaged.write_bytes(damaged.read_bytes()[:600])
+    extractor = clone(fitted).set_params(output=output, batch_size=1).fit(IMAGES)
+    with pytest.raises(ValueError, match=r"damaged\.jpg.*cannot be decoded"):
+        extractor.transform([*IMAGES[:4], damaged, *IMAGES[4:]])
+    assert output.read_bytes() == b"earlier"
+    assert os.listdir(folder) == ["features.npy"]
+
+
+def test_full_disk_is_an_error(fitted, tmp_path, monkeypatch):
+    def fail(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", fail, raising=False)
+    extractor = clone(fitted).set_params(output=tmp_path / "features.npy").fit(IMAGES)
+    with pytest.raises(OSError, match="No space left"):
+        extractor.transform(IMAGES)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("features.dat", ValueError, r"must be the name of a \.npy file"),
+        ("missing/features.npy", FileNotFoundError, "the folder .*missing' does not exist"),
+        ("folder.npy", IsADirectoryError, "is a folder"),
+    ],
+)
+def test_bad_output(fitted, tmp_path, name, error, message):
+    (tmp_path / "folder.npy").mkdir()
+    with pytest.raises(error, match=f"output=.*{message}"):
+        PatchFeatureExtractor(output=tmp_path / name).fit(IMAGES)
+    extractor = pickle.loads(pickle.dumps(fitted)).set_params(output=str(tmp_path / name))
+    with pytest.raises(error, match=f"output=.*{message}"):
+        extractor.transform(IMAGES)
+
+
+# An estimator like others
+
+
+def test_constructor_only_stores():
+    extractor = PatchFeatureExtractor(layers=["features.2"], image_size=[32, 32])
+    parameters = extractor.get_params()
+    assert parameters.keys() == set(inspect.signature(PatchFeatureExtractor).parameters)
+    assert parameters["layers"] == ["features.2"]
+    assert extractor.set_params(batch_size=2).batch_size == 2
+    copied = clone(extractor)
+    assert copied is not extractor
+    assert copied.get_params() == extractor.get_params()
+    assert vars(extractor).keys() == parameters.keys()
+    before = {**vars(extractor)}
+    extractor.fit(IMAGES)
+    assert all(vars(extractor)[name] is value for name, value in before.items())
+
+
+def test_copied_extractor_gives_the_same_features(fitted, features):
+    copied = copy.deepcopy(fitted)
+    norms = [part for part in copied.model_.modules() if isinstance(part, nn.BatchNorm2d)]
+    assert norms
+    assert not any(norm.training for norm in norms)
+    np.testing.assert_array_equal(copied.transform(IMAGES), features)
+    np.testing.assert_array_equal(copied.transform(IMAGES), features)
+
+
+@pytest.mark.parametrize("embedding_dim", [None, 6])
+def test_saved_extractor_gives_the_same_features(tmp_path, embedding_dim):
+    extractor = PatchFeatureExtractor(image_size=64, embedding_dim=embedding_dim).fit(IMAGES)
+    features = extractor.transform(IMAGES)
+    joblib.dump(extractor, tmp_path / "extractor.joblib")
+    for loaded in (
+        pickle.loads(pickle.dumps(extractor)),
+        joblib.load(tmp_path / "extractor.joblib"),
+    ):
+        np.testing.assert_array_equal(loaded.transform(IMAGES), features)
+        assert loaded.get_params() == extractor.get_params()
+
+
+def test_unfitted_extractor():
+    extractor = PatchFeatureExtractor()
+    with pytest.raises(NotFittedError):
+        extractor.transform(IMAGES)
+    with pytest.raises(NotFittedError):
+        extractor.get_feature_names_out()
+    assert pickle.loads(pickle.dumps(extractor)).get_params() == extractor.get_params()
+
+
+def test_tags():
+    tags = get_tags(PatchFeatureExtractor())
+    assert not tags.input_tags.two_d_array
+    assert tags.input_tags.three_d_array
+    assert tags.input_tags.string
+    assert not tags.target_tags.required
+
+
+def test_in_a_pipeline(features):
+    pipeline = make_pipeline(PatchFeatureExtractor(image_size=64))
+    np.testing.assert_array_equal(pipeline.fit_transform(IMAGES), features)
+    assert len(pipeline.get_feature_names_out()) == 152
+
+
+def test_failed_fit_leaves_nothing_half_done(tmp_path):
+    extractor = PatchFeatureExtractor(image_size=64)
+    small = [*IMAGES, np.zeros((3, 3), np.uint8)]
+    with pytest.raises(ValueError, match="image 7"):
+        extractor.fit(small)
+    with pytest.raises(NotFittedError):
+        extractor.transform(IMAGES)
+    extractor.fit(IMAGES)
+    fitted_state = {**vars(extractor)}
+    with pytest.raises(ValueError, match="image 7"):
+        extractor.fit(small)
+    assert vars(extractor) == fitted_state
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"backbone": "resnet_18"}, "backbone='resnet_18' is unknown"),
+        ({"backbone": 5}, "'backbone' parameter"),
+        ({"layers": ["features.3", "features.30"]}, "no layer 'features.30'"),
+        ({"layers": []}, "at least one layer"),
+        ({"layers": "classifier"}, "expected maps"),
+        ({"image_size": 0}, "'image_size' parameter"),
+        ({"image_size": (64, 64, 64)}, r"image_size=\(64, 64, 64\) must be"),
+        ({"image_size": (64, 0)}, r"image_size=\(64, 0\) must be"),
+        ({"image_size": (64, 64.5)}, "image_size=.* must be"),
+        ({"resize": 64}, "resize=64 and crop=None go together"),
+        ({"crop": 64}, "resize=None and crop=64 go together"),
+        ({"resize": 64, "crop": 65}, "crop=65 is larger than resize=64"),
+        ({"patch_size": 2}, "patch_size=2 must be odd"),
+        ({"patch_size": 0}, "'patch_size' parameter"),
+        ({"embedding_dim": 0}, "'embedding_dim' parameter"),
+        ({"batch_size": 0}, "'batch_size' parameter"),
+        ({"dtype": "float64"}, "'dtype' parameter .*bfloat16"),
+        ({"n_jobs": 1.5}, "'n_jobs' parameter"),
+        ({"weights": 3}, "'weights' parameter"),
+    ],
+)
+def test_bad_parameters(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        PatchFeatureExtractor(**parameters).fit(IMAGES)
+
+
+def test_missing_weights_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"weights=.*lost\.pth' is not a file"):
+        PatchFeatureExtractor(weights=tmp_path / "lost.pth").fit(IMAGES)
+
+
+def test_import_is_light():
+    code = (
+        "import sys, skpatch.features.extractor; "
+        "print([m for m in ('torch', 'torchvision', 'numba') if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: BSD-3-Clause
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+from sklearn.metrics import average_precision_score
+from sklearn.pipeline import Pipeline
+
+from skpatch import SoftPatchDetector
+from skpatch.detector.calibration import training_pvalues
+from skpatch.inspection.audit import NoiseAudit
+
+
+def test_ranking_finds_the_injected_defects(audit, data):
+    assert average_precision_score(data.labels, -audit.scores) > 0.9
+    np.testing.assert_array_equal(audit.scores[audit.ranking], np.sort(audit.scores))
+    assert audit.is_suspicious[audit.ranking[0]]
+    assert not audit.trusted[data.labels == 1].all()
+
+
+def test_patch_scores_leave_the_image_out(audit, model, data):
+    detector = model[-1]
+    features = model[:-1].transform(data.images)
+    for image in audit.ranking[:3]:
+        others = detector.memory_source_[:, 0] != image
+        distances = cdist(features[image].reshape(-1, features.shape[-1]), detector.memory_bank_)
+        distances = np.maximum(distances, detector.memory_reaches_)[:, others]
+        expected = distances.min(axis=1).reshape(detector.grid_shape_)
+        np.testing.assert_allclose(audit.patch_scores[image], expected, rtol=1e-5)
+    np.testing.assert_array_equal(audit.scores, detector.training_scores_)
+
+
+def test_maps_show_the_defect(audit, data):
+    defective = np.flatnonzero(data.labels)
+    for image, found in zip(defective, audit.maps(defective), strict=True):
+        assert found.shape == data.images[image].shape[:2]
+        assert found[data.masks[image]].mean() > 1.5 * found[~data.masks[image]].mean()
+
+
+def test_match_of_a_memory_patch_is_itself(audit, model, data):
+    detector = model[-1]
+    found = audit.match(data.images)
+    assert found.shape == (30, *detector.grid_shape_, 3)
+    # A training image is compared with the others.
+    assert (found[..., 0] != np.arange(30)[:, None, None]).all()
+    plain = SoftPatchDetector(soft_weights=False, random_state=0)
+    plain.fit(model[:-1].transform(data.images))
+    images = np.tile(plain.memory_bank_[:, None, None], (1, *detector.grid_shape_, 1))
+    np.testing.assert_array_equal(plain.match(images)[:, 0, 0], plain.memory_source_)
+
+
+def test_pvalues_by_hand():
+    calibration = np.array([-3.0, -2, -1])
+    found = training_pvalues(calibration, np.array([-9, -3, -2, -1, np.nan]))
+    np.testing.assert_allclose(found, [1 / 4, 1 / 3, 2 / 3, 1, np.nan])
+
+
+def test_pvalues(audit, data):
+    assert audit.pvalues[audit.ranking[0]] == audit.pvalues.min() < 0.05
+    assert np.median(audit.pvalues[data.labels == 0]) > 0.4
+
+
+def test_a_stock_pipeline(model, audit, data):
+    again = NoiseAudit.from_estimator(Pipeline(model.steps), data.images)
+    np.testing.assert_array_equal(again.patch_scores, audit.patch_scores)
+
+
+def test_other_images(model, data):
+    with pytest.raises(ValueError, match="has 29 images, but the model was fitted on 30"):
+        NoiseAudit.from_estimator(model, data.images[1:])
+    with pytest.raises(ValueError, match="An audit needs the training images, in their order"):
+        NoiseAudit.from_estimator(model, data.images[::-1])
+
+
+def test_removed_patches_are_not_in_the_bank(audit, model):
+    assert not audit.removed[tuple(model[-1].memory_source_.T)].any()
+
+
+def test_pipeline_pvalues(model, data):
+    expected = model[-1].predict_pvalue(model[:-1].transform(data.images[:3]))
+    np.testing.assert_array_equal(model.predict_pvalue(data.images[:3]), expected)

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The house: rooms import only rooms below them, and no room has grown too large."""
+
+import ast
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import skpatch
+
+HOUSE = Path(skpatch.__file__).parent
+# From the roof to the ground. Rooms of one floor do not import each other.
+FLOORS = (
+    {"cli"},
+    {"bench"},
+    {"report", "plotting", "persistence"},
+    {"pipeline"},
+    {"audit"},
+    {"inspection"},
+    {"detector"},
+    {"discriminators"},
+    {"bank"},
+    {"features", "datasets", "metrics"},
+    {"images"},
+    {"distances"},
+    {"runtime"},
+)
+FLOOR = {room: floor for floor, rooms in enumerate(reversed(FLOORS)) for room in rooms}
+# Importing the package imports none of its rooms; __init__.pyi says where its names live.
+FACES = {"__init__"}
+
+
+def room_of(path):
+    return path.relative_to(HOUSE).with_suffix("").parts[0]
+
+
+def imported_rooms(path):
+    """Rooms that a module imports anywhere, functions included, with the line of each."""
+    package = ("skpatch", *path.relative_to(HOUSE).parent.parts)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            targets = [alias.name.split(".") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else ()
+            base = [*base, *(node.module.split(".") if node.module else [])]
+            targets = [[*base, alias.name] for alias in node.names]
+        else:
+            continue
+        for target in targets:
+            if target[0] == "skpatch" and target[1] != "__version__":
+                yield target[1], node.lineno
+
+
+def modules():
+    return sorted(path for path in HOUSE.rglob("*.py") if room_of(path) not in FACES)
+
+
+def test_every_room_has_a_floor():
+    assert {room_of(path) for path in modules()} == set(FLOOR)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(HOUSE)))
+def test_imports_point_down(path):
+    room = room_of(path)
+    for other, line in imported_rooms(path):
+        assert other == room or FLOOR[other] < FLOOR[room], f"line {line} imports {other}"
+
+
+def test_an_import_upwards_is_seen(tmp_path, monkeypatch):
+    monkeypatch.setattr("test_house.HOUSE", tmp_path)
+    module = tmp_path / "images" / "collection.py"
+    module.parent.mkdir()
+    module.write_text("def f():\n    from ..detector.estimator import SoftPatchDetector\n")
+    assert list(imported_rooms(module)) == [("detector", 2)]
+
+
+def test_rooms_say_what_lives_in_them():
+    for face in HOUSE.glob("*/__init__.py"):
+        assert ast.get_docstring(ast.parse(face.read_text(encoding="utf-8"))), face
+
+
+def test_rooms_stay_small():
+    sizes = {}
+    for path in modules():
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        sizes[room_of(path)] = sizes.get(room_of(path), 0) + lines
+    assert max(sizes.values()) <= 1600, sizes
+
+
+def test_floors_are_listed_once():
+    rooms = [room for floor in FLOORS for room in floor]
+    assert len(rooms) == len(set(rooms))
+    assert all(high.isdisjoint(low) for high, low in pairwise(FLOORS))
