@@ -17,6 +17,7 @@ from sklearn.base import clone
 from skpatch import PatchFeatureExtractor, SoftPatchDetector
 from skpatch.bench.protocol import permute_classes
 from skpatch.datasets import load_elpv
+from skpatch.detector.estimator import fitted_state
 from skpatch.distances.neighbors import ExactNeighbors
 from skpatch.metrics import image_auroc
 from skpatch.runtime.threads import execution
@@ -24,7 +25,7 @@ from skpatch.runtime.threads import execution
 
 def radius(detector, patches):
     """Largest distance of a patch to the patches that were selected, kept or dropped later."""
-    selected = np.concatenate([detector.memory_bank_, detector._dropped.patches])
+    selected = fitted_state(detector).candidates().patches
     with execution(None, False):
         search = ExactNeighbors().fit(selected)
         return search.kneighbors(patches[detector.kept_])[0].max()

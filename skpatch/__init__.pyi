@@ -8,6 +8,7 @@ from .discriminators import (
     NearestDiscriminator,
     NoiseDiscriminator,
     PositionwiseDiscriminator,
+    SupportDiscriminator,
 )
 from .distances.neighbors import ExactNeighbors, PyNNDescentNeighbors
 from .features.extractor import PatchFeatureExtractor
@@ -28,6 +29,7 @@ __all__ = [
     "PositionwiseDiscriminator",
     "PyNNDescentNeighbors",
     "SoftPatchDetector",
+    "SupportDiscriminator",
     "__version__",
     "audit",
     "datasets",

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 from joblib import Memory
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import Pipeline
 from sklearn.pipeline import make_pipeline as sklearn_make_pipeline
 from sklearn.utils import get_tags
 
 from .features.lazy import LazyFeatures, score_in_parts
-from .images.collection import check_images
 from .inspection.audit import NoiseAudit
 from .inspection.maps import image_maps
 
@@ -50,15 +49,15 @@ class PatchPipeline(Pipeline):
         -------
         self
         """
-        extractor, detector = self.steps[0][1], self.steps[-1][1]
+        (name, extractor), (_, detector) = self.steps[0], self.steps[-1]
         is_bounded = getattr(detector, "memory_limit", None) is not None
         if not is_bounded or len(self.steps) > 2 or extractor.output is not None:
             return super().fit(X, y, **params)
-        images = check_images(X)
-        extractor.fit(images)
-        grid = (*extractor.grid_size_, extractor.n_features_out_)
-        detector.fit(LazyFeatures(extractor, images, grid))
-        return self
+        self.steps[0] = name, _LazyExtractor(extractor)
+        try:
+            return super().fit(X, y, **params)
+        finally:
+            self.steps[0] = name, self.steps[0][1].extractor
 
     def score_samples(self, X: Sequence) -> NDArray[np.float64]:
         """Score images, high = normal; see :meth:`SoftPatchDetector.score_samples`.
@@ -195,6 +194,23 @@ class PatchPipeline(Pipeline):
         if self.steps and hasattr(self.steps[0][1], "__sklearn_tags__"):
             tags.input_tags = get_tags(self.steps[0][1]).input_tags
         return tags
+
+
+class _LazyExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+    """Stands for an extractor during a fit: its features are extracted when they are needed."""
+
+    def __init__(self, extractor):
+        self.extractor = extractor
+
+    def fit(self, X, y=None):
+        """Fit the extractor."""
+        self.extractor.fit(X)
+        return self
+
+    def transform(self, X):
+        """Features that are not extracted yet."""
+        grid = *self.extractor.grid_size_, self.extractor.n_features_out_
+        return LazyFeatures(self.extractor, X, grid)
 
 
 def make_pipeline(

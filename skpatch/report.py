@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.pipeline import Pipeline
 
+from .bank.memory import average_worst
 from .detector.calibration import conformal_pvalues
 from .features.lazy import score_in_parts
 from .inspection.page import check_report, write_report
 from .runtime.parameters import check_is_fitted
+from .runtime.threads import execution
 
 __all__ = ["score_report"]
 
@@ -86,8 +88,8 @@ def score_report(
             f"patch_scores has shape {patch_scores.shape}, but the model has a grid of "
             f"{detector.grid_shape_} patches for each image."
         )
-    scores = -detector._average_worst(patch_scores)
-    with detector._execution():
+    scores = -average_worst(patch_scores, detector.n_worst_patches_)
+    with execution(None, detector.verbose):
         write_report(
             path,
             model,

@@ -21,6 +21,7 @@ from skpatch import (
     make_pipeline,
     save,
 )
+from skpatch.detector.estimator import fitted_state
 
 _VALUES = (None, True, False, "", "auto", "a" * 300, [], {}, [[]], {"tuple": []}, *NUMBERS)
 _VALUES += (-1, 0.5, 1e-320, 1e30, 1e308, -1e308, float("nan"), float("inf"), 10**400)
@@ -207,7 +208,9 @@ def _check_detector(detector):
     maps = detector.predict_map(queries.astype(np.float32))
     scores = detector.score_samples(queries)
     violation(not np.isfinite(maps).all() or (maps < 0).any(), f"maps are {maps}")
-    worst = np.sort(maps.reshape(len(maps), -1), axis=1)[:, -detector._n_worst :].mean(axis=1)
+    worst = np.sort(maps.reshape(len(maps), -1), axis=1)[:, -detector.n_worst_patches_ :].mean(
+        axis=1
+    )
     violation(not np.allclose(scores, -worst, rtol=1e-6), f"scores {scores}, maps say {-worst}")
     violation(not set(detector.predict(queries)) <= {-1, 1}, "labels")
     pvalues = detector.predict_pvalue(queries)
@@ -237,10 +240,10 @@ def plain_map(detector, queries):
     rows = queries.reshape(-1, queries.shape[-1]).astype(np.float64)
     maps = np.empty(len(rows))
     # Other training scores can make any image pass for a training image.
-    own = detector._recognized(queries)
-    numbers = np.full(len(rows), -1)
-    if own is not None:
-        numbers = np.repeat(own[0], len(rows) // len(queries))
+    own = fitted_state(detector).recognize(queries)
+    numbers = np.repeat(
+        np.full(len(queries), -1) if own is None else own, len(rows) // len(queries)
+    )
     bank = detector.memory_bank_.astype(np.float64)
     for row, query in enumerate(rows):
         distances = np.sqrt(np.square(bank - query).sum(axis=1))

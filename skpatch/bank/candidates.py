@@ -30,7 +30,8 @@ class Candidates(NamedTuple):
     source : ndarray of shape (c, 3), int64
         Image, row and column.
     ratios : ndarray of shape (c,), float64
-        Distance to the nearest patch of another image, relative to that along the principal axes.
+        What distances along the axes of a noise model are multiplied with to be distances between
+        features; 1 where it does not measure any.
     """
 
     patches: np.ndarray

@@ -5,10 +5,13 @@ import numpy as np
 
 from ..distances.accelerated import greedy_coreset_on
 from ..distances.scaling import LowerBounds, inner_products
-from ..runtime.threads import accelerator, progress, run_blocks
+from ..runtime.devices import accelerator
+from ..runtime.threads import progress, run_blocks
 
 __all__ = ["farthest_on_average", "greedy_coreset"]
 
+# Random points of which the first pick is farthest on average, as in the reference.
+_ANCHORS = 10
 # Points measured again and candidates of one round; points and centres of one block.
 _UPDATED = 16_384
 _CANDIDATES = 2048
@@ -16,7 +19,7 @@ _BLOCK = 512
 _CENTRES = 2048
 
 
-def farthest_on_average(points, random_state, rows=None, n_anchors=10):
+def farthest_on_average(points, random_state, rows=None):
     """Row of the point farthest on average from a few random points.
 
     The reference implementations of PatchCore and SoftPatch start their selection there.
@@ -27,7 +30,6 @@ def farthest_on_average(points, random_state, rows=None, n_anchors=10):
     random_state : numpy.random.RandomState
     rows : ndarray of shape (m,), int64, optional
         Rows that take part; all by default.
-    n_anchors : int
 
     Returns
     -------
@@ -35,7 +37,7 @@ def farthest_on_average(points, random_state, rows=None, n_anchors=10):
     """
     rows = np.arange(len(points)) if rows is None else rows
     n = len(rows)
-    anchors = points[rows[random_state.choice(n, min(n_anchors, n), replace=False)]]
+    anchors = points[rows[random_state.choice(n, min(_ANCHORS, n), replace=False)]]
     mean_distance = np.empty(n, np.float32)
 
     def measure(start, stop):
@@ -49,7 +51,7 @@ def farthest_on_average(points, random_state, rows=None, n_anchors=10):
     return int(rows[np.argmax(mean_distance)])
 
 
-def greedy_coreset(points, size, start, rows=None):
+def greedy_coreset(points, size, start, rows=None, device="cpu"):
     """Select points greedily, each the farthest from those selected before.
 
     The picks are those of the plain algorithm, one pass over all points per pick, for a small
@@ -67,6 +69,8 @@ def greedy_coreset(points, size, start, rows=None):
         Row of the first pick, or rows of the first picks.
     rows : ndarray of shape (m,), int64, optional
         Rows that take part, ascending, those of the first picks included; all by default.
+    device : str
+        Torch device.
 
     Returns
     -------
@@ -84,9 +88,9 @@ def greedy_coreset(points, size, start, rows=None):
     points = np.ascontiguousarray(points, np.float32)
     rows = np.arange(len(points)) if rows is None else rows
     size = min(size, len(rows))
-    device = accelerator()
-    if device is not None:
-        return greedy_coreset_on(device, points, size, start, rows)
+    gpu = accelerator(device)
+    if gpu is not None:
+        return greedy_coreset_on(gpu, points, size, start, rows)
     selection = _Selection(points, rows, size)
     with progress(size, "coreset") as bar:
         selection.add(np.searchsorted(rows, np.atleast_1d(start)))

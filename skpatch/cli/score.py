@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from ..bank.memory import average_worst
 from ..detector.calibration import conformal_pvalues
 from ..features.view import visible_region
 from ..images.collection import check_images
@@ -39,6 +40,10 @@ def run_score(*, model, images, output, maps, report, weights, device, jobs, ski
     paths = readable_images(
         paths, skip_bad=skip_bad, quiet=quiet, jobs=jobs, grid=model[0].grid_size_
     )
+    if targets is not None:
+        for folder in {target.parent for target in targets.values()}:
+            folder.mkdir(parents=True, exist_ok=True)
+            remove_abandoned(folder)
     rows, patch_scores = [], []
     with (
         execution(None, not quiet),
@@ -81,9 +86,6 @@ def _check_maps(maps, paths, root, inputs):
     # The ending is added, not replaced: a.jpg and a.png may lie side by side.
     targets = {path: maps / f"{os.path.relpath(os.path.abspath(path), root)}.png" for path in paths}
     given = {os.path.realpath(path) for path in (*inputs, *paths)}
-    for folder in {target.parent for target in targets.values()}:
-        if folder.is_dir():
-            remove_abandoned(folder)
     for target in targets.values():
         check_length(maps.absolute().parent / target.name)
         target = Path(os.path.realpath(target))
@@ -111,7 +113,7 @@ def _load(path, weights, device, jobs, quiet):
 def _rows(model, paths, patch_scores):
     """Values of `_COLUMNS` for images and the scores (n, h, w) of their patches."""
     threshold = -model[1].offset_
-    scores = model[1]._average_worst(patch_scores)
+    scores = average_worst(patch_scores, model[1].n_worst_patches_)
     pvalues = conformal_pvalues(model[1].calibration_scores_, -scores)
     rows = []
     for index, (_, region) in enumerate(model[0].input_regions(paths)):
@@ -133,6 +135,5 @@ def _write_map(model, targets, path, patch_scores):
     pixels = check_images([path]).load(0)
     region = visible_region(pixels.shape[:2], model[0])
     target = targets[path]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as temporary:
+    with replacing(target, sweep=False) as temporary:
         overlay(pixels, patch_scores / -model[1].offset_, region).save(temporary, "PNG")

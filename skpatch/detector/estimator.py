@@ -1,52 +1,53 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """SoftPatchDetector: a memory bank of patches that survive the noise discriminator."""
 
-import warnings
+from contextlib import contextmanager
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
-from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import has_fit_parameter
+from sklearn.utils.validation import validate_data
 
-from ..bank.candidates import Candidates, Rows
-from ..bank.coreset import farthest_on_average, greedy_coreset
-from ..discriminators import make_discriminator
-from ..discriminators.support import Jury, distance_ratios, measure_support
-from ..distances.neighbors import make_neighbors
-from ..distances.projection import draw_components, project
-from ..features.patches import check_patches, expand, places, require_images
+from ..discriminators.resolving import DISCRIMINATORS
+from ..distances.projection import draw_components
+from ..features.patches import check_patches, require_images
 from ..runtime.devices import check_device
 from ..runtime.parameters import (
     HasMethods,
     Interval,
     RealNotInt,
     StrOptions,
+    check_is_fitted,
     fit_context,
     positive_integer,
 )
 from ..runtime.threads import execution
-from .shards import ShardedFitMixin
+from .calibration import conformal_pvalues, score_threshold
+from .learning import learn_at_once
+from .shards import learn_in_shards, plan_shards
+from .state import FittedState, Settings
+from .updating import forget, grow
 
-__all__ = ["SoftPatchDetector"]
-
-# What noise_threshold="auto" means for the discriminators of the paper.
-_PAPER_THRESHOLD = 0.15
+__all__ = ["SoftPatchDetector", "fitted_state", "restore"]
 
 
-class SoftPatchDetector(ShardedFitMixin, BaseEstimator):
+class SoftPatchDetector(OutlierMixin, BaseEstimator):
     """Detect anomalous images by their patches, after training on images that are not all good.
 
     A greedy coreset of the training patches becomes the memory bank; noise is kept out of it, and
     what remains does not count alike. A new patch is scored by its distance to the nearest memory
     patch, an image by its worst patches. There are two ways to know the noise:
 
-    - By default ("support"), after the coreset: a memory patch that no trustworthy other image
-      has anything like is noise. How much is dropped follows from the training images themselves,
-      and objects may lie anywhere in the image.
+    - By default ("support", :class:`~skpatch.SupportDiscriminator`), after the coreset: a memory
+      patch that no trustworthy other image has anything like is noise. How much is dropped follows
+      from the training images themselves, and objects may lie anywhere in the image.
     - As SoftPatch does, before the coreset: a discriminator scores every training patch among those
       at its grid position, a given share is dropped, and distances are multiplied by the scores.
+
+    Both are plugs of one interface, :class:`~skpatch.NoiseDiscriminator`.
 
     Parameters
     ----------
@@ -56,12 +57,13 @@ class SoftPatchDetector(ShardedFitMixin, BaseEstimator):
         None drops nothing and gives plain PatchCore. The paper's is "lof".
     noise_threshold : "auto" or float in [0, 1), default="auto"
         Share to drop, of the training patches or, with "support", of the memory patches. "auto" is
-        decided from the training images with "support", and is the paper's 0.15 for the others.
+        for the discriminator to decide: from the training images with "support", the paper's 0.15
+        with the others.
     soft_weights : bool, default=True
-        With "support": whether a memory patch counts as at least as far away as the nearest
-        patch of another trusted image is from it, so that a defect that was not dropped does not
-        make its own image look normal. Otherwise: whether a distance is multiplied by the noise
-        score of the memory patch it is measured to, as in the paper.
+        Whether memory patches count as the discriminator says. "support": as at least as far away
+        as the nearest patch of another trusted image is from each, so that a defect that was not
+        dropped does not make its own image look normal. The paper's: distances are multiplied by
+        the noise score of the memory patch they are measured to.
     coreset_size : float in (0, 1] or int, default=0.1
         Size of the memory bank: a share of *all* training patches, as in the paper, or a number.
         It cannot be larger than what the discriminator leaves; "support" drops patches from it.
@@ -73,8 +75,8 @@ class SoftPatchDetector(ShardedFitMixin, BaseEstimator):
         Number of memory patches whose weighted distances are averaged.
     worst_patches : "auto", int or float in (0, 1), default="auto"
         Number or share of an image's patches whose scores, the largest, are averaged to its score.
-        "auto" is 0.6 % with "support", 5 of 28 x 28 and at least one; otherwise the worst patch
-        alone, as in the paper.
+        "auto" is for the discriminator to decide: 0.6 % with "support", 5 of 28 x 28 and at least
+        one; the worst patch alone, as in the paper, with the others.
     metric : {"euclidean", "sqeuclidean"}, default="euclidean"
         The distance, as in the paper, or its square, as in the reference implementation.
     neighbors : {"auto", "exact", "pynndescent"} or object, default="auto"
@@ -143,6 +145,8 @@ class SoftPatchDetector(ShardedFitMixin, BaseEstimator):
         The `training_scores_` of as many images as should be normal, ascending.
     offset_ : float
         ``decision_function = score_samples - offset_``.
+    n_worst_patches_ : int
+        Number of an image's worst patches whose scores are averaged to its score.
     grid_shape_ : tuple (h, w)
         Grid of patches of an image.
     n_features_in_ : int
@@ -155,6 +159,10 @@ class SoftPatchDetector(ShardedFitMixin, BaseEstimator):
 
     Notes
     -----
+    Of a fitted detector, `contamination`, `device`, `n_jobs` and `verbose` may be changed at any
+    time; other parameters take effect in the next `fit` or `partial_fit`. A fit or an update that
+    fails leaves the model as it was.
+
     Results do not depend on `n_jobs`. A training image that contributed to the memory bank has
     patches at distance 0. With "support" it is recognised when it is scored, by its features, and
     compared with the patches of the others only, as for `training_scores_`; otherwise
@@ -183,7 +191,7 @@ class SoftPatchDetector(ShardedFitMixin, BaseEstimator):
 
     _parameter_constraints = {
         "discriminator": [
-            StrOptions({"support", "nearest", "gaussian", "lof"}),
+            StrOptions(set(DISCRIMINATORS)),
             HasMethods(["fit", "get_params"]),
             None,
         ],
@@ -267,134 +275,308 @@ class SoftPatchDetector(ShardedFitMixin, BaseEstimator):
             For fewer than two images, other NaN or infinite features, a wrong number of
             dimensions, or a parameter out of its range.
         """
-        is_limited = self.memory_limit is not None
-        if is_limited:
-            # They may not fit in memory, and one image is enough to know what they are.
-            patches = X if hasattr(X, "shape") else np.asarray(X)
-            check_patches(self, patches[:1], reset=True, may_skip=True)
-        else:
-            patches = check_patches(self, X, reset=True, may_skip=True)
-        require_images(patches, 2, "an image is compared with the others, so fit needs")
-        random_state = check_random_state(self.random_state)
-        self.forgotten_images_ = np.zeros(len(patches), bool)
-        self._components = draw_components(self.n_features_in_, self.projection_dim, random_state)
-        plan = self._plan(len(patches))
-        with self._execution():
-            if plan.n_shards > 1:
-                self._fit_in_shards(patches, plan, random_state)
-            else:
-                if is_limited:
-                    patches = check_patches(self, patches, reset=False, may_skip=True)
-                self._fit_at_once(patches, random_state)
+        with _unchanged_on_error(self), self._execution():
+            self._take(self._learn(X))
         return self
 
-    def _fit_at_once(self, patches, random_state):
-        """Learn everything from patches (n, h, w, d)."""
-        projected = project(patches, self._components)
-        noise_scores, kept = self._score_noise(projected, random_state)
-        self.noise_scores_ = expand(noise_scores, self.inspected_)
-        self.kept_ = expand(kept, self.inspected_, False)
-        survivors = np.flatnonzero(kept)
-        points = projected.reshape(-1, projected.shape[-1])
-        start = farthest_on_average(points, random_state, survivors)
-        rows = self._select(points, survivors, start)
-        self._jury = coordinates = None
-        if self.discriminator == "support":
-            self._jury = Jury(points[rows])
-            self._jury.add(projected, np.arange(len(patches)))
-            coordinates = self._jury.project(Rows(points, rows))
-        del projected, points
-        source = places(rows, self.inspected_)
-        support = self._drop_unsupported(coordinates, source)
-        del coordinates
-        flat = patches.reshape(-1, patches.shape[-1])
-        memory, ratios = Rows(flat, rows), np.ones(len(rows))
-        if support is not None:
-            witnesses = Rows(flat, support.places @ [self._n_patches, 1])
-            ratios = distance_ratios(memory, witnesses, support.distances)
-        self._memorize(Candidates(memory, source, ratios), support, random_state)
-        self._calibrate(patches)
+    def _learn(self, X):
+        """State after a fit to the features."""
+        settings = Settings.of(self)
+        is_limited = self.memory_limit is not None
+        # They may not fit in memory, and one image is enough to know what they are.
+        patches = X if hasattr(X, "shape") or not is_limited else np.asarray(X)
+        validate = partial(validate_data, self, reset=True)
+        known, grid = check_patches(
+            patches[:1] if is_limited else patches, validate=validate, may_skip=True
+        )
+        patches = patches if is_limited else known
+        require_images(patches, 2, "an image is compared with the others, so fit needs")
+        random_state = check_random_state(self.random_state)
+        components = draw_components(self.n_features_in_, self.projection_dim, random_state)
+        plan = plan_shards(len(patches), grid, self.n_features_in_, components, settings)
+        if plan.n_shards > 1:
+            return learn_in_shards(patches, plan, grid, components, settings, random_state)
+        if is_limited:
+            patches = self._check(patches, grid)
+        return learn_at_once(patches, grid, components, settings, random_state)
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def partial_fit(self, X: ArrayLike, y: None = None) -> "SoftPatchDetector":
+        """Add training images; the first call is a fit.
+
+        The memory bank is selected again, from the patches selected before and all those of the
+        new images, and grows with a `coreset_size` that is a share. Images are numbered on. A
+        discriminator of the paper compares new images among themselves only, so they should be
+        added by the dozen.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, h, w, d) or (n, d)
+            Patch features of more images, on the grid of the training images.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+
+        Notes
+        -----
+        The result is close to that of a fit on all images, not the same. Selecting from a
+        selection leaves no patch farther from the bank than the sum of both radii, which is what
+        `coreset_radius_` then says. Of each earlier image only the worst patches are scored
+        again, eight more than its score is the mean of, so it may come out too normal.
+        """
+        if not hasattr(self, "_state"):
+            return self.fit(X)
+        patches = self._check(X)
+        with self._execution():
+            self._take(grow(self._state, patches, Settings.of(self), self.random_state))
+        return self
+
+    def forget(self, images: ArrayLike) -> "SoftPatchDetector":
+        """Take training images out, for instance those that were rejected after an audit.
+
+        Their patches leave the memory bank and support no others. The remaining images keep their
+        numbers, and their patches do not fill the gaps.
+
+        Parameters
+        ----------
+        images : array-like of shape (k,), int
+            Numbers of the images, in the order in which they were given to fit and partial_fit.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If there is no such image, or too few would be left to compare with each other.
+        """
+        check_is_fitted(self)
+        numbers = _check_image_numbers(images, self._state.n_images)
+        with self._execution():
+            self._take(forget(self._state, numbers, Settings.of(self), self.random_state))
+        return self
+
+    def _take(self, state):
+        """Become what was learned; until then the model is the old one."""
+        vars(self).update(_state=state, **state.attributes())
 
     def _execution(self):
-        """Threads, progress bars and device of this detector, for a with statement."""
-        if self.device != "cpu":
-            check_device(self.device)
-        return execution(self.n_jobs, self.verbose, self.device)
+        """Threads and progress bars of this detector, for a with statement."""
+        check_device(self.device)
+        return execution(self.n_jobs, self.verbose)
 
-    def _score_noise(self, projected, random_state):
-        """Outlier scores (n, h, w) and which patches are kept (n, h, w), before the coreset."""
-        self.discriminator_ = None
-        if self.discriminator in (None, "support"):
-            return np.ones(projected.shape[:3]), np.ones(projected.shape[:3], bool)
-        self.discriminator_ = make_discriminator(
-            self.discriminator, random_state=random_state, n_jobs=self.n_jobs
-        ).fit(projected)
-        scores = self.discriminator_.outlier_scores_
-        share = _PAPER_THRESHOLD if self.noise_threshold == "auto" else self.noise_threshold
-        return scores, scores <= np.quantile(scores, 1 - share)
+    def _check(self, X, grid=None):
+        """Patches (n, h, w, d) to score, checked against those of the training."""
+        if grid is None:
+            check_is_fitted(self)
+            grid = self._state.grid
+        validate = partial(validate_data, self, reset=False)
+        return check_patches(X, grid, validate=validate, may_skip=True)[0]
 
-    def _bank_size(self, n_images):
-        """Number of memory patches that `coreset_size` asks for."""
-        if isinstance(self.coreset_size, Integral):
-            return self.coreset_size
-        return max(1, int(self.coreset_size * n_images * self._n_patches))
+    def _bank(self):
+        """The memory bank, searched on the device that is set now."""
+        return self._state.bank.on(self.device)
 
-    def _select(self, points, survivors, start):
-        """Rows of the candidates among points (p, k), of which the `survivors` take part."""
-        size = self._bank_size(np.count_nonzero(~self.forgotten_images_))
-        if size > len(survivors) and self.coreset_size != 1.0:
-            warnings.warn(
-                f"coreset_size={self.coreset_size} asks for {size} memory patches, but "
-                f"{len(survivors)} are left after noise_threshold={self.noise_threshold}; "
-                "all of them are used.",
-                stacklevel=3,
-            )
-        picks, self.coreset_radius_ = greedy_coreset(points, size, start, survivors)
-        return picks
+    @property
+    def offset_(self) -> float:
+        """Score below which an image is an outlier; follows `contamination` at any time."""
+        check_is_fitted(self, "calibration_scores_")
+        return score_threshold(self.calibration_scores_, self.contamination)
 
-    def _drop_unsupported(self, coordinates, source):
-        """Learn which images are trusted and which candidates are noise.
+    def predict_map(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Anomaly score of each patch.
 
-        From the jury's coordinates (c, k) of the candidates. Returns their :class:`Support`, None
-        without "support".
+        Parameters
+        ----------
+        X : array-like of shape (n, h, w, d) or (n, d)
+            Patch features, on the grid of the training images.
+
+        Returns
+        -------
+        ndarray of shape (n, h, w), float64
+            Weighted distance to the nearest memory patch, in feature units; high = anomalous. NaN
+            for patches that are not inspected.
         """
-        self.trusted_images_ = ~self.forgotten_images_
-        self._noise_ratio = 0.0
-        if self.discriminator != "support":
-            return None
-        support = measure_support(coordinates, source[:, 0], self._jury, len(self.kept_))
-        self.trusted_images_ &= support.is_trusted
-        self._noise_ratio = support.noise_ratio
-        limit = support.limit
-        if self.noise_threshold != "auto":
-            limit = np.quantile(support.distances, 1 - self.noise_threshold)
-        places = tuple(source.T)
-        self.noise_scores_[:] = np.nan
-        self.noise_scores_[places] = support.distances / max(limit, np.finfo(np.float32).tiny)
-        self.kept_[:] = ~self.forgotten_images_[:, np.newaxis, np.newaxis] & self.inspected_
-        self.kept_[places] = support.distances <= limit
-        return support
+        patches = self._check(X)
+        with self._execution():
+            scores = self._bank().score_patches(patches, self._state.recognize(patches))
+        return self._state.grid.expand(scores)
 
-    def _memorize(self, candidates, support, random_state):
-        """Learn the memory bank from the candidates and build its neighbour search."""
-        kept = self.kept_[tuple(candidates.source.T)]
-        self._dropped = candidates.take(~kept)
-        self.memory_bank_, self.memory_source_, self._ratios = candidates.take(kept)
-        self.memory_weights_ = np.ones(len(self.memory_bank_))
-        self.memory_reaches_ = np.zeros(len(self.memory_bank_))
-        search = make_neighbors(self.neighbors, len(self.memory_bank_), random_state)
-        if support is not None and self.soft_weights:
-            if not has_fit_parameter(search, "reaches"):
-                raise ValueError(
-                    f"neighbors={search!r} has no parameter `reaches` of fit, which "
-                    'soft_weights=True needs with discriminator="support"; pass '
-                    "soft_weights=False, or add it."
-                )
-            self.memory_reaches_ = self._ratios * support.distances[kept]
-            self.neighbors_ = search.fit(self.memory_bank_, reaches=self.memory_reaches_)
-            return
-        if self.soft_weights:
-            # A negative weight would call the most distant patch the most normal one.
-            scores = self.noise_scores_[tuple(self.memory_source_.T)]
-            self.memory_weights_ = np.maximum(scores, 0)
-        self.neighbors_ = search.fit(self.memory_bank_)
+    def predict_training_map(self, X: ArrayLike, first: int = 0) -> NDArray[np.float64]:
+        """Anomaly score of each patch of training images, without their own memory patches.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, h, w, d) or (n, d)
+            Patch features of consecutive training images.
+        first : int, default=0
+            Number of the first of them, in the order in which they were given to fit and
+            partial_fit.
+
+        Returns
+        -------
+        ndarray of shape (n, h, w), float64
+            As of :meth:`predict_map`; inf where no memory patch of another image is left.
+
+        Raises
+        ------
+        ValueError
+            If these are not the images that the detector was fitted on.
+        """
+        patches = self._check(X)
+        numbers = np.arange(first, first + len(patches))
+        _check_image_numbers(numbers, self._state.n_images)
+        different = numbers[~self._state.training.are(patches, numbers)]
+        if len(different):
+            raise ValueError(
+                f"Image {different[0]} is not the one that the model was trained on. An audit "
+                "needs the training images, in their order."
+            )
+        with self._execution():
+            scores = self._bank().score_patches(patches, self._state.own_images(numbers))
+        return self._state.grid.expand(scores)
+
+    def match(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Find the memory patch that each patch is scored by.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, h, w, d) or (n, d)
+            Patch features, on the grid of the training images.
+
+        Returns
+        -------
+        ndarray of shape (n, h, w, 3), int64
+            Training image, row and column of the nearest memory patch; -1 for patches that are not
+            inspected.
+        """
+        patches = self._check(X)
+        with self._execution():
+            _, rows = self._bank().nearest(patches, own=self._state.recognize(patches))
+        found = self.memory_source_[rows[:, 0]].reshape(*patches.shape[:3], 3)
+        return self._state.grid.expand(found, -1)
+
+    def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Score images; high = normal.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, h, w, d) or (n, d)
+            Patch features, on the grid of the training images.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            Minus the mean of the largest patch scores of each image, as many as `worst_patches`
+            says.
+        """
+        patches = self._check(X)
+        with self._execution():
+            return -self._bank().score_images(patches, self._state.recognize(patches))[0]
+
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Score images relative to the threshold; negative = outlier.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, h, w, d) or (n, d)
+            Patch features, on the grid of the training images.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            ``score_samples(X) - offset_``.
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Label images as normal or outlier.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, h, w, d) or (n, d)
+            Patch features, on the grid of the training images.
+
+        Returns
+        -------
+        ndarray of shape (n,), int
+            +1 for normal images, -1 for outliers.
+        """
+        return np.where(self.decision_function(X) < 0, -1, 1).astype(np.int64)
+
+    def predict_pvalue(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Conformal p-values of images: how unusual they are among normal ones.
+
+        Of new normal images, the share with a p-value of at most p is about p, so calling those
+        outliers gives that share of false alarms. The training images that pass for normal,
+        each scored without itself, stand for the normal ones; the smallest p-value is therefore
+        1 / (number of them + 1).
+
+        Parameters
+        ----------
+        X : array-like of shape (n, h, w, d) or (n, d)
+            Patch features, on the grid of the training images.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            Between 0 (not included) and 1; low = anomalous.
+
+        References
+        ----------
+        R. Laxhammar and G. Falkman, "Conformal prediction for distribution-independent anomaly
+        detection in streaming vessel data", 2010.
+        """
+        return conformal_pvalues(self.calibration_scores_, self.score_samples(X))
+
+
+@contextmanager
+def _unchanged_on_error(detector):
+    """Leave a detector as it was if it cannot be fitted."""
+    before = vars(detector).copy()
+    try:
+        yield
+    except BaseException:
+        vars(detector).clear()
+        vars(detector).update(before)
+        raise
+
+
+def _check_image_numbers(images, n_images):
+    """Return distinct numbers of images as an integer array, or raise."""
+    numbers = np.atleast_1d(np.asarray(images))
+    if numbers.size and not np.issubdtype(numbers.dtype, np.integer):
+        raise ValueError(f"images must be integers, the numbers of images; it is {images!r}.")
+    wrong = numbers[(numbers < 0) | (numbers >= n_images)]
+    if len(wrong):
+        raise ValueError(
+            f"images contains {wrong[0]}, but the model was trained on {n_images} images, which "
+            f"have the numbers 0 to {n_images - 1}."
+        )
+    return np.unique(numbers).astype(np.int64)
+
+
+def fitted_state(detector) -> FittedState:
+    """What a detector has learned."""
+    check_is_fitted(detector)
+    return detector._state
+
+
+def restore(detector, state, n_features, feature_names=None):
+    """Give a detector a state that it, or another one, had learned.
+
+    Parameters
+    ----------
+    detector : SoftPatchDetector
+    state : FittedState
+    n_features : int
+    feature_names : ndarray of shape (n_features,), object, optional
+    """
+    detector._take(state)
+    detector.n_features_in_ = n_features
+    if feature_names is not None:
+        detector.feature_names_in_ = feature_names

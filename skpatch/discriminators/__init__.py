@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Noise discriminators: which training patches are noise.
+"""Noise discriminators: which training patches are noise, before and after the bank is selected.
 
 Imports bank, features, distances and runtime.
 """
 
-from .base import NoiseDiscriminator
+from .base import NoiseDiscriminator, Selection, TrainingPatches, Verdict
+from .fusion import FusionDiscriminator
 from .positionwise import (
-    FusionDiscriminator,
     GaussianDiscriminator,
     LOFDiscriminator,
     NearestDiscriminator,
     PositionwiseDiscriminator,
-    make_discriminator,
 )
+from .resolving import make_discriminator
+from .support import SupportDiscriminator
 
 __all__ = [
     "FusionDiscriminator",
@@ -21,5 +22,9 @@ __all__ = [
     "NearestDiscriminator",
     "NoiseDiscriminator",
     "PositionwiseDiscriminator",
+    "Selection",
+    "SupportDiscriminator",
+    "TrainingPatches",
+    "Verdict",
     "make_discriminator",
 ]

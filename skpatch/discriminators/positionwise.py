@@ -2,7 +2,6 @@
 """Noise discriminators: how unusual a training patch is among those at its grid position."""
 
 import warnings
-from collections.abc import Sequence
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -12,18 +11,16 @@ from sklearn.base import BaseEstimator, clone, is_outlier_detector
 from sklearn.covariance import ledoit_wolf, oas
 
 from ..distances.scaling import Scaling, inner_products
-from ..runtime.parameters import StrOptions, positive_integer, seed_nested
+from ..runtime.parameters import StrOptions, positive_integer
 from ..runtime.threads import run_blocks
 from .base import NoiseDiscriminator
 
 __all__ = [
-    "FusionDiscriminator",
     "GaussianDiscriminator",
     "LOFDiscriminator",
     "NearestDiscriminator",
-    "NoiseDiscriminator",
     "PositionwiseDiscriminator",
-    "make_discriminator",
+    "rank_scores",
 ]
 
 
@@ -221,46 +218,9 @@ class GaussianDiscriminator(NoiseDiscriminator):
         return estimates + ridges[:, None, None] * torch.eye(n_features, dtype=centred.dtype)
 
 
-def _rank_scores(scores):
+def rank_scores(scores):
     """Ranks of all patches (n, h, w), scaled to the interval (0, 2) with mean 1."""
     return 2 * rankdata(scores).reshape(scores.shape) / (scores.size + 1)
-
-
-class FusionDiscriminator(NoiseDiscriminator):
-    """Mean rank of a patch over several discriminators.
-
-    Ranks make scores of different units comparable.
-
-    Parameters
-    ----------
-    discriminators : sequence of str or NoiseDiscriminator, default=("lof", "gaussian")
-        The discriminators to fuse; those of SoftPatch+ by default.
-
-    Attributes
-    ----------
-    outlier_scores_ : ndarray of shape (n, h, w), float64
-        Mean rank of each training patch, scaled to the interval (0, 2) with mean 1.
-    discriminators_ : list of NoiseDiscriminator
-        The fitted discriminators.
-
-    References
-    ----------
-    SoftPatch+, arXiv 2412.20870 (rank fusion of LOF and Gaussian).
-    """
-
-    _parameter_constraints = {"discriminators": ["array-like"]}
-
-    def __init__(
-        self, *, discriminators: Sequence[str | NoiseDiscriminator] = ("lof", "gaussian")
-    ) -> None:
-        self.discriminators = discriminators
-
-    def score_patches(self, patches: NDArray[np.float32]) -> NDArray:
-        """Score all patches (n, h, w, d) by their mean rank; see the base class."""
-        if len(self.discriminators) == 0:
-            raise ValueError("discriminators is empty; name at least one.")
-        self.discriminators_ = [make_discriminator(one).fit(patches) for one in self.discriminators]
-        return np.mean([_rank_scores(one.outlier_scores_) for one in self.discriminators_], axis=0)
 
 
 class PositionwiseDiscriminator(NoiseDiscriminator):
@@ -309,7 +269,7 @@ class PositionwiseDiscriminator(NoiseDiscriminator):
             delayed(_detector_scores)(self.estimator, np.ascontiguousarray(positions[:, position]))
             for position in range(positions.shape[1])
         )
-        return _rank_scores(np.stack(scores, axis=1).reshape(patches.shape[:3]))
+        return rank_scores(np.stack(scores, axis=1).reshape(patches.shape[:3]))
 
 
 def _detector_scores(estimator, points):
@@ -320,47 +280,3 @@ def _detector_scores(estimator, points):
     if hasattr(fitted, "score_samples"):
         return -fitted.score_samples(points)
     return -fitted.decision_function(points)
-
-
-_DISCRIMINATORS = {
-    "nearest": NearestDiscriminator,
-    "gaussian": GaussianDiscriminator,
-    "lof": LOFDiscriminator,
-}
-
-
-def make_discriminator(discriminator, *, random_state=None, n_jobs=None):
-    """Resolve a `discriminator` parameter to an unfitted discriminator.
-
-    Parameters
-    ----------
-    discriminator : str, NoiseDiscriminator or outlier detector
-        A name ("nearest", "gaussian", "lof"), a discriminator, or a scikit-learn outlier detector
-        to be fitted at each position.
-    random_state : RandomState instance, optional
-        Seeds what the discriminator leaves unseeded.
-    n_jobs : int, optional
-        Passed on to a :class:`PositionwiseDiscriminator` made here.
-
-    Returns
-    -------
-    NoiseDiscriminator
-    """
-    known = ", ".join(map(repr, _DISCRIMINATORS))
-    if isinstance(discriminator, str):
-        if discriminator not in _DISCRIMINATORS:
-            raise ValueError(
-                f"discriminator={discriminator!r} is unknown. Known are {known}, None for plain "
-                "PatchCore, a NoiseDiscriminator, or a scikit-learn outlier detector."
-            )
-        return _DISCRIMINATORS[discriminator]()
-    if isinstance(discriminator, NoiseDiscriminator):
-        resolved = clone(discriminator)
-    elif isinstance(discriminator, BaseEstimator) and is_outlier_detector(discriminator):
-        resolved = PositionwiseDiscriminator(estimator=clone(discriminator), n_jobs=n_jobs)
-    else:
-        raise ValueError(
-            f"discriminator={discriminator!r} must be a name ({known}), None for plain PatchCore, "
-            "a NoiseDiscriminator instance, or a scikit-learn outlier detector instance."
-        )
-    return resolved if random_state is None else seed_nested(resolved, random_state)

@@ -9,13 +9,20 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 
+from ..runtime.devices import accelerator
 from ..runtime.parameters import Interval, check_is_fitted, positive_integer
-from ..runtime.threads import accelerator, run_blocks
+from ..runtime.threads import run_blocks
 from .accelerated import kneighbors_on
 from .rows import check_rows, check_search
 from .scaling import LowerBounds, inner_products
 
-__all__ = ["ExactNeighbors", "PyNNDescentNeighbors", "check_reaches", "make_neighbors"]
+__all__ = [
+    "ExactNeighbors",
+    "PyNNDescentNeighbors",
+    "check_reaches",
+    "make_neighbors",
+    "on_device",
+]
 
 # Floats of one block's matrix product, 4 MB per thread: it should stay in the cache.
 _PRODUCT_SIZE = 2**20
@@ -37,6 +44,12 @@ class ExactNeighbors(BaseEstimator):
     A float32 product of a few principal coordinates bounds all distances from below. The few that
     the bounds leave in question are computed in float64, so the result equals that of a plain
     loop.
+
+    Parameters
+    ----------
+    device : str, default="cpu"
+        Torch device of the search; "auto" takes CUDA if there is a GPU. On a GPU distances are
+        float32, so results agree with the CPU's within rounding error. The detector sets its own.
 
     Attributes
     ----------
@@ -60,6 +73,9 @@ class ExactNeighbors(BaseEstimator):
     """
 
     _derived = ("_coordinates", "_largest_half")
+
+    def __init__(self, *, device: str = "cpu") -> None:
+        self.device = device
 
     def fit(
         self, X: ArrayLike, y: None = None, *, reaches: ArrayLike | None = None
@@ -130,10 +146,10 @@ class ExactNeighbors(BaseEstimator):
         """
         check_is_fitted(self, "bank_")
         X = check_search(self.bank_, X, n_neighbors, excluded)
-        device = accelerator()
-        if device is not None:
+        gpu = accelerator(self.device)
+        if gpu is not None:
             reaches = self.reaches_ if self.reaches_.any() else None
-            return kneighbors_on(device, self.bank_, X, n_neighbors, excluded, description, reaches)
+            return kneighbors_on(gpu, self.bank_, X, n_neighbors, excluded, description, reaches)
         distances = np.full((len(X), n_neighbors), np.inf)
         indices = np.full((len(X), n_neighbors), -1)
 
@@ -377,3 +393,12 @@ def make_neighbors(neighbors, bank_size, random_state):
     if "random_state" in search.get_params() and search.random_state is None:
         search.set_params(random_state=random_state.randint(np.iinfo(np.int32).max))
     return search
+
+
+def on_device(search, device):
+    """The same fitted search on a device, if it has a choice; nothing is copied."""
+    if getattr(search, "device", device) == device:
+        return search
+    moved = object.__new__(type(search))
+    vars(moved).update(vars(search), device=device)
+    return moved

@@ -1,40 +1,113 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Patches that are not inspected, NaN in the features of all images: left out, and put back."""
+"""Patch features: their checks, and the patches of the grid that are not inspected.
+
+Those are NaN in the features of all images. They are left out, and put back.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils.validation import validate_data
+from sklearn.utils import check_array
 
 from ..distances.rows import check_magnitude
 
-__all__ = [
-    "check_image_numbers",
-    "check_patches",
-    "expand",
-    "inspected_patches",
-    "places",
-    "require_images",
-]
+__all__ = ["PatchGrid", "check_patches", "require_images"]
 
 
-def inspected_patches(X, inspected=None):
-    """Leave out the patches that are not inspected.
+class PatchGrid(NamedTuple):
+    """The grid of patches that all images have.
+
+    Attributes
+    ----------
+    shape : tuple (h, w)
+    inspected : ndarray of shape (h, w), bool
+        The patches that are inspected.
+    """
+
+    shape: tuple
+    inspected: np.ndarray
+
+    @property
+    def n_patches(self):
+        """Number of patches of an image that are inspected."""
+        return np.count_nonzero(self.inspected)
+
+    def expand(self, values, outside=np.nan):
+        """Values (n, h, w, ...) on the whole grid, from those of the inspected patches."""
+        if self.inspected.all():
+            return values
+        values = values.reshape(len(values), -1, *values.shape[3:])
+        whole = np.full((len(values), *self.shape, *values.shape[2:]), outside, values.dtype)
+        whole[:, self.inspected] = values
+        return whole
+
+    def places(self, numbers, first=0):
+        """Image, row and column (m, 3) of patches, from their numbers among the inspected ones.
+
+        `first` is the number of the first image.
+        """
+        positions = np.argwhere(self.inspected)
+        images, patches = np.divmod(numbers, len(positions))
+        return np.column_stack([first + images, positions[patches]])
+
+
+def check_patches(X, grid=None, *, validate=check_array, may_skip=False):
+    """Validate patch features and bring them to the shape (n, h, w, d).
 
     Parameters
     ----------
-    X : ndarray of shape (n, h, w, d)
-    inspected : ndarray of shape (h, w), bool, optional
-        The patches that are inspected. By default those that are not NaN in the first image.
+    X : array-like of shape (n, h, w, d) or (n, d)
+        A two-dimensional array is n images with a grid of one position.
+    grid : PatchGrid, optional
+        The grid of the training, with which `X` is compared; in fit there is none yet.
+    validate : callable
+        :func:`sklearn.utils.validation.validate_data` of an estimator, or
+        :func:`sklearn.utils.check_array` where the number of features is known to be right.
+    may_skip : bool, default=False
+        Whether patches may be NaN in all images, which means that they are not inspected.
 
     Returns
     -------
-    patches : ndarray of shape (n, h, w, d) or (n, 1, p, d)
-        `X` itself if all patches are inspected.
-    inspected : ndarray of shape (h, w), bool
+    patches : ndarray of shape (n, h, w, d), float32, C-contiguous
+        (n, 1, p, d) if only p of the patches are inspected.
+    grid : PatchGrid
+    """
+    ndim = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
+    if ndim > 2 and ndim != 4:
+        raise ValueError(
+            f"X has {ndim} dimensions; expected patch features of shape (n, h, w, d), as a "
+            "PatchFeatureExtractor returns them, or (n, d)."
+        )
+    if ndim == 4:
+        X = np.asarray(X)
+        if 0 in X.shape:
+            raise ValueError(
+                f"X has shape {X.shape}: found 0 patches, while at least 1 is required."
+            )
+    shape = X.shape[1:3] if ndim == 4 else (1, 1)
+    if grid is not None and shape != grid.shape:
+        raise ValueError(
+            f"X has a patch grid of {shape}, but the model was fitted on a grid of {grid.shape}."
+        )
+    inspected = np.ones(shape, bool)
+    if ndim == 4:
+        if may_skip:
+            X, inspected = _leave_out(X, None if grid is None else grid.inspected)
+        rows = _float_rows(validate, X.reshape(-1, X.shape[-1]), ensure_all_finite=False)
+        patches = rows.reshape(X.shape)
+        _check_finite(patches, inspected)
+    else:
+        rows = _float_rows(validate, X)
+        patches = rows[:, np.newaxis, np.newaxis, :]
+    check_magnitude(rows)
+    return patches, PatchGrid(shape, inspected)
 
-    Raises
-    ------
-    ValueError
-        If an image has features elsewhere, or no patch is inspected.
+
+def _leave_out(X, inspected):
+    """Features of the inspected patches (n, 1, p, d), or (n, h, w, d) if all are.
+
+    Also which these are, (h, w); by default those that are not NaN in the first image. Raises if
+    an image has features elsewhere, or no patch is inspected.
     """
     expected = "the training images"
     if inspected is None:
@@ -56,85 +129,11 @@ def inspected_patches(X, inspected=None):
     return X[:, inspected][:, np.newaxis], inspected
 
 
-def expand(values, inspected, outside=np.nan):
-    """Values (n, h, w, ...) on the whole grid, from those of the inspected patches."""
-    if inspected.all():
-        return values
-    values = values.reshape(len(values), -1, *values.shape[3:])
-    whole = np.full((len(values), *inspected.shape, *values.shape[2:]), outside, values.dtype)
-    whole[:, inspected] = values
-    return whole
-
-
-def places(numbers, inspected, first=0):
-    """Image, row and column (m, 3) of patches, from their numbers among all inspected patches.
-
-    `first` is the number of the first image.
-    """
-    positions = np.argwhere(inspected)
-    images, patches = np.divmod(numbers, len(positions))
-    return np.column_stack([first + images, positions[patches]])
-
-
-def check_patches(estimator, X, *, reset, may_skip=False):
-    """Validate patch features and bring them to the shape (n, h, w, d).
-
-    Parameters
-    ----------
-    estimator : estimator
-        Receives ``n_features_in_`` and ``grid_shape_`` when `reset`, and is compared with them
-        otherwise.
-    X : array-like of shape (n, h, w, d) or (n, d)
-        A two-dimensional array is n images with a grid of one position.
-    reset : bool
-        True in fit, False afterwards.
-    may_skip : bool, default=False
-        Whether patches may be NaN in all images, which means that they are not inspected. The
-        estimator then receives ``inspected_``, (h, w), or is compared with it.
-
-    Returns
-    -------
-    ndarray of shape (n, h, w, d), float32, C-contiguous
-        (n, 1, p, d) if only p of the patches are inspected.
-    """
-    ndim = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
-    if ndim > 2 and ndim != 4:
-        raise ValueError(
-            f"X has {ndim} dimensions; expected patch features of shape (n, h, w, d), as a "
-            "PatchFeatureExtractor returns them, or (n, d)."
-        )
-    if ndim == 4:
-        X = np.asarray(X)
-        if 0 in X.shape:
-            raise ValueError(
-                f"X has shape {X.shape}: found 0 patches, while at least 1 is required."
-            )
-    _check_grid(estimator, X.shape[1:3] if ndim == 4 else (1, 1), reset)
-    inspected = np.ones(estimator.grid_shape_, bool)
-    if ndim == 4:
-        if may_skip:
-            X, inspected = inspected_patches(X, None if reset else estimator.inspected_)
-        rows = _float_rows(estimator, X.reshape(-1, X.shape[-1]), reset, ensure_all_finite=False)
-        patches = rows.reshape(X.shape)
-        _check_finite(patches, inspected)
-    else:
-        rows = _float_rows(estimator, X, reset)
-        patches = rows[:, np.newaxis, np.newaxis, :]
-    check_magnitude(rows)
-    if may_skip and reset:
-        estimator.inspected_ = inspected
-    return patches
-
-
-def _check_grid(estimator, grid, reset):
-    """Learn the size of the grid, or compare it with that of the training."""
-    if reset:
-        estimator.grid_shape_ = grid
-    elif grid != estimator.grid_shape_:
-        raise ValueError(
-            f"X has a patch grid of {grid}, but {type(estimator).__name__} was fitted on a grid "
-            f"of {estimator.grid_shape_}."
-        )
+def _float_rows(validate, X, ensure_all_finite=True):
+    """Rows (n, d), float32 and C-contiguous."""
+    # What overflows is infinite then, and refused.
+    with np.errstate(over="ignore"):
+        return validate(X, dtype=np.float32, order="C", ensure_all_finite=ensure_all_finite)
 
 
 def _check_finite(patches, inspected):
@@ -154,35 +153,7 @@ def _check_finite(patches, inspected):
         )
 
 
-def _float_rows(estimator, X, reset, ensure_all_finite=True):
-    """Rows (n, d), float32 and C-contiguous."""
-    # What overflows is infinite then, and refused.
-    with np.errstate(over="ignore"):
-        return validate_data(
-            estimator,
-            X,
-            dtype=np.float32,
-            order="C",
-            reset=reset,
-            ensure_all_finite=ensure_all_finite,
-        )
-
-
 def require_images(patches, least, reason):
     """Raise unless there are at least `least` images."""
     if len(patches) < least:
         raise ValueError(f"n_samples={len(patches)}: {reason} at least {least} images.")
-
-
-def check_image_numbers(images, n_images):
-    """Return distinct numbers of images as an integer array, or raise."""
-    numbers = np.atleast_1d(np.asarray(images))
-    if numbers.size and not np.issubdtype(numbers.dtype, np.integer):
-        raise ValueError(f"images must be integers, the numbers of images; it is {images!r}.")
-    wrong = numbers[(numbers < 0) | (numbers >= n_images)]
-    if len(wrong):
-        raise ValueError(
-            f"images contains {wrong[0]}, but the model was trained on {n_images} images, which "
-            f"have the numbers 0 to {n_images - 1}."
-        )
-    return np.unique(numbers).astype(np.int64)

@@ -3,7 +3,6 @@
 
 import os
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +10,9 @@ from sklearn.pipeline import Pipeline
 
 from ..detector.calibration import training_pvalues
 from ..features.lazy import lazy_features, map_parts
-from ..features.patches import expand
 from ..images.collection import check_images
 from ..runtime.parameters import check_is_fitted
+from ..runtime.threads import execution
 from .maps import image_maps
 from .page import check_report, write_report
 
@@ -71,17 +70,17 @@ class NoiseAudit:
         detector = model.steps[-1][1]
         self._model = model
         self._images = check_images(images)
-        with detector._execution():
-            scores = map_parts(
-                partial(_score_without_itself, detector), features, "leave one image out"
+        with execution(None, detector.verbose):
+            self.patch_scores = map_parts(
+                detector.predict_training_map, features, "leave one image out"
             )
-        self.patch_scores = expand(scores, detector.inspected_)
         self.scores = detector.training_scores_
         self.ranking = np.argsort(self.scores, kind="stable")
         self.pvalues = training_pvalues(detector.calibration_scores_, self.scores)
         self._offset = detector.offset_
         self.is_suspicious = self.scores < self._offset
-        self.removed = ~detector.kept_ & detector.inspected_
+        is_left = ~detector.forgotten_images_[:, np.newaxis, np.newaxis]
+        self.removed = ~detector.kept_ & detector.inspected_ & is_left
         self.n_removed = self.removed.sum(axis=(1, 2))
         self.trusted = detector.trusted_images_
 
@@ -180,7 +179,7 @@ class NoiseAudit:
             names, or the threshold of the model is not a positive distance.
         """
         names = check_report(path, self._images, names)
-        with self._model.steps[-1][1]._execution():
+        with execution(None, self._model.steps[-1][1].verbose):
             write_report(
                 path,
                 self._model,
@@ -208,16 +207,3 @@ class NoiseAudit:
             Training image, row and column of the nearest memory patch.
         """
         return self._model.steps[-1][1].match(self._model[:-1].transform(images))
-
-
-def _score_without_itself(detector, features, first):
-    """Scores (n, h, w) of the patches of training images, the first of which has a number."""
-    patches = detector._check(features)
-    images = np.arange(first, first + len(patches))
-    different = images[detector._are_different(patches, first)]
-    if len(different):
-        raise ValueError(
-            f"Image {different[0]} is not the one that the model was trained on. An audit needs "
-            "the training images, in their order."
-        )
-    return detector._score_patches(patches, detector._own_patches(images))

@@ -10,16 +10,20 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from .. import __version__
-from ..detector.estimator import SoftPatchDetector
+from ..bank.memory import MemoryBank
+from ..detector.estimator import SoftPatchDetector, fitted_state, restore
+from ..detector.state import FittedState, Settings
 from ..discriminators import (
     FusionDiscriminator,
     GaussianDiscriminator,
     LOFDiscriminator,
     NearestDiscriminator,
+    SupportDiscriminator,
 )
 from ..distances.neighbors import ExactNeighbors, PyNNDescentNeighbors
 from ..distances.rows import check_magnitude
 from ..features.extractor import PatchFeatureExtractor
+from ..features.patches import PatchGrid
 from ..features.region import read_region
 from ..features.view import check_geometry
 from ..pipeline import PatchPipeline
@@ -43,6 +47,7 @@ _PARTS = {
         LOFDiscriminator,
         NearestDiscriminator,
         PyNNDescentNeighbors,
+        SupportDiscriminator,
     )
 }
 
@@ -228,13 +233,13 @@ def _unpack_pipeline(packed, versions, arrays, backbone, weights):
 
 def _pack_detector(detector):
     """JSON and arrays of a fitted detector."""
-    check_is_fitted(detector)
-    arrays = {
-        name: np.asarray(getattr(detector, name), dtype) for name, (dtype, *_) in _ARRAYS.items()
-    }
+    fitted = fitted_state(detector)
+    _check_unchanged(detector, fitted)
+    learned = fitted.attributes()
+    arrays = {name: np.asarray(learned[name], dtype) for name, (dtype, *_) in _ARRAYS.items()}
     search = _pack(detector.neighbors_, "neighbors_")
     state, search_arrays = pack_search(detector.neighbors_)
-    updates, update_arrays = pack_updates(detector)
+    updates, update_arrays = pack_updates(fitted)
     names = getattr(detector, "feature_names_in_", None)
     packed = {
         "params": _pack_params(detector),
@@ -247,6 +252,18 @@ def _pack_detector(detector):
     return packed, {**arrays, **search_arrays, **update_arrays}
 
 
+def _check_unchanged(detector, fitted):
+    """Raise if a loaded detector, which knows its parameters only, would score otherwise."""
+    settings = Settings.of(detector)
+    rule = settings.scoring_rule(fitted.grid.n_patches)
+    recognizes = settings.noise_model().recognizes_training_images
+    if (rule, recognizes) != (fitted.bank.rule, fitted.recognizes):
+        raise ValueError(
+            "discriminator, n_neighbors, metric or worst_patches was changed after the fit, and "
+            "does not describe it any more; set it back, or fit again before saving."
+        )
+
+
 def _unpack_detector(packed, arrays):
     params, radius, names, search, state, updates = entries(
         packed, "params", "coreset_radius_", "feature_names_in_", "neighbors_", "search", "updates"
@@ -254,31 +271,45 @@ def _unpack_detector(packed, arrays):
     detector = _unpack_params(SoftPatchDetector, params)
     learned = {name: arrays.take(name, *kind) for name, kind in _ARRAYS.items()}
     sizes = arrays.sizes
-    grid = sizes["n"], sizes["h"], sizes["w"]
-    if 0 in (*grid, sizes["m"], sizes["d"]) or not learned["inspected_"].any():
+    shape = sizes["n"], sizes["h"], sizes["w"]
+    if 0 in (*shape, sizes["m"], sizes["d"]) or not learned["inspected_"].any():
         raise ValueError("it has no memory patches")
     check_magnitude(learned["memory_bank_"], "its memory_bank_")
     radius = float(radius)
     if (np.diff(learned["calibration_scores_"]) < 0).any() or not 0 <= radius < np.inf:
         raise ValueError("its scores do not ascend, or its coreset_radius_ is no distance")
-    arrays.check_below("memory_source_", learned["memory_source_"], grid)
+    arrays.check_below("memory_source_", learned["memory_source_"], shape)
     if names is not None:
         if len(names) != sizes["d"] or not all(isinstance(name, str) for name in names):
             raise ValueError("its names of features are not one for each")
-        learned["feature_names_in_"] = np.array(names, dtype=object)
+        names = np.array(names, dtype=object)
     search = _unpack(search)
     if not isinstance(search, ExactNeighbors | PyNNDescentNeighbors):
         raise ValueError("its neighbour search is none")
     unpack_search(search, state, arrays, learned["memory_bank_"], learned["memory_reaches_"])
-    vars(detector).update(
-        learned,
-        neighbors_=search,
-        coreset_radius_=radius,
-        discriminator_=None,
-        grid_shape_=grid[1:],
-        n_features_in_=sizes["d"],
+    grid = PatchGrid(shape[1:], learned["inspected_"])
+    settings = Settings.of(detector)
+    state = FittedState(
+        grid=grid,
+        bank=MemoryBank(
+            patches=learned["memory_bank_"],
+            source=learned["memory_source_"],
+            weights=learned["memory_weights_"],
+            reaches=learned["memory_reaches_"],
+            search=search,
+            rule=settings.scoring_rule(grid.n_patches),
+        ),
+        coreset_radius=radius,
+        discriminator=None,
+        recognizes=settings.noise_model().recognizes_training_images,
+        noise_ratio=np.nan,
+        noise_scores=learned["noise_scores_"],
+        kept=learned["kept_"],
+        trusted=learned["trusted_images_"],
+        calibration_scores=learned["calibration_scores_"],
+        **unpack_updates(updates, arrays, grid, learned),
     )
-    unpack_updates(detector, updates, arrays)
+    restore(detector, state, sizes["d"], names)
     return detector
 
 

@@ -4,7 +4,8 @@
 import numpy as np
 
 from ..bank.candidates import Candidates
-from ..discriminators.support import Jury
+from ..detector.recognition import TrainingImages
+from ..discriminators.jury import Jury
 from ..distances.rows import check_magnitude
 from .container import entries
 
@@ -12,7 +13,7 @@ __all__ = ["pack_updates", "unpack_updates"]
 
 # They are normally distributed with a deviation of at most 1. Larger ones could overflow.
 _LARGEST_COMPONENT = 100
-# Sizes as in persistence; u dropped patches, q worst patches of each image.
+# Sizes as in models.py; u dropped patches, q worst patches of each image.
 _ARRAYS = {
     "forgotten_images_": ("?", "n"),
     "_ratios": ("f8", "m"),
@@ -20,70 +21,73 @@ _ARRAYS = {
     "_worst_patches": ("f4", "nqd"),
 }
 _DROPPED = {"patches": ("f4", "ud"), "source": ("i8", "u3"), "ratios": ("f8", "u")}
-# j images of g patches with x coordinates along axes in a space of p dimensions.
-_JURY = {
-    "images": ("i8", "j"),
-    "coordinates": ("f2", "jgx"),
-    "shift": ("f4", "1p"),
-    "factor": ("f4", "11", np.finfo(np.float32).tiny),
-}
 
 
-def pack_updates(detector):
-    """JSON and arrays."""
-    arrays = {name: getattr(detector, name) for name in _ARRAYS}
-    dropped = detector._dropped._asdict().items()
-    arrays.update((f"dropped.{name}", array) for name, array in dropped)
-    state = {"projects": detector._components is not None, "jury": None}
-    if state["projects"]:
-        arrays["components"] = detector._components
-    jury = detector._jury
-    if jury is not None:
-        state["jury"] = {"reduced": jury.axes is not None}
-        arrays.update((f"jury.{name}", array) for name, array in jury.arrays().items())
-    return state, arrays
+def pack_updates(state):
+    """JSON and arrays of a FittedState."""
+    arrays = {
+        "forgotten_images_": state.forgotten,
+        "_ratios": state.ratios,
+        "_worst_rows": state.training.worst_rows,
+        "_worst_patches": state.training.worst_patches,
+    }
+    arrays.update((f"dropped.{name}", array) for name, array in state.dropped._asdict().items())
+    packed = {"projects": state.components is not None, "jury": None}
+    if packed["projects"]:
+        arrays["components"] = state.components
+    if state.evidence is not None:
+        packed["jury"], evidence = state.evidence.pack()
+        arrays.update((f"jury.{name}", array) for name, array in evidence.items())
+    return packed, arrays
 
 
-def unpack_updates(detector, state, arrays):
-    """Give a detector the state that :func:`pack_updates` took from another.
+def unpack_updates(packed, arrays, grid, learned):
+    """Fields of FittedState that :func:`pack_updates` took from another.
 
     Parameters
     ----------
-    detector : SoftPatchDetector
-    state : dict
+    packed : dict
     arrays : StoredArrays
         Knows the sizes n, h, w, m and d.
+    grid : PatchGrid
+    learned : dict
+        Arrays of the detector that are known already.
     """
-    projects, jury = entries(state, "projects", "jury")
-    learned = {name: arrays.take(name, *kind) for name, kind in _ARRAYS.items()}
-    dropped = {name: arrays.take(f"dropped.{name}", *kind) for name, kind in _DROPPED.items()}
+    projects, jury = entries(packed, "projects", "jury")
+    forgotten, ratios, worst_rows, worst_patches = (
+        arrays.take(name, *kind) for name, kind in _ARRAYS.items()
+    )
+    dropped = Candidates(
+        *(arrays.take(f"dropped.{name}", *kind) for name, kind in _DROPPED.items())
+    )
     sizes = arrays.sizes
-    n_patches = detector._n_patches
-    arrays.check_below("dropped.source", dropped["source"], [sizes["n"], sizes["h"], sizes["w"]])
-    arrays.check_below("_worst_rows", learned["_worst_rows"], n_patches)
-    check_magnitude(learned["_worst_patches"], "its _worst_patches")
+    arrays.check_below("dropped.source", dropped.source, [sizes["n"], sizes["h"], sizes["w"]])
+    arrays.check_below("_worst_rows", worst_rows, grid.n_patches)
+    check_magnitude(worst_patches, "its _worst_patches")
     # Of the memory patches, and of those that may become memory patches again.
-    candidates = np.concatenate([detector.memory_source_, dropped["source"]])
-    if np.isnan(detector.noise_scores_[tuple(candidates.T)]).any():
+    candidates = np.concatenate([learned["memory_source_"], dropped.source])
+    if np.isnan(learned["noise_scores_"][tuple(candidates.T)]).any():
         raise ValueError("its array 'noise_scores_' lacks those of memory patches")
-    check_magnitude(dropped["patches"], "its dropped.patches")
+    check_magnitude(dropped.patches, "its dropped.patches")
     components = arrays.take("components", "f4", "dp") if projects else None
     if projects and np.abs(components).max(initial=0) > _LARGEST_COMPONENT:
         raise ValueError("its array 'components' has numbers that no model has")
     sizes.setdefault("p", sizes["d"])
-    sizes["g"] = n_patches
-    vars(detector).update(
-        learned,
-        _dropped=Candidates(**dropped),
-        _components=components,
-        _jury=None if jury is None else _unpack_jury(arrays, *entries(jury, "reduced")),
-    )
+    sizes["g"] = grid.n_patches
+    return {
+        "forgotten": forgotten,
+        "ratios": ratios,
+        "training": TrainingImages(learned["training_scores_"], worst_rows, worst_patches),
+        "dropped": dropped,
+        "components": components,
+        "evidence": None if jury is None else _unpack_jury(arrays, *entries(jury, "reduced")),
+    }
 
 
 def _unpack_jury(arrays, reduced):
-    if not reduced:
-        arrays.sizes["x"] = arrays.sizes["p"]
-    kinds = {**_JURY, "axes": ("f4", "px")} if reduced else _JURY
-    jury = {name: arrays.take(f"jury.{name}", *kind) for name, kind in kinds.items()}
-    arrays.check_below("jury.images", jury["images"], arrays.sizes["n"])
-    return Jury.from_arrays(**jury)
+    def take(name, *kind):
+        return arrays.take(f"jury.{name}", *kind)
+
+    jury = Jury.unpack(reduced, take, arrays.sizes)
+    arrays.check_below("jury.images", jury.images, arrays.sizes["n"])
+    return jury

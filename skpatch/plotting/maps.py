@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar
 
+from ..bank.memory import average_worst
 from ..images.collection import check_images
 from ..inspection.maps import image_maps
 from .checks import check_axes, check_labels, check_lengths, check_matplotlib
@@ -125,7 +126,7 @@ class AnomalyMapDisplay:
             images,
             image_maps(extractor, grids, images),
             threshold=-detector.offset_,
-            scores=detector._average_worst(grids),
+            scores=average_worst(grids, detector.n_worst_patches_),
             labels=labels,
             axes=axes,
             colorbar=colorbar,

@@ -11,8 +11,18 @@ def resolve_device(device):
     return torch.device(device)
 
 
+def accelerator(device):
+    """Torch device of a name; None for the CPU."""
+    if device == "cpu":
+        return None
+    resolved = resolve_device(device)
+    return None if resolved.type == "cpu" else resolved
+
+
 def check_device(device):
     """Raise for a device that cannot be used here."""
+    if device == "cpu":
+        return
     import torch
 
     try:

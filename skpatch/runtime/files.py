@@ -3,6 +3,7 @@
 
 import errno
 import os
+import re
 import time
 import uuid
 from contextlib import contextmanager, suppress
@@ -13,17 +14,14 @@ except ImportError:
     # Windows, where temporary files of killed processes stay.
     fcntl = None
 
-_TEMPORARY = ".skpatch-"
+_TEMPORARY = re.compile(r"\.skpatch-[0-9a-f]{32}")
 # A file may be this young and not locked: just created, or about to take its place.
 _SECONDS_WITHOUT_LOCK = 60
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def check_output(output, suffix=".npy", name="output"):
-    """Raise before the work when the output could not be written after it.
-
-    Temporary files that killed processes left in its folder are removed.
-    """
+    """Raise before the work when the output could not be written after it."""
     if output is None:
         return
     output = os.fspath(output)
@@ -37,7 +35,6 @@ def check_output(output, suffix=".npy", name="output"):
     if os.path.isdir(output):
         raise IsADirectoryError(f"{name}={output!r} is a folder.")
     check_length(output)
-    remove_abandoned(folder)
 
 
 def check_length(path):
@@ -52,7 +49,7 @@ def remove_abandoned(folder):
         return
     now = time.time()
     for name in os.listdir(folder):
-        if name.startswith(_TEMPORARY):
+        if _TEMPORARY.fullmatch(name):
             path = os.path.join(folder, name)
             with suppress(OSError), open(path, "rb") as file:
                 if now - os.fstat(file.fileno()).st_mtime > _SECONDS_WITHOUT_LOCK:
@@ -61,12 +58,15 @@ def remove_abandoned(folder):
 
 
 @contextmanager
-def replacing(path):
+def replacing(path, sweep=True):
     """Give the name of a temporary file that replaces `path` at the end, or goes on an error.
 
     The content is on the disk before it gets its name: a power cut leaves one of the two files.
+    With `sweep`, temporary files that killed processes left in the folder are removed first.
     """
     path = os.fspath(path)
+    if sweep:
+        remove_abandoned(os.path.dirname(path) or ".")
     temporary = _temporary_name(path)
     # Unlike tempfile's, a file made in the ordinary way gets the permissions that users expect.
     open(temporary, "xb").close()
@@ -90,7 +90,7 @@ def _temporary_name(path):
     """Name of a new file in the folder of a path."""
     folder, name = os.path.split(path)
     code = uuid.uuid4().hex
-    temporary = os.path.join(folder, f"{_TEMPORARY}{code}")
+    temporary = os.path.join(folder, f".skpatch-{code}")
     try:
         check_length(temporary)
     except OSError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Blocks of work on a thread pool; threads and device are set at the entry point and restored.
+"""Blocks of work on a thread pool; threads are set at the entry point and restored.
 
 Every block is computed by one thread, its matrix product included, so a result has the same
 bits whatever the number of threads.
@@ -15,11 +15,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from joblib import effective_n_jobs
 from tqdm import tqdm
 
-from .devices import resolve_device
 from .memory import memory_errors
 
 __all__ = [
-    "accelerator",
     "execution",
     "progress",
     "run_blocks",
@@ -28,7 +26,6 @@ __all__ = [
 ]
 
 _n_threads = contextvars.ContextVar("skpatch_n_threads", default=None)
-_device = contextvars.ContextVar("skpatch_device", default="cpu")
 _verbose = contextvars.ContextVar("skpatch_verbose", default=False)
 _pool = contextvars.ContextVar("skpatch_pool", default=None)
 _has_bar = contextvars.ContextVar("skpatch_has_bar", default=False)
@@ -96,8 +93,8 @@ stay_single_threaded_after_fork = _single_threaded_torch.stay_after_fork
 
 
 @contextlib.contextmanager
-def execution(n_jobs, verbose, device="cpu"):
-    """Set the number of threads, the progress bars and the device for everything called inside.
+def execution(n_jobs, verbose):
+    """Set the number of threads and the progress bars for everything called inside.
 
     Parameters
     ----------
@@ -105,13 +102,11 @@ def execution(n_jobs, verbose, device="cpu"):
         Number of threads; None for as many as torch uses, -1 for all cores.
     verbose : bool
         Whether progress bars are shown.
-    device : str
-        Torch device, or "auto".
     """
     stay_single_threaded_after_fork()
     n_threads = _single_threaded_torch.available if n_jobs is None else effective_n_jobs(n_jobs)
     with memory_errors(), _pool_of(n_threads) as pool:
-        variables = {_n_threads: n_threads, _verbose: bool(verbose), _device: device, _pool: pool}
+        variables = {_n_threads: n_threads, _verbose: bool(verbose), _pool: pool}
         tokens = {variable: variable.set(value) for variable, value in variables.items()}
         try:
             yield
@@ -128,15 +123,6 @@ def _pool_of(n_threads):
     if _pool.get() is not None and _n_threads.get() == n_threads:
         return contextlib.nullcontext(_pool.get())
     return ThreadPoolExecutor(n_threads)
-
-
-def accelerator():
-    """Torch device set by :func:`execution`, None for the CPU."""
-    device = _device.get()
-    if device == "cpu":
-        return None
-    resolved = resolve_device(device)
-    return None if resolved.type == "cpu" else resolved
 
 
 @contextlib.contextmanager

@@ -57,7 +57,7 @@ def test_scores_are_those_of_the_definition(patches, settings, data):
     maps = detector.predict_map(queries)
     expected = plain_map(detector, queries)
     np.testing.assert_allclose(maps, expected, rtol=1e-6)
-    worst = np.sort(maps.reshape(len(maps), -1))[:, -detector._n_worst :].mean(axis=1)
+    worst = np.sort(maps.reshape(len(maps), -1))[:, -detector.n_worst_patches_ :].mean(axis=1)
     scores = detector.score_samples(queries)
     np.testing.assert_allclose(scores, -worst, rtol=1e-9)
     # NaN: no other image has memory patches.

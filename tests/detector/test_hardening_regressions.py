@@ -58,6 +58,6 @@ def test_true_is_no_number(parameter):
 def test_updates_after_another_discriminator(update):
     model = SoftPatchDetector(discriminator="nearest", random_state=0).fit(PATCHES)
     before = model.score_samples(PATCHES)
-    with pytest.raises(ValueError, match=r'discriminator="support" needs'):
+    with pytest.raises(ValueError, match="discriminator='support' needs"):
         update(model.set_params(discriminator="support"))
     np.testing.assert_array_equal(model.score_samples(PATCHES), before)

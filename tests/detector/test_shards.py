@@ -5,8 +5,11 @@ from joblib import parallel_config
 from scipy.spatial.distance import cdist
 
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, load, make_pipeline, save
+from skpatch.bank.composing import condense
 from skpatch.bank.coreset import greedy_coreset
-from skpatch.detector.shards import _condense
+from skpatch.detector.estimator import fitted_state
+from skpatch.detector.shards import plan_shards
+from skpatch.detector.state import Settings
 from skpatch.discriminators import NearestDiscriminator
 
 # Some shards of the fixture `patches`, whose selections are joined a few at a time.
@@ -17,6 +20,13 @@ def sharded(**parameters):
     return SoftPatchDetector(
         **{"coreset_size": 50, "memory_limit": LIMIT, "random_state": 0, **parameters}
     )
+
+
+def plan_of(detector, n_images):
+    """How a fit of the detector on that many images is planned."""
+    state = fitted_state(detector)
+    settings = Settings.of(detector)
+    return plan_shards(n_images, state.grid, detector.n_features_in_, state.components, settings)
 
 
 def assert_same(one, two):
@@ -33,7 +43,7 @@ def radius(detector, patches):
 
 def test_shards_are_joined_in_a_tree(patches):
     detector = sharded().fit(patches)
-    plan = detector._plan(len(patches))
+    plan = plan_of(detector, len(patches))
     assert plan.n_shards > plan.fan_in > 1
 
 
@@ -53,7 +63,7 @@ def test_the_radius_is_bounded_and_hardly_larger(patches, random_state):
 def test_what_stands_for_a_shard(patches):
     points = patches[:10].reshape(-1, 16)
     leaders, rows = np.arange(20), np.arange(300)
-    selected, from_selected, from_leaders = _condense(points, 40, leaders, rows)
+    selected, from_selected, from_leaders = condense(points, 40, leaders, rows, "cpu")
     # Leaders, as many greedy picks, and twice as many that are farthest from the leaders.
     assert len(set(selected)) == len(selected) == 80
     np.testing.assert_array_equal(selected[:40], greedy_coreset(points, 40, leaders)[0])
@@ -67,7 +77,7 @@ def test_what_stands_for_a_shard(patches):
 @pytest.mark.parametrize("start", [3, np.arange(5)])
 def test_all_of_a_small_shard_is_selected(patches, start):
     points = patches[0].reshape(-1, 16)
-    selected, *bounds = _condense(points, 100, start, np.arange(30))
+    selected, *bounds = condense(points, 100, start, np.arange(30), "cpu")
     assert sorted(selected) == list(range(30))
     assert bounds == [0, 0]
 
@@ -158,7 +168,7 @@ def test_a_limit_that_is_none(patches, limit):
 
 @pytest.mark.parametrize("limit", ["2e-4G", "0.2MB", "200kb"])
 def test_a_limit_as_text(patches, limit):
-    assert sharded(memory_limit=limit).fit(patches)._plan(len(patches)).n_shards > 1
+    assert plan_of(sharded(memory_limit=limit).fit(patches), len(patches)).n_shards > 1
 
 
 @pytest.mark.slow
@@ -173,7 +183,7 @@ def in_shards(data):
     """Pipeline fitted to `data` shard by shard."""
     detector = SoftPatchDetector(coreset_size=100, memory_limit="2M", random_state=0)
     model = make_pipeline(PatchFeatureExtractor(image_size=64), detector).fit(data.images)
-    assert detector._plan(30).n_shards > 1
+    assert plan_of(detector, 30).n_shards > 1
     return model
 
 
@@ -247,7 +257,7 @@ def test_what_is_not_inspected_is_left_out(patches, queries):
     patches, queries = patches.copy(), queries.copy()
     patches[:, 0], queries[:, 0] = np.nan, np.nan
     detector = sharded(memory_limit=220_000).fit(patches)
-    assert detector._plan(40).n_shards > 1
+    assert plan_of(detector, 40).n_shards > 1
     cut = sharded(memory_limit=220_000).fit(patches[:, 1:])
     np.testing.assert_array_equal(detector.memory_bank_, cut.memory_bank_)
     np.testing.assert_array_equal(detector.memory_source_ - [0, 1, 0], cut.memory_source_)

@@ -166,13 +166,13 @@ def test_what_was_rare_becomes_normal():
 
 
 def test_the_jury_does_not_depend_on_the_order_of_arrival(train, monkeypatch):
-    monkeypatch.setattr("skpatch.discriminators.support._JURY", 20)
+    monkeypatch.setattr("skpatch.discriminators.jury._JURY", 20)
     whole = SoftPatchDetector(random_state=0).fit(train)
     parts = SoftPatchDetector(random_state=0).fit(train[:50]).partial_fit(train[50:])
-    np.testing.assert_array_equal(whole._jury.images, parts._jury.images)
-    assert len(whole._jury.images) == 20
+    np.testing.assert_array_equal(whole._state.evidence.images, parts._state.evidence.images)
+    assert len(whole._state.evidence.images) == 20
     with pytest.raises(ValueError, match="too many of the images that support others"):
-        whole.forget(whole._jury.images[1:])
+        whole.forget(whole._state.evidence.images[1:])
 
 
 def test_wrong_images(train):
@@ -224,6 +224,8 @@ def test_in_a_pipeline():
     assert set(audit.ranking[:4]) == set(rejected)
     audit = model.forget(rejected).audit(data.images)
     assert set(audit.ranking[-4:]) == set(rejected)
-    assert audit.removed[rejected].all()
+    # They are gone, and are no noise that was found.
+    assert not audit.removed[rejected].any()
+    assert not audit.n_removed[rejected].any()
     with pytest.raises(ValueError, match="An audit needs the training images, in their order"):
         model.audit(data.images[::-1])

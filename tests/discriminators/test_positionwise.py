@@ -231,9 +231,8 @@ class TestErrors:
             Wrong().fit(np.zeros((3, 2, 2, 1)))
 
     def test_unknown_name(self):
-        with pytest.raises(
-            ValueError, match=r"'loff' is unknown\. Known are 'nearest', 'gaussian'"
-        ):
+        known = r"'loff' is unknown\. Known are 'support', 'nearest', 'gaussian', 'lof', None"
+        with pytest.raises(ValueError, match=known):
             make_discriminator("loff")
 
     @pytest.mark.parametrize("wrong", [3, LOFDiscriminator, IsolationForest, LinearRegression()])

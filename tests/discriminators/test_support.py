@@ -7,8 +7,8 @@ from sklearn.metrics import roc_auc_score
 
 from skpatch import ExactNeighbors, PyNNDescentNeighbors, SoftPatchDetector
 from skpatch.detector.calibration import calibration_scores, conformal_pvalues, score_threshold
+from skpatch.discriminators.jury import Jury
 from skpatch.discriminators.support import (
-    Jury,
     _among_trusted,
     _suspicion_cut,
     distance_ratios,
@@ -33,8 +33,7 @@ def textures():
 
 def support_of(patches, rows):
     points = patches.reshape(-1, patches.shape[-1])[rows]
-    jury = Jury(points)
-    jury.add(patches, np.arange(len(patches)))
+    jury = Jury(points).joined_by(patches, np.arange(len(patches)))
     return measure_support(
         jury.project(points), rows // patches[0, ..., 0].size, jury, len(patches)
     )
@@ -66,8 +65,7 @@ def test_few_trusted_images_are_found_behind_many_others(textures, trusted):
     points = patches.reshape(-1, 12)
     image = np.arange(len(points)) // 36
     is_trusted = np.isin(np.arange(20), trusted)
-    jury = Jury(points[rows])
-    jury.add(patches, np.arange(len(patches)))
+    jury = Jury(points[rows]).joined_by(patches, np.arange(len(patches)))
     asking = jury.project(points[rows])
     everyone = jury.nearest(asking, image[rows], np.ones(20, bool))
     found, places = _among_trusted(everyone, jury, asking, image[rows], is_trusted)
@@ -210,7 +208,7 @@ def test_copies_of_an_image_are_trusted(textures):
 
 
 def test_more_images_than_the_jury(textures, monkeypatch):
-    monkeypatch.setattr("skpatch.discriminators.support._JURY", 20)
+    monkeypatch.setattr("skpatch.discriminators.jury._JURY", 20)
     detector = SoftPatchDetector(random_state=0).fit(textures(60, range(6)))
     assert not detector.trusted_images_[:6].any()
     assert detector.trusted_images_[6:].mean() > 0.8

@@ -7,7 +7,7 @@ from scipy.spatial.distance import cdist
 from skpatch import ExactNeighbors, SoftPatchDetector
 from skpatch.bank.coreset import greedy_coreset
 from skpatch.distances.accelerated import greedy_coreset_on, kneighbors_on
-from skpatch.runtime.threads import accelerator, execution
+from skpatch.distances.neighbors import on_device
 
 # The code is the same for all devices, so the CPU tests what it computes.
 DEVICES = [
@@ -106,12 +106,20 @@ def test_coreset_of_copies_ends_early(device):
     assert radius == 0
 
 
-def test_the_device_is_set_and_restored():
-    with execution(None, False, "meta"):
-        assert accelerator() == torch.device("meta")
-        with execution(None, False):
-            assert accelerator() is None
-    assert accelerator() is None
+def test_the_search_is_given_a_device(bank, queries, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "skpatch.distances.neighbors.kneighbors_on",
+        lambda device, *arguments: asked.append(device) or kneighbors_on("cpu", *arguments),
+    )
+    search = ExactNeighbors(device="meta").fit(bank)
+    _, rows = search.kneighbors(queries, 2)
+    assert asked == [torch.device("meta")]
+    on_cpu = on_device(search, "cpu")
+    np.testing.assert_array_equal(on_cpu.kneighbors(queries, 2)[1], rows)
+    assert len(asked) == 1
+    assert (search.device, on_cpu.device) == ("meta", "cpu")
+    assert on_cpu.bank_ is search.bank_
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")

@@ -15,6 +15,7 @@ from sklearn.base import clone
 
 import skpatch
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
+from skpatch.bank.memory import average_worst
 from skpatch.features.region import patches_inside, read_region
 from skpatch.images.collection import check_images
 from skpatch.inspection.heat import heat_picture
@@ -218,7 +219,9 @@ def test_audit(model, data):
         np.testing.assert_array_equal(values[:, ~CELLS], np.full((30, 34), outside))
     assert np.isfinite(audit.patch_scores[:, CELLS]).all()
     assert audit.removed.any()
-    np.testing.assert_allclose(-model[-1]._average_worst(audit.patch_scores), audit.scores)
+    np.testing.assert_allclose(
+        -average_worst(audit.patch_scores, model[-1].n_worst_patches_), audit.scores
+    )
     (anomaly_map,) = audit.maps([4])
     np.testing.assert_array_equal(np.isfinite(anomaly_map), MASK)
 

@@ -2,6 +2,7 @@
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 
 import joblib
 import numpy as np
@@ -26,6 +27,7 @@ from skpatch import (
     save,
 )
 from skpatch.datasets import make_contaminated_images
+from skpatch.detector.estimator import fitted_state, restore
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +185,8 @@ def test_a_file_cannot_choose_where_features_are_written(model, tmp_path):
 def test_without_calibration_scores(tmp_path):
     detector = SoftPatchDetector(discriminator=None, coreset_size=1)
     detector.fit(np.zeros((2, 3), np.float32))
-    detector.calibration_scores_ = np.empty(0)
+    state = replace(fitted_state(detector), calibration_scores=np.empty(0))
+    restore(detector, state, detector.n_features_in_)
     assert_same(saved(detector, tmp_path), detector)
 
 

@@ -107,7 +107,12 @@ def set_entry(*keys):
         (set_entry("content", "model", "params", "metric", "cosine"), "'metric' parameter"),
         (set_entry("content", "model", "params", []), ""),
         (set_entry("content", "model", "neighbors_", "class", "eval"), "part 'eval'"),
-        (set_entry("content", "model", "neighbors_", "class", "LOFDiscriminator"), "is none"),
+        (
+            set_entry(
+                "content", "model", "neighbors_", {"class": "LOFDiscriminator", "params": {}}
+            ),
+            "is none",
+        ),
         (set_entry("content", "model", "feature_names_in_", ["a"]), "names of features"),
     ],
 )

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from _cli import SMALL, run
@@ -161,26 +162,34 @@ def test_files_of_killed_processes(tmp_path):
     path = tmp_path / "m.csv"
     code = "import os, sys, time; from skpatch.runtime.files import replacing\n"
     code += "with replacing(sys.argv[1]) as temporary: print(temporary, flush=True); time.sleep(60)"
+
+    def write(path):
+        with replacing(path) as own:
+            Path(own).write_text("1")
+
     process = subprocess.Popen(
         [sys.executable, "-c", code, path], stdout=subprocess.PIPE, text=True
     )
     temporary = process.stdout.readline().strip()
     assert os.path.dirname(temporary) == str(tmp_path)
     os.utime(temporary, (0, 0))
-    check_output(path, ".csv")
+    write(path)
     assert os.path.exists(temporary)  # it is being written
     process.kill()
     process.communicate()
     os.utime(temporary)
-    check_output(path, ".csv")
+    write(path)
     assert os.path.exists(temporary)  # perhaps it was just created
     os.utime(temporary, (0, 0))
-    others = [tmp_path / name for name in ("skpatch-1.csv", ".other", "image.png")]
+    names = ("skpatch-1.csv", ".other", "image.png", ".skpatch-notes", f".skpatch-{'0' * 31}x")
+    others = [tmp_path / name for name in names]
     for other in others:
         other.touch()
         os.utime(other, (0, 0))
     check_output(path, ".csv")
-    assert sorted(tmp_path.iterdir()) == sorted(others)
+    assert os.path.exists(temporary)  # a check removes nothing
+    write(path)
+    assert sorted(tmp_path.iterdir()) == sorted([path, *others])
 
 
 def test_what_is_left_is_no_image(few, line, tmp_path):
@@ -193,7 +202,7 @@ def test_what_is_left_is_no_image(few, line, tmp_path):
         shutil.copy(picture, temporary)
         listed = skpatch.datasets.load_folder(maps).train_images
     assert set(listed) == set(map(str, before))
-    left = maps / ".skpatch-0"
+    left = maps / f".skpatch-{0:032x}"
     left.touch()
     os.utime(left, (0, 0))
     assert run("score", line, *arguments) == 0

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The memory bank: patches that stand for what is normal, and scores by the nearest of them."""
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..distances.neighbors import ExactNeighbors, on_device
+from ..runtime.devices import accelerator
+from .worst import worst_patches
+
+__all__ = ["MemoryBank", "ScoringRule", "average_worst"]
+
+# Patches of an image below which looking for the worst ones first does not pay.
+_LEAST_GRID = 32
+
+
+class ScoringRule(NamedTuple):
+    """How distances become scores.
+
+    Attributes
+    ----------
+    n_neighbors : int
+        Memory patches whose weighted distances are averaged for a patch.
+    metric : {"euclidean", "sqeuclidean"}
+        The distance, or its square.
+    n_worst : int
+        Worst patches whose scores are averaged for an image.
+    """
+
+    n_neighbors: int
+    metric: str
+    n_worst: int
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryBank:
+    """Memory patches, what each of them counts, and the search for the nearest.
+
+    Parameters
+    ----------
+    patches : ndarray of shape (m, d), float32
+    source : ndarray of shape (m, 3), int64
+        Image, row and column.
+    weights : ndarray of shape (m,), float64
+        What distances to each of them are multiplied with.
+    reaches : ndarray of shape (m,), float64
+        Least distance at which each of them counts.
+    search : object
+        Fitted neighbour search of `patches` with these `reaches`.
+    rule : ScoringRule
+    """
+
+    patches: np.ndarray
+    source: np.ndarray
+    weights: np.ndarray
+    reaches: np.ndarray
+    search: Any
+    rule: ScoringRule
+
+    def on(self, device):
+        """The same bank, searched on a device."""
+        return replace(self, search=on_device(self.search, device))
+
+    def score_images(self, patches, own=None, description="scoring", n_rows=0):
+        """Score images by the worst of their patches.
+
+        Parameters
+        ----------
+        patches : ndarray of shape (n, h, w, d), float32
+        own : ndarray of shape (n,), int64, optional
+            Numbers of the images; they are not compared with memory patches of their own. -1 for
+            an image that is compared with all.
+        description : str, optional
+            Name of the progress bar.
+        n_rows : int
+            Number of patches that are wanted of each image, at least the worst ones.
+
+        Returns
+        -------
+        scores : ndarray of shape (n,), float64
+            High = anomalous; inf where no memory patch is left to compare with.
+        rows : ndarray of shape (n, q), int64
+            The patches that have the worst scores, then those that could have the next.
+        """
+        n_images, height, width, n_features = patches.shape
+        n_worst = self.rule.n_worst
+        n_rows = max(n_rows, n_worst)
+        is_plain = not isinstance(self.search, ExactNeighbors) or accelerator(self.search.device)
+        if is_plain or height * width < _LEAST_GRID:
+            scores = self.score_patches(patches, own, description).reshape(n_images, -1)
+            rows = np.argsort(-scores, axis=1, kind="stable")[:, :n_rows]
+            return average_worst(scores, n_worst), rows
+        scores, rows = worst_patches(
+            self.search,
+            patches.reshape(n_images, -1, n_features),
+            self._n_neighbors,
+            self._weigh,
+            self.weights,
+            n_worst,
+            n_rows,
+            None if own is None else (own, self.source[:, 0]),
+            description,
+        )
+        return average_worst(scores, n_worst), rows
+
+    def score_patches(self, patches, own=None, description="scoring"):
+        """Score patches: (n, h, w), high = anomalous; parameters as for :meth:`score_images`."""
+        distances, rows = self.nearest(patches, self._n_neighbors, own, description)
+        return self._weigh(distances, self.weights[rows]).reshape(patches.shape[:3])
+
+    def nearest(self, patches, n_neighbors=1, own=None, description=None):
+        """Distances (n * h * w, k) of patches to the nearest memory patches, and these, by row."""
+        excluded = None
+        if own is not None:
+            own = np.broadcast_to(own[:, np.newaxis, np.newaxis], patches.shape[:3]).ravel()
+            excluded = own, self.source[:, 0]
+        rows = patches.reshape(-1, patches.shape[-1])
+        return self.search.kneighbors(rows, n_neighbors, excluded, description)
+
+    @property
+    def _n_neighbors(self):
+        return min(self.rule.n_neighbors, len(self.patches))
+
+    def _weigh(self, distances, weights):
+        """Scores (m,) from distances (m, k), inf for a missing neighbour, and their weights."""
+        found = np.isfinite(distances)
+        if self.rule.metric == "sqeuclidean":
+            distances = np.square(distances)
+        weighted = np.where(found, weights * distances, 0)
+        scores = weighted.sum(axis=1) / np.maximum(found.sum(axis=1), 1)
+        scores[~found[:, 0]] = np.inf
+        return scores
+
+
+def average_worst(scores, n_worst):
+    """Scores of images (n,), high = anomalous, from those of their patches (n, ...).
+
+    NaN stands for patches that are not inspected.
+    """
+    scores = np.where(np.isnan(scores), -np.inf, scores).reshape(len(scores), -1)
+    return np.sort(scores, axis=1)[:, -n_worst:].mean(axis=1)

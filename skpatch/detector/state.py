@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a fit is asked for, and what it has learned: values that nothing changes afterwards."""
+
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from ..bank.candidates import Candidates
+from ..bank.memory import MemoryBank, ScoringRule
+from ..discriminators.base import NoiseDiscriminator
+from ..discriminators.resolving import make_discriminator
+from ..features.patches import PatchGrid
+from .recognition import TrainingImages
+
+__all__ = ["FittedState", "Settings"]
+
+
+class Settings(NamedTuple):
+    """The parameters of a SoftPatchDetector that a fit depends on; see there."""
+
+    discriminator: str | BaseEstimator | None
+    noise_threshold: str | float
+    soft_weights: bool
+    coreset_size: float | int
+    projection_dim: int | None
+    n_neighbors: int
+    worst_patches: str | float | int
+    metric: str
+    neighbors: str | BaseEstimator
+    device: str
+    memory_limit: int | str | None
+    n_jobs: int | None
+
+    @classmethod
+    def of(cls, detector):
+        """Those of a detector as they are now."""
+        return cls(*(getattr(detector, name) for name in cls._fields))
+
+    def noise_model(self, random_state=None) -> NoiseDiscriminator:
+        """Make the discriminator, unfitted; `random_state` seeds what it leaves unseeded."""
+        return make_discriminator(self.discriminator, random_state=random_state, n_jobs=self.n_jobs)
+
+    @property
+    def threshold(self):
+        """Share of patches to drop; None is for the discriminator to decide."""
+        return None if self.noise_threshold == "auto" else self.noise_threshold
+
+    def scoring_rule(self, n_patches):
+        """How images of that many patches are scored."""
+        wanted = self.worst_patches
+        if wanted == "auto":
+            wanted = self.noise_model().worst_patches
+        if not isinstance(wanted, Integral):
+            wanted = max(1, round(wanted * n_patches))
+        return ScoringRule(self.n_neighbors, self.metric, min(wanted, n_patches))
+
+    def bank_size(self, n_images, n_patches):
+        """Number of memory patches that `coreset_size` asks for."""
+        if isinstance(self.coreset_size, Integral):
+            return self.coreset_size
+        return max(1, int(self.coreset_size * n_images * n_patches))
+
+
+@dataclass(frozen=True, eq=False)
+class FittedState:
+    """Everything that a detector has learned from n training images.
+
+    Attributes
+    ----------
+    grid : PatchGrid
+    components : ndarray of shape (d, k), float32, or None
+        The projection in which noise is scored and the memory bank is selected.
+    bank : MemoryBank
+    ratios : ndarray of shape (m,), float64
+        Those of the memory patches; see :class:`Candidates`.
+    dropped : Candidates
+        Patches that were selected for the memory bank, and are noise.
+    coreset_radius : float
+    discriminator : NoiseDiscriminator or None
+        Fitted; None if it scored no patches before the selection, or only in workers.
+    evidence : object
+        What the discriminator judges memory patches by.
+    recognizes : bool
+        Whether training images are recognised when they are scored.
+    noise_ratio : float
+        Share of the training images that should not be normal.
+    noise_scores : ndarray of shape (n, h, w), float64
+    kept : ndarray of shape (n, h, w), bool
+    trusted, forgotten : ndarray of shape (n,), bool
+    training : TrainingImages
+    calibration_scores : ndarray of shape (at most n,), float64
+    """
+
+    grid: PatchGrid
+    components: np.ndarray | None
+    bank: MemoryBank
+    ratios: np.ndarray
+    dropped: Candidates
+    coreset_radius: float
+    discriminator: NoiseDiscriminator | None
+    evidence: Any
+    recognizes: bool
+    noise_ratio: float
+    noise_scores: np.ndarray
+    kept: np.ndarray
+    trusted: np.ndarray
+    forgotten: np.ndarray
+    training: TrainingImages
+    calibration_scores: np.ndarray
+
+    @property
+    def n_images(self):
+        """Number of training images, forgotten ones included."""
+        return len(self.kept)
+
+    def candidates(self):
+        """All patches that were selected: those of the memory bank, then those that are noise."""
+        bank = self.bank
+        return Candidates(bank.patches, bank.source, self.ratios).join(self.dropped)
+
+    def own_images(self, numbers):
+        """Numbers (n,) of training images, -1 for those that are compared with all patches."""
+        return own_images(numbers, self.bank, self.kept, self.grid)
+
+    def recognize(self, patches):
+        """Numbers (n,) as of :meth:`own_images` of any images (n, h, w, d); None without need.
+
+        The discriminators of the paper, and PatchCore, are flattered by what they were trained on.
+        """
+        if not self.recognizes:
+            return None
+        return self.own_images(self.training.recognize(patches))
+
+    def attributes(self):
+        """Public attributes of the detector, by name."""
+        return {
+            "memory_bank_": self.bank.patches,
+            "memory_weights_": self.bank.weights,
+            "memory_reaches_": self.bank.reaches,
+            "memory_source_": self.bank.source,
+            "neighbors_": self.bank.search,
+            "n_worst_patches_": self.bank.rule.n_worst,
+            "noise_scores_": self.noise_scores,
+            "kept_": self.kept,
+            "inspected_": self.grid.inspected,
+            "trusted_images_": self.trusted,
+            "forgotten_images_": self.forgotten,
+            "discriminator_": self.discriminator,
+            "coreset_radius_": self.coreset_radius,
+            "training_scores_": self.training.scores,
+            "calibration_scores_": self.calibration_scores,
+            "grid_shape_": self.grid.shape,
+        }
+
+
+def own_images(numbers, bank, kept, grid):
+    """Numbers (n,) of training images, -1 for those that are compared with all patches.
+
+    An image of one patch that is a memory patch: without it another one would be in a sparse bank
+    for its region, so the distance to the remaining ones says nothing about a new image.
+    """
+    own = np.array(numbers)
+    is_sparse = len(bank.patches) <= kept.sum() / 2
+    if is_sparse and grid.n_patches == 1:
+        own[np.isin(own, bank.source[:, 0])] = -1
+    return own
