@@ -139,7 +139,8 @@ def save_and_load(model):
 
 
 def attributes(thing, names):
-    return {name: np.asarray(getattr(thing, name)) for name in names.split()}
+    # Copies, since a model may be changed after it was recorded.
+    return {name: np.array(getattr(thing, name)) for name in names.split()}
 
 
 def said(model, inputs, methods=METHODS):

@@ -26,7 +26,7 @@ from ..runtime.parameters import (
 )
 from ..runtime.threads import execution
 from .calibration import conformal_pvalues, score_threshold
-from .learning import learn_at_once
+from .learning import Fit, learn_at_once
 from .shards import learn_in_shards, plan_shards
 from .state import FittedState, Settings
 from .updating import forget, grow
@@ -281,7 +281,6 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
 
     def _learn(self, X):
         """State after a fit to the features."""
-        settings = Settings.of(self)
         is_limited = self.memory_limit is not None
         # They may not fit in memory, and one image is enough to know what they are.
         patches = X if hasattr(X, "shape") or not is_limited else np.asarray(X)
@@ -293,12 +292,13 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         require_images(patches, 2, "an image is compared with the others, so fit needs")
         random_state = check_random_state(self.random_state)
         components = draw_components(self.n_features_in_, self.projection_dim, random_state)
-        plan = plan_shards(len(patches), grid, self.n_features_in_, components, settings)
+        fit = Fit(grid, components, Settings.of(self))
+        plan = plan_shards(len(patches), self.n_features_in_, fit)
         if plan.n_shards > 1:
-            return learn_in_shards(patches, plan, grid, components, settings, random_state)
+            return learn_in_shards(patches, plan, fit, random_state)
         if is_limited:
             patches = self._check(patches, grid)
-        return learn_at_once(patches, grid, components, settings, random_state)
+        return learn_at_once(patches, fit, random_state)
 
     @fit_context(prefer_skip_nested_validation=False)
     def partial_fit(self, X: ArrayLike, y: None = None) -> "SoftPatchDetector":

@@ -13,50 +13,62 @@ from ..bank.memory import MemoryBank, average_worst
 from ..discriminators.base import Selection, TrainingPatches
 from ..distances.neighbors import make_neighbors, on_device
 from ..distances.projection import project
+from ..features.patches import PatchGrid
 from .calibration import calibration_scores
 from .recognition import SPARE_PATCHES, TrainingImages
-from .state import FittedState, own_images
+from .state import FittedState, Settings, own_images
 
-__all__ = [
-    "Judged",
-    "calibrated",
-    "judge",
-    "learn_at_once",
-    "score_again",
-    "score_training",
-    "screen",
-    "select",
-]
+__all__ = ["Fit", "complete", "learn_at_once", "score_again", "score_training", "screen", "select"]
 
 
-def learn_at_once(patches, grid, components, settings, random_state):
+class Fit(NamedTuple):
+    """What all steps of a fit have in common.
+
+    Attributes
+    ----------
+    grid : PatchGrid
+    components : ndarray of shape (d, k), float32, or None
+        The projection.
+    settings : Settings
+    """
+
+    grid: PatchGrid
+    components: np.ndarray | None
+    settings: Settings
+
+    def bank_size(self, n_images):
+        """Number of memory patches that `coreset_size` asks for."""
+        return self.settings.bank_size(n_images, self.grid.n_patches)
+
+    def scoring_rule(self):
+        """How images are scored."""
+        return self.settings.scoring_rule(self.grid.n_patches)
+
+
+def learn_at_once(patches, fit, random_state):
     """Learn everything from the patches of all images.
 
     Parameters
     ----------
     patches : ndarray of shape (n, h, w, d), float32
-    grid : PatchGrid
-    components : ndarray of shape (d, k), float32, or None
-        The projection.
-    settings : Settings
+    fit : Fit
     random_state : numpy.random.RandomState
 
     Returns
     -------
     FittedState
     """
-    n_images = len(patches)
-    points = project(patches, components)
-    model = settings.noise_model(random_state)
-    scores, kept = screen(model, patches, points, grid, settings)
+    n_images, grid = len(patches), fit.grid
+    points = project(patches, fit.components)
+    model = fit.settings.noise_model(random_state)
+    scores, kept = screen(model, patches, points, fit)
     flat, flat_points = (array.reshape(-1, array.shape[-1]) for array in (patches, points))
     survivors = np.flatnonzero(kept)
     start = farthest_on_average(flat_points, random_state, survivors)
-    size = settings.bank_size(n_images, grid.n_patches)
-    rows, radius = select(flat_points, size, start, survivors, settings)
+    rows, radius = select(flat_points, fit.bank_size(n_images), start, survivors, fit)
     selection = Selection(
         # With a projection a copy, so that the projection of all patches need not be held.
-        points=Rows(flat_points, rows) if components is None else flat_points[rows],
+        points=Rows(flat_points, rows) if fit.components is None else flat_points[rows],
         patches=Rows(flat, rows),
         source=grid.places(rows),
         scores=scores.reshape(-1)[rows],
@@ -65,43 +77,39 @@ def learn_at_once(patches, grid, components, settings, random_state):
     )
     evidence = model.collect(None, selection, points, np.arange(n_images))
     del points, flat_points
-    forgotten = np.zeros(n_images, bool)
-    noise = grid.expand(scores), grid.expand(kept, False)
-    judged = judge(model, evidence, selection, noise, forgotten, grid, settings, random_state)
-    own = own_images(np.arange(n_images), judged.bank, judged.kept, grid)
-    return FittedState(
-        grid=grid,
-        components=components,
-        coreset_radius=radius,
-        discriminator=model if hasattr(model, "outlier_scores_") else None,
-        evidence=evidence,
-        recognizes=model.recognizes_training_images,
-        forgotten=forgotten,
-        **judged._asdict(),
-        **calibrated(score_training(judged.bank, patches, own), forgotten, judged.noise_ratio),
+    return complete(
+        fit,
+        model,
+        evidence,
+        selection,
+        noise=(grid.expand(scores), grid.expand(kept, False)),
+        forgotten=np.zeros(n_images, bool),
+        radius=radius,
+        random_state=random_state,
+        score=lambda bank, own: score_training(bank, patches, own),
     )
 
 
-def screen(model, patches, points, grid, settings):
+def screen(model, patches, points, fit):
     """Outlier scores (n, h, w) of patches, and which of them (n, h, w) may be selected."""
 
     def trial_bank(is_kept):
-        survivors = np.flatnonzero(is_kept)
-        size = min(settings.bank_size(len(patches), grid.n_patches), len(survivors))
+        rows = np.flatnonzero(is_kept)
         flat = points.reshape(-1, points.shape[-1])
-        start = farthest_on_average(flat, np.random.RandomState(0), survivors)
-        rows, _ = greedy_coreset(flat, size, start, survivors, settings.device)
-        bank = patches.reshape(-1, patches.shape[-1])[rows]
-        search = on_device(make_neighbors("exact", len(bank), None).fit(bank), settings.device)
-        rule = settings.scoring_rule(grid.n_patches)
-        ones, zeros = np.ones(len(bank)), np.zeros(len(bank))
-        return MemoryBank(bank, grid.places(rows), ones, zeros, search, rule)
+        start = farthest_on_average(flat, np.random.RandomState(0), rows)
+        rows, _ = greedy_coreset(flat, fit.bank_size(len(patches)), start, rows, device)
+        features = patches.reshape(-1, patches.shape[-1])[rows]
+        search = on_device(make_neighbors("exact", len(rows), None).fit(features), device)
+        ones, zeros = np.ones(len(rows)), np.zeros(len(rows))
+        return MemoryBank(features, fit.grid.places(rows), ones, zeros, search, fit.scoring_rule())
 
-    return model.screen(TrainingPatches(points, patches, trial_bank), settings.threshold)
+    device = fit.settings.device
+    return model.screen(TrainingPatches(points, patches, trial_bank), fit.settings.threshold)
 
 
-def select(points, size, start, survivors, settings):
+def select(points, size, start, survivors, fit):
     """Rows of points (p, k) that are selected, of which the `survivors` take part, and a radius."""
+    settings = fit.settings
     if size > len(survivors) and settings.coreset_size != 1.0:
         warnings.warn(
             f"coreset_size={settings.coreset_size} asks for {size} memory patches, but "
@@ -112,41 +120,31 @@ def select(points, size, start, survivors, settings):
     return greedy_coreset(points, size, start, survivors, settings.device)
 
 
-class Judged(NamedTuple):
-    """A memory bank, and what is known of the training patches once it was judged.
-
-    The fields are those of :class:`FittedState`.
-    """
-
-    bank: MemoryBank
-    ratios: np.ndarray
-    dropped: Candidates
-    noise_ratio: float
-    noise_scores: np.ndarray
-    kept: np.ndarray
-    trusted: np.ndarray
-
-
-def judge(model, evidence, selection, noise, forgotten, grid, settings, random_state):
-    """Ask a noise model about the selected patches, and build the memory bank from the others.
+def complete(fit, model, evidence, selection, *, noise, forgotten, radius, random_state, score):
+    """Ask a noise model about the selected patches, build the bank of the others, and calibrate.
 
     Parameters
     ----------
+    fit : Fit
     model : NoiseDiscriminator
     evidence : object
+        What it has collected.
     selection : Selection
     noise : tuple of ndarray (n, h, w)
         Outlier scores of all patches, float64, and which of them may be selected, bool.
     forgotten : ndarray of shape (n,), bool
-    grid : PatchGrid
-    settings : Settings
+    radius : float
+        Of the selection.
     random_state : numpy.random.RandomState
+    score : callable
+        From a MemoryBank and numbers (n,) as of :func:`own_images` to what
+        :func:`score_training` returns for all images.
 
     Returns
     -------
-    Judged
+    FittedState
     """
-    verdict = model.judge(evidence, selection, settings.threshold)
+    verdict = model.judge(evidence, selection, fit.settings.threshold)
     scores, kept = noise
     places = tuple(selection.source.T)
     if verdict.scores is not None:
@@ -157,20 +155,32 @@ def judge(model, evidence, selection, noise, forgotten, grid, settings, random_s
     ratios = np.ones(len(selection.source)) if verdict.ratios is None else verdict.ratios
     candidates = Candidates(selection.patches, selection.source, ratios)
     memory = candidates.take(~verdict.is_noise)
-    return Judged(
-        bank=_build_bank(memory, verdict, grid, settings, random_state),
+    bank = _build_bank(memory, verdict, fit, random_state)
+    training = score(bank, own_images(np.arange(len(kept)), bank, kept, fit.grid))
+    known = np.isfinite(training.scores) & ~forgotten
+    training = training._replace(scores=np.where(known, -training.scores, np.nan))
+    return FittedState(
+        grid=fit.grid,
+        components=fit.components,
+        bank=bank,
         ratios=memory.ratios,
         dropped=candidates.take(verdict.is_noise),
-        noise_ratio=verdict.noise_ratio,
+        coreset_radius=radius,
+        discriminator=model if hasattr(model, "outlier_scores_") else None,
+        evidence=evidence,
+        recognizes=model.recognizes_training_images,
         noise_scores=scores,
         kept=kept,
         trusted=verdict.is_trusted & ~forgotten,
+        forgotten=forgotten,
+        training=training,
+        calibration_scores=calibration_scores(training.scores, verdict.noise_ratio),
     )
 
 
-def _build_bank(memory, verdict, grid, settings, random_state):
+def _build_bank(memory, verdict, fit, random_state):
     """Bank of candidates that are no noise, with its neighbour search."""
-    kept = ~verdict.is_noise
+    settings, kept = fit.settings, ~verdict.is_noise
     search = make_neighbors(settings.neighbors, len(memory.patches), random_state)
     weights, reaches, given = np.ones(len(memory.patches)), np.zeros(len(memory.patches)), {}
     if settings.soft_weights:
@@ -182,15 +192,13 @@ def _build_bank(memory, verdict, grid, settings, random_state):
                     f"True needs with discriminator={settings.discriminator!r}; pass "
                     "soft_weights=False, or add it."
                 )
-            reaches = verdict.reaches[kept]
-            given["reaches"] = reaches
+            reaches = given["reaches"] = verdict.reaches[kept]
     search = on_device(search.fit(memory.patches, **given), settings.device)
-    rule = settings.scoring_rule(grid.n_patches)
-    return MemoryBank(memory.patches, memory.source, weights, reaches, search, rule)
+    return MemoryBank(memory.patches, memory.source, weights, reaches, search, fit.scoring_rule())
 
 
 def score_training(bank, patches, own):
-    """Scores (n,), high = anomalous, of training images without themselves; their worst patches.
+    """Score training images without themselves, and keep their worst patches.
 
     Parameters
     ----------
@@ -214,13 +222,3 @@ def score_again(bank, training, own):
     """As of :func:`score_training`, from the worst patches of images whose others are not known."""
     scores = bank.score_patches(training.worst_patches[:, :, np.newaxis], own)
     return training._replace(scores=average_worst(scores, bank.rule.n_worst))
-
-
-def calibrated(training, forgotten, noise_ratio):
-    """What scores of training images, as of :func:`score_training`, mean; fields of FittedState."""
-    known = np.isfinite(training.scores) & ~forgotten
-    scores = np.where(known, -training.scores, np.nan)
-    return {
-        "training": training._replace(scores=scores),
-        "calibration_scores": calibration_scores(scores, noise_ratio),
-    }

@@ -15,11 +15,10 @@ from ..bank.composing import PartSelection, SelectionTree, condense, n_leaders
 from ..bank.coreset import farthest_on_average
 from ..discriminators.base import Selection
 from ..distances.projection import project, project_rows
-from ..features.patches import PatchGrid, check_patches
+from ..features.patches import check_patches
 from ..runtime.threads import execution, progress
-from .learning import calibrated, judge, score_training, screen
+from .learning import Fit, complete, score_training, screen
 from .recognition import SPARE_PATCHES, TrainingImages
-from .state import FittedState, Settings, own_images
 
 __all__ = ["Plan", "learn_in_shards", "plan_shards"]
 
@@ -41,32 +40,6 @@ class Plan(NamedTuple):
     fan_in: int = 1
 
 
-class _Job(NamedTuple):
-    """What all shards of a fit have in common.
-
-    Attributes
-    ----------
-    grid : PatchGrid
-    components : ndarray of shape (d, k), float32, or None
-    settings : Settings
-    size : int
-        Of the memory bank.
-    """
-
-    grid: PatchGrid
-    components: np.ndarray | None
-    settings: Settings
-    size: int
-
-    def read(self, features):
-        """Inspected patches, extracted now if the features are lazy."""
-        return check_patches(features, self.grid, may_skip=True)[0]
-
-    def execution(self):
-        """Threads of a worker, for a with statement."""
-        return execution(self.settings.n_jobs, False)
-
-
 class _Task(NamedTuple):
     """What a worker is given.
 
@@ -74,47 +47,30 @@ class _Task(NamedTuple):
     others fetch them: they would be lost with it.
     """
 
-    job: _Job
+    fit: Fit
     features: object
     images: np.ndarray
     detail: object
 
 
-class _Task(NamedTuple):
-    """What a worker is given.
-
-    A tuple, because joblib's dask backend sends other objects to one worker only, from which the
-    others fetch them: they would be lost with it.
-    """
-
-    job: _Job
-    features: object
-    images: np.ndarray
-    detail: object
-
-
-def plan_shards(n_images, grid, n_features, components, settings):
+def plan_shards(n_images, n_features, fit):
     """Plan a fit on that many images within `memory_limit`, or raise.
 
     Parameters
     ----------
-    n_images : int
-    grid : PatchGrid
-    n_features : int
-    components : ndarray of shape (d, k) or None
-    settings : Settings
+    n_images, n_features : int
+    fit : Fit
 
     Returns
     -------
     Plan
     """
+    settings, n_patches = fit.settings, fit.grid.n_patches
     if settings.memory_limit is None:
         return Plan(1)
     limit = _USED * _bytes(settings.memory_limit)
-    n_patches = grid.n_patches
-    size = settings.bank_size(n_images, n_patches)
-    needs = _needs(n_images, n_patches, n_features, components, settings)
-    patch, selected, candidate, model = needs
+    size = fit.bank_size(n_images)
+    patch, selected, candidate, model = _needs(n_images, n_features, fit)
     if model + n_images * n_patches * patch + size * 4 * n_features <= limit:
         return Plan(1)
     # Selections are held beside the next shard, and then joined. Two of them, and shards of
@@ -137,21 +93,20 @@ def plan_shards(n_images, grid, n_features, components, settings):
     return Plan(n_shards, fan_in)
 
 
-def _needs(n_images, n_patches, n_features, components, settings):
+def _needs(n_images, n_features, fit):
     """Bytes for a patch of a shard, one selected, one of a union, and for what is learned."""
-    n_axes = n_features if components is None else components.shape[1]
+    n_patches = fit.grid.n_patches
+    n_axes = n_features if fit.components is None else fit.components.shape[1]
     # Features, projection, and at most as many coordinates, with distances, in the coreset.
     patch = 4 * (n_features + (n_axes if n_axes < n_features else 0) + n_axes) + 40
     selected = 4 * n_features + 48
-    n_worst = settings.scoring_rule(n_patches).n_worst
-    worst = (n_worst + SPARE_PATCHES) * (4 * n_features + 8)
-    bank = settings.bank_size(n_images, n_patches) * 20 * n_features
-    model = n_images * (worst + 9 * n_patches) + bank
-    model += settings.noise_model().evidence_bytes(n_images, n_patches, n_axes)
+    worst = (fit.scoring_rule().n_worst + SPARE_PATCHES) * (4 * n_features + 8)
+    model = n_images * (worst + 9 * n_patches) + fit.bank_size(n_images) * 20 * n_features
+    model += fit.settings.noise_model().evidence_bytes(n_images, n_patches, n_axes)
     return patch, selected, patch + selected, model
 
 
-def learn_in_shards(features, plan, grid, components, settings, random_state):
+def learn_in_shards(features, plan, fit, random_state):
     """Learn everything from features that are not held at once.
 
     Parameters
@@ -159,86 +114,83 @@ def learn_in_shards(features, plan, grid, components, settings, random_state):
     features : sequence
         Slices and arrays of numbers give the features (j, h, w, d) of some images, perhaps lazily.
     plan : Plan
-    grid, components, settings, random_state
-        As for :func:`learn_at_once`.
+    fit : Fit
+    random_state : numpy.random.RandomState
 
     Returns
     -------
     FittedState
     """
     n_images = len(features)
-    job = _Job(grid, components, settings, settings.bank_size(n_images, grid.n_patches))
     # At random: neighbours in a folder are often alike, or all defective.
     shards = np.array_split(random_state.permutation(n_images), plan.n_shards)
     shards = [np.sort(images) for images in shards]
-    candidates, *noise = _select_in_shards(features, shards, plan, job, random_state)
-    model = settings.noise_model()
+    candidates, *noise = _select_in_shards(features, shards, plan, fit, random_state)
+    model = fit.settings.noise_model()
     selection = Selection(
-        points=project_rows(candidates.patches, components),
+        points=project_rows(candidates.patches, fit.components),
         patches=candidates.patches,
         source=candidates.source,
         scores=noise[0][tuple(candidates.source.T)],
         n_images=n_images,
-        features_at=partial(_features_at, job, features, plan),
+        features_at=partial(_features_at, features, plan, fit),
     )
     evidence = None
     for images in _blocks(model.witnesses(np.arange(n_images)), plan.n_shards, n_images):
         # Bound to no name, which would hold them beside the next ones.
         evidence = model.collect(
-            evidence, selection, project(job.read(features[images]), components), images
+            evidence, selection, project(_read(features[images], fit), fit.components), images
         )
-    forgotten = np.zeros(n_images, bool)
-    judged = judge(model, evidence, selection, noise, forgotten, grid, settings, random_state)
-    del selection
-    training = _score_in_shards(features, shards, job, judged)
-    return FittedState(
-        grid=grid,
-        components=components,
-        coreset_radius=candidates.radius,
-        discriminator=None,
-        evidence=evidence,
-        recognizes=model.recognizes_training_images,
-        forgotten=forgotten,
-        **judged._asdict(),
-        **calibrated(training, forgotten, judged.noise_ratio),
+    return complete(
+        fit,
+        model,
+        evidence,
+        selection,
+        noise=noise,
+        forgotten=np.zeros(n_images, bool),
+        radius=candidates.radius,
+        random_state=random_state,
+        score=partial(_score_in_shards, features, shards, fit),
     )
 
 
-def _select_in_shards(features, shards, plan, job, random_state):
+def _select_in_shards(features, shards, plan, fit, random_state):
     """Candidates from all shards; outlier scores and kept patches (n, h, w) of all images."""
     seeds = random_state.randint(np.iinfo(np.int32).max, size=len(shards))
-    shape = (len(features), *job.grid.shape)
-    scores, kept = np.ones(shape), np.broadcast_to(job.grid.inspected, shape).copy()
-    scores[:, ~job.grid.inspected] = np.nan
+    size, shape = fit.bank_size(len(features)), (len(features), *fit.grid.shape)
+    scores, kept = np.ones(shape), np.broadcast_to(fit.grid.inspected, shape).copy()
+    scores[:, ~fit.grid.inspected] = np.nan
 
     def learn(numbers, leaders):
         """Leaders, and selections from shards, in turn; notes which patches are kept."""
-        tasks = (_Task(job, features[shards[i]], shards[i], (seeds[i], leaders)) for i in numbers)
+        tasks = (
+            _Task(fit, features[shards[i]], shards[i], (size, seeds[i], leaders)) for i in numbers
+        )
         found = Parallel(return_as="generator")(delayed(_learn_shard)(task) for task in tasks)
         for i, (selections, judged) in zip(numbers, found, strict=True):
             if judged is not None:
-                scores[shards[i]] = job.grid.expand(judged[0])
-                kept[shards[i]] = job.grid.expand(judged[1], False)
+                scores[shards[i]] = fit.grid.expand(judged[0])
+                kept[shards[i]] = fit.grid.expand(judged[1], False)
             bar.update(len(shards[i]))
             yield selections
 
     with progress(len(features), "shards") as bar:
         ((leaders, first),) = learn([0], None)
-        tree = SelectionTree(leaders, job.size, plan.fan_in, job.components, job.settings.device)
+        tree = SelectionTree(leaders, size, plan.fan_in, fit.components, fit.settings.device)
         tree.add(first)
         for _, selection in learn(range(1, len(shards)), leaders.patches):
             tree.add(selection)
     return tree.root(), scores, kept
 
 
-def _features_at(job, features, plan, places):
+def _features_at(features, plan, fit, places):
     """Features (c, d) of patches, given by their images and numbers (c, 2), read once more."""
     found = None
     images = np.unique(places[:, 0])
     for block in _blocks(images, plan.n_shards, len(features)):
         rows = np.flatnonzero(np.isin(places[:, 0], block))
         image = np.searchsorted(block, places[rows, 0])
-        patches = job.read(features[block])
+        patches = _read(features[block], fit)
         patches = patches.reshape(len(block), -1, patches.shape[-1])
         if found is None:
             found = np.empty((len(places), patches.shape[-1]), patches.dtype)
@@ -247,10 +199,9 @@ def _features_at(job, features, plan, places):
     return found
 
 
-def _score_in_shards(features, shards, job, judged):
-    """Scores of training images without themselves, and their worst patches."""
-    own = own_images(np.arange(len(features)), judged.bank, judged.kept, job.grid)
-    tasks = (_Task(job, features[images], images, (judged.bank, own[images])) for images in shards)
+def _score_in_shards(features, shards, fit, bank, own):
+    """Score all training images, shard by shard; see :func:`score_training`."""
+    tasks = (_Task(fit, features[images], images, (bank, own[images])) for images in shards)
     found = Parallel(return_as="generator")(delayed(_score_shard)(task) for task in tasks)
     whole = None
     with progress(len(features), "calibration") as bar:
@@ -266,6 +217,11 @@ def _score_in_shards(features, shards, job, judged):
     return whole
 
 
+def _read(features, fit):
+    """Inspected patches, extracted now if the features are lazy."""
+    return check_patches(features, fit.grid, may_skip=True)[0]
+
+
 def _learn_shard(task):
     """Learn from the patches of some images.
 
@@ -276,14 +232,14 @@ def _learn_shard(task):
     judged : tuple or None
         Noise scores, and which patches are kept; None if all are, and were not scored.
     """
-    job, features, images, (seed, leaders) = task
-    job, features, images, (seed, leaders) = task
+    fit, features, images, (size, seed, leaders) = task
+    fit, features, images, (size, seed, leaders) = task
     random_state = np.random.RandomState(seed)
-    patches = job.read(features)
-    with job.execution():
-        points = project(patches, job.components)
-        model = job.settings.noise_model(random_state)
-        judged = screen(model, patches, points, job.grid, job.settings)
+    patches = _read(features, fit)
+    with execution(fit.settings.n_jobs, False):
+        points = project(patches, fit.components)
+        model = fit.settings.noise_model(random_state)
+        judged = screen(model, patches, points, fit)
         survivors = np.flatnonzero(judged[1])
         points, patches = (array.reshape(-1, array.shape[-1]) for array in (points, patches))
         n_given = 0
@@ -292,16 +248,16 @@ def _learn_shard(task):
         else:
             n_given = len(leaders)
             start = np.arange(n_given)
-            points = np.concatenate([project_rows(leaders, job.components), points])
+            points = np.concatenate([project_rows(leaders, fit.components), points])
             survivors = np.r_[start, survivors + n_given]
-            if job.components is None:
+            if fit.components is None:
                 # The features themselves, of which one copy is enough.
                 patches = points[n_given:]
-        rows, *bounds = condense(points, job.size, start, survivors, job.settings.device)
+        rows, *bounds = condense(points, size, start, survivors, fit.settings.device)
     rows = rows[n_given:] - n_given
-    source = job.grid.places(rows)
+    source = fit.grid.places(rows)
     source[:, 0] = images[source[:, 0]]
-    n_led = 0 if n_given else n_leaders(job.size)
+    n_led = 0 if n_given else n_leaders(size)
     selections = [
         PartSelection(patches[rows[part]], source[part], *bounds)
         for part in (slice(n_led), slice(n_led, None))
@@ -311,9 +267,9 @@ def _learn_shard(task):
 
 def _score_shard(task):
     """Scores of training images, and their worst patches; see :func:`score_training`."""
-    job, features, _, (bank, own) = task
-    patches = job.read(features)
-    with job.execution():
+    fit, features, _, (bank, own) = task
+    patches = _read(features, fit)
+    with execution(fit.settings.n_jobs, False):
         return score_training(bank, patches, own)
 
 

@@ -85,8 +85,6 @@ class FittedState:
         What the discriminator judges memory patches by.
     recognizes : bool
         Whether training images are recognised when they are scored.
-    noise_ratio : float
-        Share of the training images that should not be normal.
     noise_scores : ndarray of shape (n, h, w), float64
     kept : ndarray of shape (n, h, w), bool
     trusted, forgotten : ndarray of shape (n,), bool
@@ -103,7 +101,6 @@ class FittedState:
     discriminator: NoiseDiscriminator | None
     evidence: Any
     recognizes: bool
-    noise_ratio: float
     noise_scores: np.ndarray
     kept: np.ndarray
     trusted: np.ndarray

@@ -302,7 +302,6 @@ def _unpack_detector(packed, arrays):
         coreset_radius=radius,
         discriminator=None,
         recognizes=settings.noise_model().recognizes_training_images,
-        noise_ratio=np.nan,
         noise_scores=learned["noise_scores_"],
         kept=learned["kept_"],
         trusted=learned["trusted_images_"],

@@ -8,6 +8,7 @@ from skpatch import PatchFeatureExtractor, SoftPatchDetector, load, make_pipelin
 from skpatch.bank.composing import condense
 from skpatch.bank.coreset import greedy_coreset
 from skpatch.detector.estimator import fitted_state
+from skpatch.detector.learning import Fit
 from skpatch.detector.shards import plan_shards
 from skpatch.detector.state import Settings
 from skpatch.discriminators import NearestDiscriminator
@@ -25,8 +26,8 @@ def sharded(**parameters):
 def plan_of(detector, n_images):
     """How a fit of the detector on that many images is planned."""
     state = fitted_state(detector)
-    settings = Settings.of(detector)
-    return plan_shards(n_images, state.grid, detector.n_features_in_, state.components, settings)
+    fit = Fit(state.grid, state.components, Settings.of(detector))
+    return plan_shards(n_images, detector.n_features_in_, fit)
 
 
 def assert_same(one, two):
