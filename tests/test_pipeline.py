@@ -101,6 +101,31 @@ def test_is_a_scikit_learn_pipeline(model):
     assert again.get_params()["softpatchdetector__noise_threshold"] == "auto"
 
 
+@pytest.mark.parametrize("limit", [None, "1G"])
+def test_unknown_parameters_of_fit_are_refused(data, limit):
+    detector = SoftPatchDetector(memory_limit=limit)
+    model = make_pipeline(PatchFeatureExtractor(image_size=64), detector)
+    before = vars(model[0]).copy()
+    with pytest.raises(ValueError, match="nonsense"):
+        model.fit(data.images, nonsense=1)
+    assert vars(model[0]) == before
+    with pytest.raises((TypeError, ValueError), match="nonsense"):
+        model.fit(data.images, softpatchdetector__nonsense=1)
+    assert not hasattr(detector, "memory_bank_")
+
+
+def test_a_fit_within_a_memory_limit_is_that_of_a_pipeline(data, capsys):
+    detector = SoftPatchDetector(memory_limit="1G", random_state=0)
+    extractor = PatchFeatureExtractor(image_size=64)
+    model = make_pipeline(extractor, detector, verbose=True).fit(data.images)
+    assert "(step 2 of 2) Processing softpatchdetector" in capsys.readouterr().out
+    assert model[0] is extractor
+    assert model[1] is detector
+    with pytest.raises(ValueError, match="memory_limit='1k' is too small"):
+        model.set_params(softpatchdetector__memory_limit="1k").fit(data.images)
+    assert model[0] is extractor
+
+
 def test_joblib_round_trip(model, test_data, tmp_path):
     joblib.dump(model, tmp_path / "model.joblib")
     loaded = joblib.load(tmp_path / "model.joblib")

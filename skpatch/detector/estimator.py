@@ -4,6 +4,7 @@
 from contextlib import contextmanager
 from functools import partial
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +12,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
+from ..discriminators.base import NoiseDiscriminator
 from ..discriminators.resolving import DISCRIMINATORS
 from ..distances.projection import draw_components
 from ..features.patches import check_patches, require_images
@@ -217,6 +219,25 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
+
+    memory_bank_: NDArray[np.float32]
+    memory_weights_: NDArray[np.float64]
+    memory_reaches_: NDArray[np.float64]
+    memory_source_: NDArray[np.int64]
+    noise_scores_: NDArray[np.float64]
+    kept_: NDArray[np.bool_]
+    inspected_: NDArray[np.bool_]
+    trusted_images_: NDArray[np.bool_]
+    forgotten_images_: NDArray[np.bool_]
+    discriminator_: NoiseDiscriminator | None
+    neighbors_: Any
+    coreset_radius_: float
+    training_scores_: NDArray[np.float64]
+    calibration_scores_: NDArray[np.float64]
+    n_worst_patches_: int
+    grid_shape_: tuple[int, int]
+    n_features_in_: int
+    _state: FittedState
 
     def __init__(
         self,
