@@ -206,6 +206,30 @@ class Jury:
         distances[order] = np.sqrt(self._scaling.unit * squared)
         return distances, places
 
+    def nearest_trusted(self, everyone, points, source, is_trusted):
+        """Find the nearest patch of a trusted other image for each of some points.
+
+        Most are among the nearest of all images, `everyone`, as of :meth:`nearest`; only the others
+        are searched for. Where no trusted image is left but the point's own, all others give
+        support.
+
+        Returns
+        -------
+        distances : ndarray of shape (m,), float64
+        places : ndarray of shape (m, 2), int64
+        """
+        distances, places = everyone
+        usable = is_trusted[places[..., 0]] & np.isfinite(distances)
+        nearest = np.arange(len(points)), usable.argmax(axis=1)
+        distances, places = distances[nearest], places[nearest]
+        rest = np.flatnonzero(~usable.any(axis=1))
+        if len(rest):
+            found = self.nearest(points[rest], source[rest], is_trusted)
+            again, there = (part[:, 0] for part in found)
+            known = np.isfinite(again)
+            distances[rest[known]], places[rest[known]] = again[known], there[known]
+        return distances, places
+
 
 def _leading_bounds(points):
     """Lower bounds of distances along principal axes, from the first of them."""

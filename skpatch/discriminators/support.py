@@ -12,7 +12,7 @@ from ..runtime.threads import run_blocks
 from .base import NoiseDiscriminator, Verdict
 from .jury import Jury, jury_of
 
-__all__ = ["SupportDiscriminator", "distance_ratios", "measure_support"]
+__all__ = ["SupportDiscriminator", "distance_ratios", "measure_support", "suspicion_cut"]
 
 # The values below were chosen on photographs of solar cells, aligned and not, ball screws and
 # cookies with 0, 10, 20 and 40 % of defective images; docs/robustness.rst has the others tried.
@@ -196,7 +196,7 @@ def measure_support(points, source, jury, n_images):
         # The same images can be asked again, and then often are, in turns.
         key = is_trusted.tobytes()
         if key not in found:
-            found[key] = _among_trusted(everyone, jury, points, source, is_trusted)
+            found[key] = jury.nearest_trusted(everyone, points, source, is_trusted)
         distances, places = found[key]
         scores = np.full(n_images, -np.inf)
         np.maximum.at(scores, source, distances)
@@ -211,8 +211,8 @@ def measure_support(points, source, jury, n_images):
         if np.array_equal(is_trusted, before):
             break
         distances, places, scores = ask(is_trusted)
-        cut = _suspicion_cut(scores, _CUT)
-    beyond = np.mean(scores > _suspicion_cut(scores, _NOISE_CUT))
+        cut = suspicion_cut(scores, _CUT)
+    beyond = np.mean(scores > suspicion_cut(scores, _NOISE_CUT))
     noise_ratio = max(0.0, float(beyond - norm.sf(_NOISE_CUT)))
     return Support(
         distances,
@@ -223,25 +223,7 @@ def measure_support(points, source, jury, n_images):
     )
 
 
-def _among_trusted(everyone, jury, points, source, is_trusted):
-    """Distances (m,) to the nearest patches of trusted other images, and their places (m, 2).
-
-    Most are among the nearest of `everyone`, distances (m, q) and places; only the others are
-    searched for. Where no trusted image is left but the patch's own, all others give support.
-    """
-    distances, places = everyone
-    usable = is_trusted[places[..., 0]] & np.isfinite(distances)
-    nearest = np.arange(len(points)), usable.argmax(axis=1)
-    distances, places = distances[nearest], places[nearest]
-    rest = np.flatnonzero(~usable.any(axis=1))
-    if len(rest):
-        again, there = (part[:, 0] for part in jury.nearest(points[rest], source[rest], is_trusted))
-        known = np.isfinite(again)
-        distances[rest[known]], places[rest[known]] = again[known], there[known]
-    return distances, places
-
-
-def _suspicion_cut(scores, deviations):
+def suspicion_cut(scores, deviations):
     """Score of images that is some standard deviations above the usual.
 
     Centre and spread of the logarithms are those of the shortest half, which stays among the

@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
 from skpatch.datasets import make_contaminated_images
+from skpatch.detector.estimator import fitted_state
 
 
 def textures(n_images, defects=(), seed=0):
@@ -169,10 +170,11 @@ def test_the_jury_does_not_depend_on_the_order_of_arrival(train, monkeypatch):
     monkeypatch.setattr("skpatch.discriminators.jury._JURY", 20)
     whole = SoftPatchDetector(random_state=0).fit(train)
     parts = SoftPatchDetector(random_state=0).fit(train[:50]).partial_fit(train[50:])
-    np.testing.assert_array_equal(whole._state.evidence.images, parts._state.evidence.images)
-    assert len(whole._state.evidence.images) == 20
+    jury = fitted_state(whole).evidence.images
+    np.testing.assert_array_equal(fitted_state(parts).evidence.images, jury)
+    assert len(jury) == 20
     with pytest.raises(ValueError, match="too many of the images that support others"):
-        whole.forget(whole._state.evidence.images[1:])
+        whole.forget(jury[1:])
 
 
 def test_wrong_images(train):

@@ -9,10 +9,9 @@ from skpatch import ExactNeighbors, PyNNDescentNeighbors, SoftPatchDetector
 from skpatch.detector.calibration import calibration_scores, conformal_pvalues, score_threshold
 from skpatch.discriminators.jury import Jury
 from skpatch.discriminators.support import (
-    _among_trusted,
-    _suspicion_cut,
     distance_ratios,
     measure_support,
+    suspicion_cut,
 )
 
 
@@ -68,7 +67,7 @@ def test_few_trusted_images_are_found_behind_many_others(textures, trusted):
     jury = Jury(points[rows]).joined_by(patches, np.arange(len(patches)))
     asking = jury.project(points[rows])
     everyone = jury.nearest(asking, image[rows], np.ones(20, bool))
-    found, places = _among_trusted(everyone, jury, asking, image[rows], is_trusted)
+    found, places = jury.nearest_trusted(everyone, asking, image[rows], is_trusted)
     distances = cdist(points[rows], points)
     distances[image[rows][:, None] == image] = np.inf
     # Where only the own image is trusted, the others give support.
@@ -216,11 +215,11 @@ def test_more_images_than_the_jury(textures, monkeypatch):
 
 def test_cut_of_log_normal_scores():
     scores = np.exp(np.random.RandomState(0).normal(1, 0.2, 20_000))
-    cut = _suspicion_cut(scores, 1.75)
+    cut = suspicion_cut(scores, 1.75)
     assert np.mean(scores > cut) == pytest.approx(0.04, abs=0.01)
     # Contamination far away moves it a little only.
     dirty = np.concatenate([scores, np.full(8000, 20.0)])
-    assert np.mean(scores > _suspicion_cut(dirty, 1.75)) < 0.06
+    assert np.mean(scores > suspicion_cut(dirty, 1.75)) < 0.06
 
 
 @pytest.mark.parametrize(
