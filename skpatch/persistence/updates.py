@@ -35,7 +35,8 @@ def pack_updates(state):
     packed = {"projects": state.components is not None, "jury": None}
     if packed["projects"]:
         arrays["components"] = state.components
-    if state.evidence is not None:
+    # Only skpatch's own can be saved; those of other discriminators are lost with them.
+    if isinstance(state.evidence, Jury):
         packed["jury"], evidence = state.evidence.pack()
         arrays.update((f"jury.{name}", array) for name, array in evidence.items())
     return packed, arrays
