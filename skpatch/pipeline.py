@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A scikit-learn pipeline that also gives anomaly maps at each image's own size."""
 
-from collections.abc import Sequence
+from typing import Any, overload
 
 import numpy as np
 from joblib import Memory
@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline as sklearn_make_pipeline
 from sklearn.utils import get_tags
 
 from .features.lazy import LazyFeatures, score_in_parts
+from .images.collection import Images
 from .inspection.audit import NoiseAudit
 from .inspection.maps import image_maps
 
@@ -33,7 +34,7 @@ class PatchPipeline(Pipeline):
     skpatch.make_pipeline : Names the steps by themselves.
     """
 
-    def fit(self, X: Sequence, y: None = None, **params) -> "PatchPipeline":
+    def fit(self, X: Images, y: None = None, **params: Any) -> "PatchPipeline":
         """Learn from images.
 
         Parameters
@@ -59,7 +60,7 @@ class PatchPipeline(Pipeline):
         finally:
             self.steps[0] = name, self.steps[0][1].extractor
 
-    def score_samples(self, X: Sequence) -> NDArray[np.float64]:
+    def score_samples(self, X: Images) -> NDArray[np.float64]:
         """Score images, high = normal; see :meth:`SoftPatchDetector.score_samples`.
 
         Parameters
@@ -73,7 +74,7 @@ class PatchPipeline(Pipeline):
         """
         return score_in_parts(self, "score_samples", X)
 
-    def decision_function(self, X: Sequence) -> NDArray[np.float64]:
+    def decision_function(self, X: Images) -> NDArray[np.float64]:
         """Score images relative to the threshold, negative = outlier.
 
         Parameters
@@ -87,7 +88,7 @@ class PatchPipeline(Pipeline):
         """
         return score_in_parts(self, "decision_function", X)
 
-    def predict(self, X: Sequence) -> NDArray[np.int64]:
+    def predict(self, X: Images) -> NDArray[np.int64]:
         """Label images +1, normal, or -1, outlier.
 
         Parameters
@@ -101,7 +102,7 @@ class PatchPipeline(Pipeline):
         """
         return score_in_parts(self, "predict", X)
 
-    def predict_map(self, X: Sequence, sigma: float = 4.0) -> list[NDArray[np.float32]]:
+    def predict_map(self, X: Images, sigma: float = 4.0) -> list[NDArray[np.float32]]:
         """Anomaly map of each image, at its own size.
 
         The patch scores are brought to the size of the network's input bilinearly, smoothed there
@@ -124,7 +125,7 @@ class PatchPipeline(Pipeline):
         grids = score_in_parts(self, "predict_map", X)
         return image_maps(self.steps[0][1], grids, X, sigma)
 
-    def predict_pvalue(self, X: Sequence) -> NDArray[np.float64]:
+    def predict_pvalue(self, X: Images) -> NDArray[np.float64]:
         """Conformal p-value of each image; see :meth:`SoftPatchDetector.predict_pvalue`.
 
         Parameters
@@ -139,7 +140,7 @@ class PatchPipeline(Pipeline):
         """
         return score_in_parts(self, "predict_pvalue", X)
 
-    def partial_fit(self, X: Sequence, y: None = None) -> "PatchPipeline":
+    def partial_fit(self, X: Images, y: None = None) -> "PatchPipeline":
         """Add training images; see :meth:`SoftPatchDetector.partial_fit`.
 
         Parameters
@@ -174,7 +175,7 @@ class PatchPipeline(Pipeline):
         self.steps[-1][1].forget(images)
         return self
 
-    def audit(self, X: Sequence) -> NoiseAudit:
+    def audit(self, X: Images) -> NoiseAudit:
         """Rank the training images by evidence of noise.
 
         Parameters
@@ -188,6 +189,16 @@ class PatchPipeline(Pipeline):
         """
         return NoiseAudit.from_estimator(self, X)
 
+    @overload
+    def __getitem__(self, ind: slice) -> "PatchPipeline": ...
+
+    @overload
+    def __getitem__(self, ind: int | str) -> Any: ...
+
+    def __getitem__(self, ind):
+        """One of the steps, or a pipeline of some of them: scikit-learn's, with types."""
+        return super().__getitem__(ind)
+
     def __sklearn_tags__(self):
         """Declare that the input is that of the first step: images."""
         tags = super().__sklearn_tags__()
@@ -196,7 +207,9 @@ class PatchPipeline(Pipeline):
         return tags
 
 
-class _LazyExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class _LazyExtractor(  # type: ignore[call-arg]
+    TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+):
     """Stands for an extractor during a fit: its features are extracted when they are needed."""
 
     def __init__(self, extractor):

@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 from .bank.memory import average_worst
 from .detector.calibration import conformal_pvalues
 from .features.lazy import score_in_parts
+from .images.collection import Images
 from .inspection.page import check_report, write_report
 from .runtime.parameters import check_is_fitted
 from .runtime.threads import execution
@@ -26,7 +27,7 @@ _MEANING = (
 def score_report(
     path: str | os.PathLike,
     model: Pipeline,
-    images: Sequence,
+    images: Images,
     *,
     patch_scores: ArrayLike | None = None,
     names: Sequence[str] | None = None,

@@ -160,7 +160,7 @@ Columns of the CSV:
 @click.option("--weights", type=_TEXT, help="State dict of the network, if it is elsewhere now.")
 @device_option
 @run_options
-@click.pass_context
+@click.pass_context  # type: ignore[arg-type]
 def score(context, fail_on_anomaly, **options):
     """Inspect IMAGES (files, and folders with their subfolders) with a saved MODEL.
 

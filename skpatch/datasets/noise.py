@@ -2,22 +2,20 @@
 """Defective images among the normal training images: the protocol of the SoftPatch paper."""
 
 import os
-from collections.abc import Sequence
 from numbers import Real
-from typing import Any
 
 import numpy as np
 from scipy import ndimage
 from sklearn.utils import Bunch, check_random_state, check_scalar
 
-from ..images.collection import read_image
+from ..images.collection import Images, read_image
 
 __all__ = ["inject_noise"]
 
 
 def inject_noise(
-    train_normal: Sequence[Any],
-    defects: Sequence[Any],
+    train_normal: Images,
+    defects: Images,
     *,
     noise_ratio: float = 0.1,
     overlap: bool = False,

@@ -166,12 +166,19 @@ class ExactNeighbors(BaseEstimator):
         run_blocks(search, len(X), max(1, _PRODUCT_SIZE // len(self.bank_)), description)
         return np.sqrt(distances, out=distances), indices
 
-    def prepare(self, X):
+    def prepare(self, X: NDArray[np.float32]) -> tuple[NDArray, ...]:
         """Queries (m, d) with their coordinates (m, k) and half of those' squared norms (m,)."""
         queries = np.ascontiguousarray(X, np.float32)
         return queries, *self._bounds.apply(queries)
 
-    def improve(self, prepared, part, distances, indices, excluded=None):
+    def improve(
+        self,
+        prepared: tuple[NDArray, ...],
+        part: slice,
+        distances: NDArray[np.float64],
+        indices: NDArray[np.int64],
+        excluded: tuple[NDArray, NDArray] | None = None,
+    ) -> None:
         """Improve nearest neighbours by those in a part of the bank, on the calling thread.
 
         Parameters

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 
-from ..images.collection import check_images
+from ..images.collection import Images, check_images
 from ..runtime.devices import check_device, resolve_device
 from ..runtime.files import check_output, replacing
 from ..runtime.parameters import (
@@ -39,7 +39,9 @@ __all__ = ["PatchFeatureExtractor"]
 _BUILD_PARAMETERS = ("backbone", "weights", "patch_size", "embedding_dim")
 
 
-class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class PatchFeatureExtractor(  # type: ignore[call-arg]
+    TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+):
     """Extract a grid of patch features from each image with a pretrained network.
 
     Maps of a few middle layers are pooled over small neighbourhoods, brought to the finest grid
@@ -144,6 +146,13 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
     (4, 8, 8, 152)
     """
 
+    layers_: tuple[str, ...]
+    image_size_: tuple[int, int]
+    grid_size_: tuple[int, int]
+    inspected_: NDArray[np.bool_]
+    n_features_out_: int
+    model_: "torch.nn.Module"
+
     _parameter_constraints = {
         "backbone": [str, HasMethods(["forward", "named_modules"])],
         "weights": [None, str, os.PathLike],
@@ -204,7 +213,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Sequence, y: None = None) -> "PatchFeatureExtractor":
+    def fit(self, X: Images, y: None = None) -> "PatchFeatureExtractor":
         """Build the network and learn the common size of the images.
 
         Parameters
@@ -239,7 +248,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         if mask is not None:
             learned["inspected_"] = patches_inside(mask, images, sizes, self, grid)
         # Only now: a fit that fails leaves the estimator as it was.
-        vars(self).update(learned)
+        vars(self).update(learned)  # type: ignore[attr-defined]
         return self
 
     def _build(self, seed, layers, choose_size):
@@ -279,7 +288,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
             "_seed": seed,
         }
 
-    def transform(self, X: Sequence) -> NDArray[np.float32]:
+    def transform(self, X: Images) -> NDArray[np.float32]:
         """Extract the patch features of images.
 
         Parameters
@@ -373,7 +382,7 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         super().__setstate__(state)
 
     def input_regions(
-        self, X: Sequence
+        self, X: Images
     ) -> list[tuple[tuple[int, int], tuple[float, float, float, float]]]:
         """Sizes of images, and the parts of them that the network sees.
 

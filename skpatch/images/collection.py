@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -15,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from .arrays import from_array, to_array
 from .memory import check_webp, naming, reserve
 
-__all__ = ["ImageList", "check_images", "read_image"]
+__all__ = ["ImageList", "Images", "check_images", "read_image"]
 
 _EXIF_ORIENTATION = 0x0112
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
@@ -62,6 +63,17 @@ class _QuietPillow:
 
 
 _quiet_pillow = _QuietPillow()
+
+
+class Images(Protocol):
+    """Type of what is taken for images: anything with a length and integer indexing.
+
+    Lists, arrays, torch Datasets and lazy sequences, most of which are no `Sequence` of Python's.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
 
 
 class ImageList:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from ..detector.calibration import training_pvalues
-from ..features.lazy import lazy_features, map_parts
-from ..images.collection import check_images
+from ..features.lazy import LazyFeatures, lazy_features, map_parts
+from ..images.collection import Images, check_images
 from ..runtime.parameters import check_is_fitted
 from ..runtime.threads import execution
 from .maps import image_maps
@@ -66,7 +66,9 @@ class NoiseAudit:
     array([1, 1, 1])
     """
 
-    def __init__(self, model, images, features):
+    def __init__(
+        self, model: Pipeline, images: Images, features: NDArray[np.float32] | LazyFeatures
+    ) -> None:
         detector = model.steps[-1][1]
         self._model = model
         self._images = check_images(images)
@@ -85,7 +87,7 @@ class NoiseAudit:
         self.trusted = detector.trusted_images_
 
     @classmethod
-    def from_estimator(cls, model: Pipeline, images: Sequence) -> "NoiseAudit":
+    def from_estimator(cls, model: Pipeline, images: Images) -> "NoiseAudit":
         """Audit the training images of a pipeline.
 
         Parameters
@@ -116,7 +118,9 @@ class NoiseAudit:
             )
         return cls(model, images, lazy_features(model, images))
 
-    def maps(self, indices: Sequence[int], sigma: float = 4.0) -> list[NDArray[np.float32]]:
+    def maps(
+        self, indices: Sequence[int] | NDArray[np.integer], sigma: float = 4.0
+    ) -> list[NDArray[np.float32]]:
         """Noise maps of training images, at their own sizes.
 
         Parameters
@@ -194,7 +198,7 @@ class NoiseAudit:
                 removed=self.n_removed,
             )
 
-    def match(self, images: Sequence) -> NDArray[np.int64]:
+    def match(self, images: Images) -> NDArray[np.int64]:
         """Find the memory patch that each patch of any images is scored by.
 
         Parameters

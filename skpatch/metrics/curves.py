@@ -3,9 +3,10 @@
 
 from collections.abc import Sequence
 from numbers import Real
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score
 from sklearn.utils import check_scalar
@@ -22,6 +23,9 @@ __all__ = [
     "pixel_f1_max",
 ]
 
+# One for each image, in a sequence or in one array.
+Maps: TypeAlias = Sequence[ArrayLike] | NDArray
+Masks: TypeAlias = Sequence[ArrayLike | None] | NDArray
 _EIGHT_NEIGHBORS = np.ones((3, 3), bool)
 
 
@@ -146,7 +150,7 @@ def f1_max(y_true: ArrayLike, scores: ArrayLike) -> float:
     return _best_f1(*check_image_scores(y_true, scores))
 
 
-def pixel_auroc(masks: Sequence[ArrayLike | None], maps: Sequence[ArrayLike]) -> float:
+def pixel_auroc(masks: Masks, maps: Maps) -> float:
     """Area under the ROC curve of anomaly maps, all pixels of all images pooled [1]_.
 
     Parameters
@@ -193,7 +197,7 @@ def pixel_auroc(masks: Sequence[ArrayLike | None], maps: Sequence[ArrayLike]) ->
     return float(_measure(roc_auc_score, *pool_pixels(check_pixels(masks, maps))))
 
 
-def pixel_average_precision(masks: Sequence[ArrayLike | None], maps: Sequence[ArrayLike]) -> float:
+def pixel_average_precision(masks: Masks, maps: Maps) -> float:
     """Average precision of anomaly maps, all pixels of all images pooled.
 
     Defective pixels are rare, so this falls with every false alarm, where `pixel_auroc` hardly
@@ -225,7 +229,7 @@ def pixel_average_precision(masks: Sequence[ArrayLike | None], maps: Sequence[Ar
     return float(_measure(average_precision_score, *pool_pixels(check_pixels(masks, maps))))
 
 
-def pixel_f1_max(masks: Sequence[ArrayLike | None], maps: Sequence[ArrayLike]) -> float:
+def pixel_f1_max(masks: Masks, maps: Maps) -> float:
     """Best F1 score of anomaly maps over all thresholds, all pixels of all images pooled.
 
     See `f1_max` for the definition.
@@ -256,9 +260,7 @@ def pixel_f1_max(masks: Sequence[ArrayLike | None], maps: Sequence[ArrayLike]) -
     return _best_f1(*pool_pixels(check_pixels(masks, maps)))
 
 
-def aupro(
-    masks: Sequence[ArrayLike | None], maps: Sequence[ArrayLike], *, max_fpr: float = 0.3
-) -> float:
+def aupro(masks: Masks, maps: Maps, *, max_fpr: float = 0.3) -> float:
     """Area under the per-region overlap curve.
 
     At a threshold, the per-region overlap is the share of a defect region's pixels that reach

@@ -8,7 +8,7 @@ from PIL import Image
 from sklearn.base import BaseEstimator
 from sklearn.metrics import roc_auc_score
 
-from ..images.collection import check_images
+from ..images.collection import Images, check_images
 
 __all__ = ["synthetic_defect_score"]
 
@@ -65,7 +65,7 @@ class SyntheticDefects(Sequence):
         return np.asarray(target)
 
 
-def synthetic_defect_score(estimator: BaseEstimator, X: Sequence, y: None = None) -> float:
+def synthetic_defect_score(estimator: BaseEstimator, X: Images, y: None = None) -> float:
     """Image AUROC of telling images from copies of them with a synthetic defect.
 
     A `scoring` for :class:`~sklearn.model_selection.GridSearchCV` and the like that needs no

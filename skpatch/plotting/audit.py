@@ -2,7 +2,6 @@
 """Display of the suspicion of training images."""
 
 import os
-from collections.abc import Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar
 
+from ..images.collection import Images
 from ..inspection.audit import NoiseAudit
 from .checks import check_axes, check_labels, check_lengths, check_matplotlib
 from .maps import AnomalyMapDisplay, label_texts, photograph_axes
@@ -80,11 +80,11 @@ class NoiseAuditDisplay:
     def from_estimator(
         cls,
         model: Pipeline,
-        images: Sequence,
+        images: Images,
         *,
         labels: ArrayLike | None = None,
         n_shown: int = 6,
-        axes: ArrayLike | None = None,
+        axes: Any = None,
         **kwargs: Any,
     ) -> "NoiseAuditDisplay":
         """Audit the training images of a pipeline, and plot what was found.
@@ -119,7 +119,7 @@ class NoiseAuditDisplay:
         *,
         labels: ArrayLike | None = None,
         n_shown: int = 6,
-        axes: ArrayLike | None = None,
+        axes: Any = None,
         **kwargs: Any,
     ) -> "NoiseAuditDisplay":
         """Plot an audit.
@@ -162,7 +162,7 @@ class NoiseAuditDisplay:
         )
         return cls(scores, top, labels=labels).plot(axes, **kwargs)
 
-    def plot(self, axes: ArrayLike | None = None, **kwargs: Any) -> "NoiseAuditDisplay":
+    def plot(self, axes: Any = None, **kwargs: Any) -> "NoiseAuditDisplay":
         """Draw the suspicion, and the most suspicious images.
 
         Parameters

@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar
 
 from ..bank.memory import average_worst
-from ..images.collection import check_images
+from ..images.collection import Images, check_images
 from ..inspection.maps import image_maps
 from .checks import check_axes, check_labels, check_lengths, check_matplotlib
 
@@ -94,10 +94,10 @@ class AnomalyMapDisplay:
     def from_estimator(
         cls,
         model: Pipeline,
-        images: Sequence,
+        images: Images,
         *,
         labels: ArrayLike | None = None,
-        axes: ArrayLike | None = None,
+        axes: Any = None,
         colorbar: bool = True,
         **kwargs: Any,
     ) -> "AnomalyMapDisplay":
@@ -136,13 +136,13 @@ class AnomalyMapDisplay:
     @classmethod
     def from_predictions(
         cls,
-        images: Sequence,
-        maps: Sequence[ArrayLike],
+        images: Images,
+        maps: Sequence[ArrayLike] | NDArray,
         *,
         threshold: float = 1.0,
         scores: ArrayLike | None = None,
         labels: ArrayLike | None = None,
-        axes: ArrayLike | None = None,
+        axes: Any = None,
         colorbar: bool = True,
         **kwargs: Any,
     ) -> "AnomalyMapDisplay":
@@ -195,7 +195,7 @@ class AnomalyMapDisplay:
         return display.plot(axes, colorbar=colorbar, **kwargs)
 
     def plot(
-        self, axes: ArrayLike | None = None, *, colorbar: bool = True, **kwargs: Any
+        self, axes: Any = None, *, colorbar: bool = True, **kwargs: Any
     ) -> "AnomalyMapDisplay":
         """Draw the photographs and their maps.
 

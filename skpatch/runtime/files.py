@@ -12,7 +12,7 @@ try:
     import fcntl
 except ImportError:
     # Windows, where temporary files of killed processes stay.
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 _TEMPORARY = re.compile(r"\.skpatch-[0-9a-f]{32}")
 # A file may be this young and not locked: just created, or about to take its place.

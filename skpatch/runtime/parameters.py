@@ -2,9 +2,11 @@
 """Constraints of parameters, and the private imports from scikit-learn."""
 
 import numbers
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
-from sklearn.base import _fit_context as fit_context
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -18,6 +20,14 @@ __all__ = [
     "positive_integer",
     "seed_nested",
 ]
+
+
+_Fit = TypeVar("_Fit", bound=Callable)
+
+
+def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[_Fit], _Fit]:
+    """scikit-learn's decorator of `fit`, typed so that checkers still see the method."""
+    return _fit_context(prefer_skip_nested_validation=prefer_skip_nested_validation)
 
 
 def seed_nested(estimator, random_state):
