@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 from sklearn.utils import Bunch, check_random_state, check_scalar
 
-from ..images.collection import read_image
+from ..images.reading import read_image
 
 __all__ = ["inject_noise"]
 

@@ -6,7 +6,7 @@ import os
 import numpy as np
 from PIL import Image
 
-from ..images.collection import read_image
+from ..images.reading import read_image
 from .view import visible_region
 
 __all__ = ["patches_inside", "read_region"]
