@@ -6,54 +6,7 @@ from sklearn.utils.validation import validate_data
 
 from ..distances.rows import check_magnitude
 
-__all__ = [
-    "check_image_numbers",
-    "check_patches",
-    "expand",
-    "inspected_patches",
-    "places",
-    "require_images",
-]
-
-
-def inspected_patches(X, inspected=None):
-    """Leave out the patches that are not inspected.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n, h, w, d)
-    inspected : ndarray of shape (h, w), bool, optional
-        The patches that are inspected. By default those that are not NaN in the first image.
-
-    Returns
-    -------
-    patches : ndarray of shape (n, h, w, d) or (n, 1, p, d)
-        `X` itself if all patches are inspected.
-    inspected : ndarray of shape (h, w), bool
-
-    Raises
-    ------
-    ValueError
-        If an image has features elsewhere, or no patch is inspected.
-    """
-    expected = "the training images"
-    if inspected is None:
-        expected = "X[0]"
-        can_be_nan = X.dtype.kind == "f"
-        inspected = ~np.isnan(X[0]).all(axis=-1) if can_be_nan else np.ones(X.shape[1:3], bool)
-        if not inspected.any():
-            raise ValueError("Input X contains NaN: no patch of X[0] has features.")
-    if inspected.all():
-        return X, inspected
-    for index, image in enumerate(X):
-        given = ~np.isnan(image[~inspected]).all(axis=-1)
-        if given.any():
-            row, column = np.argwhere(~inspected)[given.argmax()]
-            raise ValueError(
-                f"X[{index}, {row}, {column}] has features, but in {expected} this patch is NaN, "
-                "which means not inspected; the same patches must be NaN in all images."
-            )
-    return X[:, inspected][:, np.newaxis], inspected
+__all__ = ["check_image_numbers", "check_patches", "expand", "places", "require_images"]
 
 
 def expand(values, inspected, outside=np.nan):
@@ -103,27 +56,63 @@ def check_patches(estimator, X, *, reset, may_skip=False):
             f"X has {ndim} dimensions; expected patch features of shape (n, h, w, d), as a "
             "PatchFeatureExtractor returns them, or (n, d)."
         )
+    grid = (1, 1)
     if ndim == 4:
         X = np.asarray(X)
         if 0 in X.shape:
             raise ValueError(
                 f"X has shape {X.shape}: found 0 patches, while at least 1 is required."
             )
-    _check_grid(estimator, X.shape[1:3] if ndim == 4 else (1, 1), reset)
-    inspected = np.ones(estimator.grid_shape_, bool)
+        grid = X.shape[1:3]
+    _check_grid(estimator, grid, reset)
+    inspected = np.ones(grid, bool)
+    if ndim == 4 and may_skip:
+        X, inspected = _inspected_patches(X, None if reset else estimator.inspected_)
+    # What overflows is infinite then, and refused.
+    with np.errstate(over="ignore"):
+        rows = validate_data(
+            estimator,
+            X.reshape(-1, X.shape[-1]) if ndim == 4 else X,
+            dtype=np.float32,
+            order="C",
+            reset=reset,
+            ensure_all_finite=ndim != 4,
+        )
     if ndim == 4:
-        if may_skip:
-            X, inspected = inspected_patches(X, None if reset else estimator.inspected_)
-        rows = _float_rows(estimator, X.reshape(-1, X.shape[-1]), reset, ensure_all_finite=False)
         patches = rows.reshape(X.shape)
         _check_finite(patches, inspected)
     else:
-        rows = _float_rows(estimator, X, reset)
         patches = rows[:, np.newaxis, np.newaxis, :]
     check_magnitude(rows)
     if may_skip and reset:
         estimator.inspected_ = inspected
     return patches
+
+
+def _inspected_patches(X, inspected):
+    """Leave out the patches of `X` (n, h, w, d) that are not `inspected` (h, w).
+
+    None for `inspected` stands for the patches that are not NaN in the first image. Returns the
+    patches, (n, 1, p, d) unless all are inspected, and which ones are.
+    """
+    expected = "the training images"
+    if inspected is None:
+        expected = "X[0]"
+        can_be_nan = X.dtype.kind == "f"
+        inspected = ~np.isnan(X[0]).all(axis=-1) if can_be_nan else np.ones(X.shape[1:3], bool)
+        if not inspected.any():
+            raise ValueError("Input X contains NaN: no patch of X[0] has features.")
+    if inspected.all():
+        return X, inspected
+    for index, image in enumerate(X):
+        given = ~np.isnan(image[~inspected]).all(axis=-1)
+        if given.any():
+            row, column = np.argwhere(~inspected)[given.argmax()]
+            raise ValueError(
+                f"X[{index}, {row}, {column}] has features, but in {expected} this patch is NaN, "
+                "which means not inspected; the same patches must be NaN in all images."
+            )
+    return X[:, inspected][:, np.newaxis], inspected
 
 
 def _check_grid(estimator, grid, reset):
@@ -151,20 +140,6 @@ def _check_finite(patches, inspected):
         raise ValueError(
             f"Input X contains {kind} at X[{index}, {row}, {column}, {feature}]. Only a patch that "
             "is not inspected in any image may be NaN, in all its features."
-        )
-
-
-def _float_rows(estimator, X, reset, ensure_all_finite=True):
-    """Rows (n, d), float32 and C-contiguous."""
-    # What overflows is infinite then, and refused.
-    with np.errstate(over="ignore"):
-        return validate_data(
-            estimator,
-            X,
-            dtype=np.float32,
-            order="C",
-            reset=reset,
-            ensure_all_finite=ensure_all_finite,
         )
 
 
