@@ -249,8 +249,9 @@ class PatchFeatureExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_ke
         """
         import torch
 
-        from .backbones import build_backbone, default_layers, feature_taps, map_shapes
+        from .backbones import build_backbone
         from .embedding import feature_names, make_embedding
+        from .layers import default_layers, feature_taps, map_shapes
         from .tiling import plan_tiles
 
         built = build_backbone(self.backbone, self.weights, seed)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """From images to the input of the network, all of one size."""
 
+import math
 from numbers import Integral
 
 import numpy as np
@@ -8,9 +9,18 @@ from PIL import Image
 
 from ..runtime.files import check_output
 
-__all__ = ["check_geometry", "largest_stride", "learn_size", "prepare", "visible_region"]
+__all__ = [
+    "PROBE_SIZE",
+    "check_geometry",
+    "largest_stride",
+    "learn_size",
+    "prepare",
+    "stride",
+    "visible_region",
+]
 
-_PROBE_SIZE = (224, 224)
+# Of the image with which a network's strides are measured.
+PROBE_SIZE = (224, 224)
 # The network's input would be a hundred times as long as it is wide.
 _LARGEST_ASPECT = 100
 
@@ -60,11 +70,17 @@ def learn_size(extractor, sizes, shapes_at):
     return tuple(max(1, round(side / step)) * step for side in sides)
 
 
+def stride(size, shape):
+    """Power of two by which a map (c, h, w) is smaller than an image of a size (H, W).
+
+    Networks that do not pad give maps a little smaller than the power says.
+    """
+    return 2 ** round(math.log2(size[0] / shape[1]))
+
+
 def largest_stride(shapes_at):
     """Largest stride of the layers; `shapes_at` as for :func:`learn_size`."""
-    from .backbones import stride
-
-    return max(stride(_PROBE_SIZE, shape) for shape in shapes_at(_PROBE_SIZE))
+    return max(stride(PROBE_SIZE, shape) for shape in shapes_at(PROBE_SIZE))
 
 
 def visible_region(size, extractor):
