@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from ..detector.calibration import conformal_pvalues
-from ..features.view import visible_region
+from ..features.view import input_views, visible_region
 from ..images.collection import check_images
 from ..inspection.heat import overlay
 from ..inspection.page import check_threshold
@@ -114,7 +114,7 @@ def _rows(model, paths, patch_scores):
     scores = model[1]._average_worst(patch_scores)
     pvalues = conformal_pvalues(model[1].calibration_scores_, -scores)
     rows = []
-    for index, (_, region) in enumerate(model[0].input_regions(paths)):
+    for index, (_, region) in enumerate(input_views(model[0], paths)):
         regions = find_regions(patch_scores[index], threshold, region)
         rows.append(
             (

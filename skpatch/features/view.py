@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From images to the input of the network, all of one size."""
+"""From images to the input of the network: the part that is seen, at one size for all."""
 
 import math
 from numbers import Integral
@@ -7,11 +7,13 @@ from numbers import Integral
 import numpy as np
 from PIL import Image
 
-from ..runtime.files import check_output
+from ..images.collection import check_images
 
 __all__ = [
     "PROBE_SIZE",
+    "central_region",
     "check_geometry",
+    "input_views",
     "largest_stride",
     "learn_size",
     "prepare",
@@ -44,7 +46,6 @@ def check_geometry(extractor):
         raise ValueError(
             f"image_size={image_size!r} must be the shorter side or a pair (height, width)."
         )
-    check_output(extractor.output)
 
 
 def learn_size(extractor, sizes, shapes_at):
@@ -83,18 +84,39 @@ def largest_stride(shapes_at):
     return max(stride(PROBE_SIZE, shape) for shape in shapes_at(PROBE_SIZE))
 
 
-def visible_region(size, extractor):
-    """Part (top, left, bottom, right) of an image of a size (H, W) that the extractor looks at."""
+def central_region(size, share):
+    """Part (top, left, bottom, right) of an image of a size (H, W): a square in its middle.
+
+    `share` is the side of the square relative to the shorter side; None is the whole image.
+    """
     height, width = size
-    if extractor.crop is None:
+    if share is None:
         return 0.0, 0.0, float(height), float(width)
-    side = extractor.crop / extractor.resize * min(height, width)
+    side = share * min(height, width)
     top, left = (height - side) / 2, (width - side) / 2
     return top, left, top + side, left + side
 
 
+def visible_region(size, extractor):
+    """Part of an image of a size (H, W) that a fitted extractor looks at."""
+    return central_region(size, extractor._crop_share)
+
+
+def input_views(extractor, images):
+    """Sizes (H, W) of images, and the parts of them that a fitted extractor looks at.
+
+    Returns
+    -------
+    list of ((height, width), (top, left, bottom, right))
+        In pixels of each image.
+    """
+    images = check_images(images)
+    sizes = (images.size(index) for index in range(len(images)))
+    return [(size, visible_region(size, extractor)) for size in sizes]
+
+
 def prepare(images, index, extractor):
-    """Decode one image and bring it to the size of the network's input."""
+    """Decode one image and bring it to the size of a fitted extractor's input."""
     pixels = images.load(index)
     size = pixels.shape[:2]
     images.check_size(index, size, extractor.grid_size_)
