@@ -11,7 +11,7 @@ import numpy as np
 
 from ..bank.memory import average_worst
 from ..detector.calibration import conformal_pvalues
-from ..features.view import visible_region
+from ..features.view import input_views, visible_region
 from ..images.collection import check_images
 from ..inspection.heat import overlay
 from ..inspection.page import check_threshold
@@ -116,7 +116,7 @@ def _rows(model, paths, patch_scores):
     scores = average_worst(patch_scores, model[1].n_worst_patches_)
     pvalues = conformal_pvalues(model[1].calibration_scores_, -scores)
     rows = []
-    for index, (_, region) in enumerate(model[0].input_regions(paths)):
+    for index, (_, region) in enumerate(input_views(model[0], paths)):
         regions = find_regions(patch_scores[index], threshold, region)
         rows.append(
             (

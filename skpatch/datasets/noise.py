@@ -8,7 +8,8 @@ import numpy as np
 from scipy import ndimage
 from sklearn.utils import Bunch, check_random_state, check_scalar
 
-from ..images.collection import Images, read_image
+from ..images.collection import Images
+from ..images.reading import read_image
 
 __all__ = ["inject_noise"]
 

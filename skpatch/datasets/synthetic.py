@@ -15,7 +15,6 @@ def make_contaminated_images(
     n_defective: int = 2,
     *,
     image_size: int | tuple[int, int] = 64,
-    grey: bool = False,
     random_state: int | np.random.RandomState | None = None,
 ) -> Bunch:
     """Make an unlabelled training folder with defects in it, small enough for tests.
@@ -32,16 +31,13 @@ def make_contaminated_images(
         Number of images with a defect.
     image_size : int or (height, width), default=64
         Size in pixels, at least 16.
-    grey : bool, default=False
-        Whether to return grey images instead of colour images.
     random_state : int, RandomState instance or None, default=None
         Pass an int for the same images every time.
 
     Returns
     -------
     Bunch
-        - images : ndarray of shape (n_images, height, width, 3), or (n_images, height, width) if
-          `grey`, uint8, in random order;
+        - images : ndarray of shape (n_images, height, width, 3), uint8, in random order;
         - labels : ndarray of shape (n_images,), 1 = defective, 0 = normal;
         - masks : ndarray of shape (n_images, height, width), bool, True where defective.
 
@@ -85,8 +81,6 @@ def make_contaminated_images(
             masks[i] = _defect(height, width, rng)
             image[masks[i]] += rng.choice([-1, 1]) * rng.uniform(50, 70)
         images[i] = np.clip(image, 0, 255)
-    if grey:
-        images = images.mean(axis=3).round().astype(np.uint8)
     return Bunch(images=images, labels=labels, masks=masks)
 
 

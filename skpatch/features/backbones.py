@@ -4,7 +4,6 @@
 import copy
 import difflib
 import hashlib
-import math
 import os
 import re
 from dataclasses import dataclass
@@ -13,28 +12,17 @@ from functools import partial
 import numpy as np
 import torch
 import torchvision
-from torch import fx, nn
+from torch import nn
 from torch.nn import functional
-from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 from ..runtime.memory import memory_errors
 from ..runtime.threads import stay_single_threaded_after_fork
-from .tracing import running, tracing
 
-__all__ = [
-    "Backbone",
-    "build_backbone",
-    "default_layers",
-    "feature_taps",
-    "map_shapes",
-    "stride",
-    "weights_digest",
-]
+__all__ = ["LITE0", "SameConv2d", "build_backbone", "first_line", "weights_digest"]
 
-_LITE0 = "efficientnet_lite0"
+LITE0 = "efficientnet_lite0"
 _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_PROBE_SIZE = 224
 # Names in torchvision's DenseNet files, from when module names could hold dots.
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
 
@@ -111,7 +99,7 @@ def _build(backbone, weights):
                 f'{type(backbone).__name__} module; weights="default" keeps its own.'
             )
         return Backbone(copy.deepcopy(backbone), *_IMAGENET)
-    if backbone == _LITE0:
+    if backbone == LITE0:
         # Without memory for random weights if they are replaced anyway.
         with torch.device("meta" if weights == "default" else "cpu"):
             module = _efficientnet_lite0()
@@ -120,10 +108,10 @@ def _build(backbone, weights):
         return Backbone(module, (127 / 255,) * 3, (128 / 255,) * 3)
     known = torchvision.models.list_models(module=torchvision.models)
     if backbone not in known:
-        close = difflib.get_close_matches(backbone, [_LITE0, *known])
+        close = difflib.get_close_matches(backbone, [LITE0, *known])
         hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
         raise ValueError(
-            f"backbone={backbone!r} is unknown.{hint} Known are {', '.join([_LITE0, *known])}; "
+            f"backbone={backbone!r} is unknown.{hint} Known are {', '.join([LITE0, *known])}; "
             "or pass a torch.nn.Module."
         )
     pretrained = torchvision.models.get_model_weights(backbone).DEFAULT
@@ -171,7 +159,7 @@ def _load_weights(module, path):
         # The unpickler meets anything in a file of another kind.
         raise ValueError(
             f"weights={path!r} is not a file of plain tensors that torch can load safely "
-            f"(weights_only=True): {_first_line(error)}"
+            f"(weights_only=True): {first_line(error)}"
         ) from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
@@ -221,85 +209,6 @@ def _load_lite0(module):
     module.load_state_dict(dict(zip(own, state.values(), strict=True)), assign=True)
 
 
-def default_layers(backbone, module):
-    """Names of two middle layers.
-
-    The last stages of the network whose maps are 8 and 16 times smaller than the image: "layer2"
-    and "layer3" of ResNets, the paper's, or "features.3" and "features.5" of EfficientNets. Stages
-    are the outermost modules that give such maps.
-    """
-    nodes = [name.split(".") for name in _node_names(module)]
-    for depth in range(1, max(map(len, nodes)) + 1):
-        names = list(dict.fromkeys(".".join(node[:depth]) for node in nodes))
-        taps = _create_feature_extractor(module, names)
-        last = {}
-        for name, value in _probe(backbone, taps, (_PROBE_SIZE, _PROBE_SIZE)).items():
-            if torch.is_tensor(value) and value.ndim == 4 and value.shape[2] == value.shape[3]:
-                last[stride((_PROBE_SIZE, _PROBE_SIZE), value.shape[1:])] = name
-        if 8 in last and 16 in last:
-            return (last[8], last[16])
-    raise ValueError(
-        f"backbone={_describe(backbone)} has no maps (n, c, h, w) that are 8 and 16 times "
-        "smaller than the image; name `layers` that give such maps."
-    )
-
-
-def stride(size, shape):
-    """Power of two by which a map (c, h, w) is smaller than an image of a size (H, W).
-
-    Networks that do not pad give maps a little smaller than the power says.
-    """
-    return 2 ** round(math.log2(size[0] / shape[1]))
-
-
-@memory_errors()
-def feature_taps(backbone, module, layers):
-    """Network that returns a dict of the maps at `layers`, and computes nothing after the last."""
-    if not layers or len(set(layers)) < len(layers):
-        raise ValueError(f"layers={tuple(layers)} must name at least one layer, each of them once.")
-    names = _node_names(module)
-    for layer in layers:
-        if layer not in names and not any(name.startswith(f"{layer}.") for name in names):
-            modules = [name for name, _ in module.named_modules() if name.count(".") <= 1 and name]
-            raise ValueError(
-                f"layers={tuple(layers)}: {_describe(backbone)} has no layer {layer!r}. It has "
-                f"{', '.join(modules)}."
-            )
-    taps = _create_feature_extractor(module, list(layers))
-    _check_channels(backbone, taps)
-    return taps
-
-
-def _check_channels(backbone, taps):
-    """Raise where the second axis grows with the image: maps (n, h, w, c), as Swin's are."""
-    try:
-        low, high = (_probe(backbone, taps, (height, 96)) for height in (96, 192))
-    except ValueError:
-        # A network for one size only, which map_shapes tries.
-        return
-    for layer, value in low.items():
-        if torch.is_tensor(value) and value.ndim == 4 and value.shape[1] != high[layer].shape[1]:
-            raise ValueError(
-                f"layers: {layer!r} of {_describe(backbone)} gives maps whose second axis is not "
-                "their channels; expected maps of shape (n, c, h, w)."
-            )
-
-
-@memory_errors()
-def map_shapes(backbone, taps, layers, size):
-    """Shapes (c, h, w) of the maps at each layer, for an image of a size (H, W)."""
-    maps = _probe(backbone, taps, size)
-    for layer in layers:
-        if not torch.is_tensor(maps[layer]) or maps[layer].ndim != 4:
-            value = maps[layer]
-            shape = tuple(value.shape) if torch.is_tensor(value) else type(value).__name__
-            raise ValueError(
-                f"layers: {layer!r} of {_describe(backbone)} gives {shape}; expected maps of "
-                "shape (n, c, h, w)."
-            )
-    return [tuple(maps[layer].shape[1:]) for layer in layers]
-
-
 def weights_digest(module):
     """SHA-256 of the names, types, shapes and values of the weights of a network on the CPU."""
     digest = hashlib.sha256()
@@ -310,49 +219,6 @@ def weights_digest(module):
     return digest.hexdigest()
 
 
-def _describe(backbone):
-    return repr(backbone) if isinstance(backbone, str) else type(backbone).__name__
-
-
-def _tracer_arguments():
-    return {"leaf_modules": [SameConv2d]}
-
-
-def _node_names(module):
-    try:
-        with tracing():
-            return get_graph_node_names(
-                module, tracer_kwargs=_tracer_arguments(), suppress_diff_warning=True
-            )[1]
-    except Exception as error:
-        # torch.fx raises whatever the module's forward does with a symbolic input.
-        raise ValueError(
-            f"backbone={type(module).__name__} cannot be traced by torch.fx, which finds its "
-            f"layers: {error}"
-        ) from error
-
-
-def _create_feature_extractor(module, layers):
-    with tracing():
-        taps = create_feature_extractor(
-            module, layers, tracer_kwargs=_tracer_arguments(), suppress_diff_warning=True
-        )
-    # torchvision's class holds a second graph for training, and its copies are in training mode.
-    return fx.GraphModule(taps, taps.eval_graph, type(module).__name__).eval()
-
-
-@torch.inference_mode()
-def _probe(backbone, taps, size):
-    """Outputs of the network for one black image of a size (H, W)."""
-    try:
-        with running():
-            return taps(torch.zeros(1, 3, *size, dtype=torch.float32, device="cpu"))
-    except Exception as error:
-        raise ValueError(
-            f"backbone={_describe(backbone)} cannot process an image of {size[0]} x {size[1]} "
-            f"pixels (height x width): {_first_line(error)}"
-        ) from error
-
-
-def _first_line(error):
+def first_line(error):
+    """First line of what an error says, or its type."""
     return next(iter(str(error).splitlines()), type(error).__name__)

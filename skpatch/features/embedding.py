@@ -72,7 +72,6 @@ class _AdaptiveEmbedding(nn.Module):
         self.grid = grid
         self.patch_size = patch_size
         self.embedding_dim = embedding_dim
-        self.n_layers = len(channels)
         area = patch_size**2
         second = _pooling_matrix(len(channels) * embedding_dim, embedding_dim)
         for layer, n_channels in enumerate(channels):

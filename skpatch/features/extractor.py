@@ -28,15 +28,15 @@ from ..runtime.threads import execution, run_blocks
 from .region import patches_inside, read_region
 from .storage import create_memmap, empty_features
 from .tracing import running, tracing
-from .view import check_geometry, learn_size, prepare, visible_region
+from .view import check_geometry, learn_size, prepare
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["PatchFeatureExtractor"]
 
-# What the network and the pooling are made from, so that a saved extractor can be made again.
-_BUILD_PARAMETERS = ("backbone", "weights", "patch_size", "embedding_dim")
+# What features are made from beside what is learned: a saved extractor is made from these again.
+_BUILT_FROM = ("backbone", "weights", "resize", "crop", "tile_size", "patch_size", "embedding_dim")
 
 
 class PatchFeatureExtractor(  # type: ignore[call-arg]
@@ -236,6 +236,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         """
         images = check_images(X)
         check_geometry(self)
+        check_output(self.output)
         check_device(self.device)
         mask = None if self.region is None else read_region(self.region)
         sizes = [images.size(index) for index in range(len(images))]
@@ -246,7 +247,8 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
             images.check_size(index, size, grid)
         learned["inspected_"] = np.ones(grid, bool)
         if mask is not None:
-            learned["inspected_"] = patches_inside(mask, images, sizes, self, grid)
+            share = learned["_crop_share"]
+            learned["inspected_"] = patches_inside(mask, images, sizes, share, grid)
         # Only now: a fit that fails leaves the estimator as it was.
         vars(self).update(learned)  # type: ignore[attr-defined]
         return self
@@ -258,8 +260,9 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         """
         import torch
 
-        from .backbones import build_backbone, default_layers, feature_taps, map_shapes
+        from .backbones import build_backbone
         from .embedding import feature_names, make_embedding
+        from .layers import default_layers, feature_taps, map_shapes
         from .tiling import plan_tiles
 
         built = build_backbone(self.backbone, self.weights, seed)
@@ -278,13 +281,14 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
             "grid_size_": tuple(embedding.grid),
             "n_features_out_": self.embedding_dim or sum(channels for channels, *_ in shapes),
             "model_": model.to(memory_format=torch.channels_last),
+            "_crop_share": None if self.crop is None else self.crop / self.resize,
             "_tile": tile,
             "_embedding": embedding,
             "_converted": None,
             "_mean": built.mean,
             "_std": built.std,
             "_feature_names": feature_names(layers, shapes, self.embedding_dim),
-            "_built_from": {name: getattr(self, name) for name in _BUILD_PARAMETERS},
+            "_built_from": {name: getattr(self, name) for name in _BUILT_FROM},
             "_seed": seed,
         }
 
@@ -380,25 +384,6 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
             with tracing():
                 state = {**state, "model_": pickle.loads(state["model_"])}
         super().__setstate__(state)
-
-    def input_regions(
-        self, X: Images
-    ) -> list[tuple[tuple[int, int], tuple[float, float, float, float]]]:
-        """Sizes of images, and the parts of them that the network sees.
-
-        Parameters
-        ----------
-        X : sequence of images
-            As for :meth:`fit`.
-
-        Returns
-        -------
-        list of ((height, width), (top, left, bottom, right))
-            In pixels of each image.
-        """
-        images = check_images(X)
-        sizes = (images.size(index) for index in range(len(images)))
-        return [(size, visible_region(size, self)) for size in sizes]
 
     def set_output(self, *, transform: str | None = None) -> "PatchFeatureExtractor":
         """Do nothing, for pipelines: features have four dimensions and stay an array."""

@@ -6,8 +6,8 @@ import os
 import numpy as np
 from PIL import Image
 
-from ..images.collection import read_image
-from .view import visible_region
+from ..images.reading import read_image
+from .view import central_region
 
 __all__ = ["patches_inside", "read_region"]
 
@@ -32,7 +32,7 @@ def read_region(region):
     return mask != 0
 
 
-def patches_inside(mask, images, sizes, extractor, grid):
+def patches_inside(mask, images, sizes, crop_share, grid):
     """Which patches (h, w), bool, of a grid have at least half of their cell in the mask.
 
     Parameters
@@ -41,8 +41,9 @@ def patches_inside(mask, images, sizes, extractor, grid):
     images : ImageList
     sizes : list of tuple (H, W)
         Sizes of the images.
-    extractor : PatchFeatureExtractor
-        Of the mask it looks at the same part as of an image.
+    crop_share : float or None
+        Side of the square in the middle of the mask that counts, as of the images; see
+        :func:`~skpatch.features.view.central_region`.
     grid : tuple (h, w)
     """
     height, width = mask.shape
@@ -54,7 +55,7 @@ def patches_inside(mask, images, sizes, extractor, grid):
                 f"region has {height} x {width} pixels (height x width), and {images.name(index)} "
                 f"has {size[0]} x {size[1]}: one region for all images needs their proportions."
             )
-    top, left, bottom, right = visible_region(mask.shape, extractor)
+    top, left, bottom, right = central_region(mask.shape, crop_share)
     rows = _shares(top, bottom, grid[0], height)
     columns = _shares(left, right, grid[1], width)
     inside = rows @ mask.astype(np.float32) @ columns.T >= _LEAST_SHARE

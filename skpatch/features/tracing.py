@@ -8,7 +8,6 @@ another thread runs meanwhile fails. Pickle rebuilds a traced network by tracing
 import contextlib
 import os
 import threading
-from functools import partial
 
 __all__ = ["running", "tracing"]
 
@@ -16,7 +15,7 @@ __all__ = ["running", "tracing"]
 class _Turns:
     """Any number of threads may run networks at once, or a single one may trace.
 
-    In the order in which they come, so that neither keeps the other out for ever.
+    Whoever waits to trace stands in the gate, so no other network begins to run before it.
     """
 
     def __init__(self):
@@ -26,36 +25,28 @@ class _Turns:
             os.register_at_fork(after_in_child=self._reset)
 
     def _reset(self):
-        self._changed = threading.Condition()
-        self._waiting = []
-        self._n_inside, self._is_tracing = 0, False
+        self._gate, self._changed = threading.Lock(), threading.Condition()
+        self._n_running = 0
 
     @contextlib.contextmanager
-    def turn(self, tracing):
-        """Wait for a turn, and have it inside."""
-        ticket = object()
-
-        def is_next():
-            free = self._n_inside == 0 if tracing else not self._is_tracing
-            return free and self._waiting[0] is ticket
-
-        with self._changed:
-            self._waiting.append(ticket)
-            try:
-                self._changed.wait_for(is_next)
-                self._n_inside += 1
-                self._is_tracing = tracing
-            finally:
-                self._waiting.remove(ticket)
-                self._changed.notify_all()
+    def running(self):
+        """Run a network inside."""
+        with self._gate, self._changed:
+            self._n_running += 1
         try:
             yield
         finally:
             with self._changed:
-                self._n_inside -= 1
-                self._is_tracing = False
+                self._n_running -= 1
                 self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def tracing(self):
+        """Trace a network inside."""
+        with self._gate, self._changed:
+            self._changed.wait_for(lambda: self._n_running == 0)
+            yield
 
 
 _turns = _Turns()
-running, tracing = partial(_turns.turn, False), partial(_turns.turn, True)
+running, tracing = _turns.running, _turns.tracing

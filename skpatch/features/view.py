@@ -1,16 +1,28 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From images to the input of the network, all of one size."""
+"""From images to the input of the network: the part that is seen, at one size for all."""
 
+import math
 from numbers import Integral
 
 import numpy as np
 from PIL import Image
 
-from ..runtime.files import check_output
+from ..images.collection import check_images
 
-__all__ = ["check_geometry", "largest_stride", "learn_size", "prepare", "visible_region"]
+__all__ = [
+    "PROBE_SIZE",
+    "central_region",
+    "check_geometry",
+    "input_views",
+    "largest_stride",
+    "learn_size",
+    "prepare",
+    "stride",
+    "visible_region",
+]
 
-_PROBE_SIZE = (224, 224)
+# Of the image with which a network's strides are measured.
+PROBE_SIZE = (224, 224)
 # The network's input would be a hundred times as long as it is wide.
 _LARGEST_ASPECT = 100
 
@@ -34,7 +46,6 @@ def check_geometry(extractor):
         raise ValueError(
             f"image_size={image_size!r} must be the shorter side or a pair (height, width)."
         )
-    check_output(extractor.output)
 
 
 def learn_size(extractor, sizes, shapes_at):
@@ -60,25 +71,52 @@ def learn_size(extractor, sizes, shapes_at):
     return tuple(max(1, round(side / step)) * step for side in sides)
 
 
+def stride(size, shape):
+    """Power of two by which a map (c, h, w) is smaller than an image of a size (H, W).
+
+    Networks that do not pad give maps a little smaller than the power says.
+    """
+    return 2 ** round(math.log2(size[0] / shape[1]))
+
+
 def largest_stride(shapes_at):
     """Largest stride of the layers; `shapes_at` as for :func:`learn_size`."""
-    from .backbones import stride
-
-    return max(stride(_PROBE_SIZE, shape) for shape in shapes_at(_PROBE_SIZE))
+    return max(stride(PROBE_SIZE, shape) for shape in shapes_at(PROBE_SIZE))
 
 
-def visible_region(size, extractor):
-    """Part (top, left, bottom, right) of an image of a size (H, W) that the extractor looks at."""
+def central_region(size, share):
+    """Part (top, left, bottom, right) of an image of a size (H, W): a square in its middle.
+
+    `share` is the side of the square relative to the shorter side; None is the whole image.
+    """
     height, width = size
-    if extractor.crop is None:
+    if share is None:
         return 0.0, 0.0, float(height), float(width)
-    side = extractor.crop / extractor.resize * min(height, width)
+    side = share * min(height, width)
     top, left = (height - side) / 2, (width - side) / 2
     return top, left, top + side, left + side
 
 
+def visible_region(size, extractor):
+    """Part of an image of a size (H, W) that a fitted extractor looks at."""
+    return central_region(size, extractor._crop_share)
+
+
+def input_views(extractor, images):
+    """Sizes (H, W) of images, and the parts of them that a fitted extractor looks at.
+
+    Returns
+    -------
+    list of ((height, width), (top, left, bottom, right))
+        In pixels of each image.
+    """
+    images = check_images(images)
+    sizes = (images.size(index) for index in range(len(images)))
+    return [(size, visible_region(size, extractor)) for size in sizes]
+
+
 def prepare(images, index, extractor):
-    """Decode one image and bring it to the size of the network's input."""
+    """Decode one image and bring it to the size of a fitted extractor's input."""
     pixels = images.load(index)
     size = pixels.shape[:2]
     images.check_size(index, size, extractor.grid_size_)

@@ -1,30 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Arrays of any numbers and shapes that images come in, made uint8 (H, W, 3)."""
+"""Arrays and tensors of any numbers and shapes that images come in, made uint8 (H, W, 3)."""
 
 import sys
 
 import numpy as np
 
-__all__ = ["from_array", "to_array"]
+__all__ = ["to_rgb"]
 
 
-def to_array(item):
-    """Convert a tensor to an array with the channels last and white at 255."""
-    torch = sys.modules.get("torch")
-    if torch is None or not isinstance(item, torch.Tensor):
-        return item
-    item = item.detach().cpu()
-    if item.ndim == 3 and item.shape[0] in (1, 3, 4):
-        item = item.permute(1, 2, 0)
-    if item.is_floating_point():
-        item = item.float()
-        if item.numel() and item.max() <= 1:
-            item = item * 255
-    return item.numpy()
+def to_rgb(item, name):
+    """Convert (H, W) or (H, W, 1|3|4) of any numbers, or a tensor, to uint8 (H, W, 3).
 
-
-def from_array(values, name):
-    """Convert an array (H, W) or (H, W, 1|3|4) of any numbers to uint8 (H, W, 3)."""
+    `name` begins the error messages. The conventions are those of
+    :func:`~skpatch.images.reading.read_image`.
+    """
+    values = _to_array(item, name)
     if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (1, 3, 4)):
         raise ValueError(
             f"{name} has shape {values.shape}; expected (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)."
@@ -44,6 +34,33 @@ def from_array(values, name):
     if values.shape[2] == 1:
         values = np.repeat(values, 3, axis=2)
     return np.ascontiguousarray(values)
+
+
+def _to_array(item, name):
+    if not (hasattr(item, "__array__") or isinstance(item, (list, tuple))):
+        raise TypeError(
+            f"{name} is a {type(item).__name__}; expected a path, a PIL image or an array."
+        )
+    torch = sys.modules.get("torch")
+    try:
+        if torch is not None and isinstance(item, torch.Tensor):
+            return _from_tensor(item)
+        return np.asarray(item)
+    except (TypeError, ValueError, RuntimeError) as error:
+        # A ragged list, or a tensor that has no counterpart in NumPy.
+        raise ValueError(f"{name} cannot be made an array: {error}") from error
+
+
+def _from_tensor(tensor):
+    """Array of a tensor, with the channels last and white at 255."""
+    tensor = tensor.detach().cpu()
+    if tensor.ndim == 3 and tensor.shape[0] in (1, 3, 4):
+        tensor = tensor.permute(1, 2, 0)
+    if tensor.is_floating_point():
+        tensor = tensor.float()
+        if tensor.numel() and tensor.max() <= 1:
+            tensor = tensor * 255
+    return tensor.numpy()
 
 
 def _to_uint8(values, name):

@@ -5,6 +5,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from ..features.view import input_views
+
 __all__ = ["image_map", "image_maps", "resize_map"]
 
 
@@ -16,10 +18,9 @@ def resize_map(scores, size):
 
 def image_maps(extractor, grids, images, sigma=4.0):
     """Anomaly map of each image, at its own size, from the scores (n, h, w) of their patches."""
-    regions = extractor.input_regions(images)
     return [
         image_map(scores, extractor.image_size_, size, region, sigma)
-        for scores, (size, region) in zip(grids, regions, strict=True)
+        for scores, (size, region) in zip(grids, input_views(extractor, images), strict=True)
     ]
 
 

@@ -1,75 +1,49 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The whole way on photographs of solar cells."""
+import os
+import sys
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
-from sklearn.pipeline import make_pipeline
+from numpy.testing import assert_array_equal
+from PIL import Image
 
-from skpatch import (
-    GaussianDiscriminator,
-    LOFDiscriminator,
-    PatchFeatureExtractor,
-    SoftPatchDetector,
-)
-from skpatch.datasets import inject_noise, load_elpv
-
-pytestmark = pytest.mark.slow
+from skpatch.datasets import load_elpv
 
 
-@pytest.fixture(scope="module")
-def cells():
-    data = load_elpv(kind="mono")
-    images = np.asarray(data.images)
-    random_state = np.random.RandomState(0)
-    return (
-        list(random_state.permutation(images[~data.is_defective])[:80]),
-        list(random_state.permutation(images[data.is_defective])[:30]),
-    )
+def test_elpv_defaults():
+    cells = load_elpv()
+    assert len(cells.images) == len(cells.target) == len(cells.kinds) == 588 + 313
+    assert_array_equal(np.unique(cells.target), [0.0, 1.0])
+    assert_array_equal(cells.is_defective, cells.target == 1)
+    assert set(cells.kinds) == {"mono"}
+    assert all(os.path.isabs(path) for path in cells.images)
+    assert "CC BY-NC-SA 4.0" in cells.DESCR
+    assert "10.1016/j.solener.2019.02.067" in cells.DESCR
+    with Image.open(cells.images[0]) as image:
+        assert image.size == (300, 300)
 
 
-def test_inspecting_the_contaminated_training_folder(cells):
-    """With the defects in the training set, PatchCore takes them for normal."""
-    normal, defective = cells
-    noisy = inject_noise(normal[:60], defective, noise_ratio=0.2, overlap=True, random_state=0)
-    test = normal[60:] + [image for image in noisy.train_images if image in set(defective)]
-    truth = np.repeat([0, 1], [20, 12])
-    extractor = PatchFeatureExtractor(image_size=128).fit(noisy.train_images)
-    train, test = extractor.transform(noisy.train_images), extractor.transform(test)
-    plain, soft = (
-        roc_auc_score(
-            truth,
-            -SoftPatchDetector(discriminator=discriminator, random_state=0)
-            .fit(train)
-            .score_samples(test),
-        )
-        for discriminator in (None, "lof")
-    )
-    assert soft > plain + 0.2
-    assert soft > 0.8
+def test_elpv_grades_and_kinds():
+    every = load_elpv(kind="all", grades=(0, 0.33, 0.67, 1))
+    assert len(every.images) == len(set(every.images)) == 2624
+    assert_array_equal(np.unique(every.target), [0, 1 / 3, 2 / 3, 1])
+    assert_array_equal(np.unique(every.target[every.is_defective]), [2 / 3, 1])
+    poly = load_elpv(kind="poly", grades=(1 / 3,))
+    assert len(poly.images) == 178
+    assert not poly.is_defective.any()
+    assert poly.images == [
+        path
+        for path, grade, kind in zip(every.images, every.target, every.kinds, strict=True)
+        if kind == "poly" and grade == 1 / 3
+    ]
 
 
-def test_grid_search(cells, tmp_path):
-    normal, defective = cells
-    images = normal[:30] + defective[:6]
-    labels = np.repeat([1, -1], [30, 6])
-    pipeline = make_pipeline(
-        PatchFeatureExtractor(image_size=96),
-        SoftPatchDetector(random_state=0),
-        memory=str(tmp_path),  # the features do not depend on what is searched
-    )
-    grid = {
-        "softpatchdetector__noise_threshold": [0.05, 0.15, 0.3],
-        "softpatchdetector__discriminator": [LOFDiscriminator(), GaussianDiscriminator(), None],
-    }
-    search = GridSearchCV(
-        pipeline,
-        grid,
-        scoring="roc_auc",
-        cv=StratifiedKFold(3, shuffle=True, random_state=0),
-        error_score="raise",
-    ).fit(images, labels)
-    scores = search.cv_results_["mean_test_score"]
-    assert np.isfinite(scores).all()
-    assert scores.max() > 0.7
+def test_elpv_errors(monkeypatch):
+    with pytest.raises(ValueError, match="'mono', 'poly' and 'all'"):
+        load_elpv(kind="thin")
+    for grades in ((), (0.5,), (0, 2)):
+        with pytest.raises(ValueError, match="0, 1/3, 2/3 and 1"):
+            load_elpv(grades=grades)
+    monkeypatch.setitem(sys.modules, "elpv_dataset", None)
+    with pytest.raises(ImportError, match=r'pip install "skpatch\[demo\]"'):
+        load_elpv()

@@ -1,6 +1,4 @@
 # SPDX-License-Identifier: BSD-3-Clause
-import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +6,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image, UnidentifiedImageError
 
-from skpatch.datasets import load_elpv, load_folder, make_contaminated_images, read_mask
-from skpatch.metrics import image_auroc, pixel_auroc
+from skpatch.datasets import load_folder, read_mask
 
 
 def touch(folder, *names):
@@ -22,50 +19,6 @@ def touch(folder, *names):
 
 def relative(paths, folder):
     return [None if path is None else Path(path).relative_to(folder).as_posix() for path in paths]
-
-
-# load_elpv
-
-
-def test_elpv_defaults():
-    pytest.importorskip("elpv_dataset")
-    cells = load_elpv()
-    assert len(cells.images) == len(cells.target) == len(cells.kinds) == 588 + 313
-    assert_array_equal(np.unique(cells.target), [0.0, 1.0])
-    assert_array_equal(cells.is_defective, cells.target == 1)
-    assert set(cells.kinds) == {"mono"}
-    assert all(os.path.isabs(path) for path in cells.images)
-    assert "CC BY-NC-SA 4.0" in cells.DESCR
-    assert "10.1016/j.solener.2019.02.067" in cells.DESCR
-    with Image.open(cells.images[0]) as image:
-        assert image.size == (300, 300)
-
-
-def test_elpv_grades_and_kinds():
-    pytest.importorskip("elpv_dataset")
-    every = load_elpv(kind="all", grades=(0, 0.33, 0.67, 1))
-    assert len(every.images) == len(set(every.images)) == 2624
-    assert_array_equal(np.unique(every.target), [0, 1 / 3, 2 / 3, 1])
-    assert_array_equal(np.unique(every.target[every.is_defective]), [2 / 3, 1])
-    poly = load_elpv(kind="poly", grades=(1 / 3,))
-    assert len(poly.images) == 178
-    assert not poly.is_defective.any()
-    assert poly.images == [
-        path
-        for path, grade, kind in zip(every.images, every.target, every.kinds, strict=True)
-        if kind == "poly" and grade == 1 / 3
-    ]
-
-
-def test_elpv_errors(monkeypatch):
-    with pytest.raises(ValueError, match="'mono', 'poly' and 'all'"):
-        load_elpv(kind="thin")
-    for grades in ((), (0.5,), (0, 2)):
-        with pytest.raises(ValueError, match="0, 1/3, 2/3 and 1"):
-            load_elpv(grades=grades)
-    monkeypatch.setitem(sys.modules, "elpv_dataset", None)
-    with pytest.raises(ImportError, match=r'pip install "skpatch\[demo\]"'):
-        load_elpv()
 
 
 # load_folder
@@ -223,54 +176,3 @@ def test_read_mask_without_file(tmp_path):
     touch(tmp_path, "text.png")
     with pytest.raises(UnidentifiedImageError, match=r"text\.png"):
         read_mask(tmp_path / "text.png")
-
-
-# make_contaminated_images
-
-
-@pytest.mark.parametrize("size", [16, 64, (32, 48)])
-@pytest.mark.parametrize("grey", [False, True])
-def test_synthetic_set(size, grey):
-    data = make_contaminated_images(6, 4, image_size=size, grey=grey, random_state=0)
-    height, width = np.broadcast_to(size, 2)
-    assert data.images.shape == (10, height, width) + (() if grey else (3,))
-    assert data.images.dtype == np.uint8
-    assert data.masks.shape == (10, height, width)
-    assert data.labels.sum() == 4
-    assert_array_equal(data.masks.any(axis=(1, 2)), data.labels == 1)
-    assert data.masks[data.labels == 1].mean() < 0.12
-
-
-def test_synthetic_defects_can_be_found():
-    data = make_contaminated_images(20, 8, grey=True, random_state=0)
-    images = data.images.astype(float)
-    images -= np.median(images, axis=(1, 2), keepdims=True)
-    maps = np.abs(images - np.median(images, axis=0))
-    assert image_auroc(data.labels, maps.max(axis=(1, 2))) > 0.95
-    assert pixel_auroc(data.masks, maps) > 0.95
-
-
-def test_synthetic_seed():
-    first = make_contaminated_images(3, 2, random_state=0)
-    again = make_contaminated_images(3, 2, random_state=0)
-    for name in ("images", "labels", "masks"):
-        assert_array_equal(first[name], again[name])
-    other = make_contaminated_images(3, 2, random_state=1)
-    assert (first.images != other.images).any()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "options", "message"),
-    [
-        ((-1, 2), {}, "n_normal"),
-        ((2, -1), {}, "n_defective"),
-        ((0, 0), {}, "both 0"),
-        ((2, 2), {"image_size": 8}, "image_size=8 must be"),
-        ((2, 2), {"image_size": (32, 8)}, "image_size=.32, 8. must be"),
-        ((2, 2), {"image_size": (32, 32, 3)}, "must be one integer or"),
-        ((2, 2), {"image_size": 32.5}, "must be one integer or"),
-    ],
-)
-def test_synthetic_errors(arguments, options, message):
-    with pytest.raises(ValueError, match=message):
-        make_contaminated_images(*arguments, **options)

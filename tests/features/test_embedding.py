@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from skpatch.features.backbones import build_backbone, feature_taps
+from skpatch.features.backbones import build_backbone
 from skpatch.features.embedding import _pooling_matrix, make_embedding
+from skpatch.features.layers import feature_taps
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -9,7 +9,8 @@ import sys
 import joblib
 import numpy as np
 import pytest
-from _photographs import IMAGES
+from _networks import small_network
+from _photographs import IMAGES, photographs
 from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -17,7 +18,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 from torch import nn
 
-from skpatch import PatchFeatureExtractor
+from skpatch import PatchFeatureExtractor, PatchPipeline, SoftPatchDetector, save
+from skpatch.features.view import input_views
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -102,6 +104,17 @@ def test_bad_output(fitted, tmp_path, name, error, message):
         extractor.transform(IMAGES)
 
 
+@pytest.fixture(scope="module")
+def cropped():
+    """Extractor that crops and tiles, images, their features and what is seen of them."""
+    layers, images = ["layer2", "layer3"], photographs((70, 80), (90, 60))
+    extractor = PatchFeatureExtractor(
+        backbone=small_network(), layers=layers, resize=400, crop=320, tile_size=288
+    )
+    features = extractor.fit_transform(images)
+    return extractor, images, features, input_views(extractor, images)
+
+
 # An estimator like others
 
 
@@ -157,6 +170,36 @@ def test_tags():
     assert tags.input_tags.three_d_array
     assert tags.input_tags.string
     assert not tags.target_tags.required
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"resize": 160, "crop": 100},
+        {"resize": None, "crop": None, "image_size": 96},
+        {"tile_size": None},
+        {"patch_size": 5},
+        {"embedding_dim": 3},
+        {"backbone": "resnet18", "weights": None, "layers": "layer4", "random_state": 1},
+        {"region": np.eye(9)},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_features_are_those_of_the_fitted_parameters(cropped, changes):
+    extractor, images, features, views = cropped
+    extractor = copy.copy(extractor).set_params(**changes)
+    np.testing.assert_array_equal(extractor.transform(images), features)
+    assert input_views(extractor, images) == views
+
+
+@pytest.mark.parametrize("name", ["resize", "crop", "tile_size", "patch_size", "embedding_dim"])
+def test_a_model_is_not_saved_with_other_parameters_than_the_fitted_ones(cropped, tmp_path, name):
+    extractor, _, features, _ = cropped
+    detector = SoftPatchDetector(discriminator=None, random_state=0).fit(features)
+    extractor = copy.copy(extractor).set_params(**{name: 333})
+    model = PatchPipeline([("extractor", extractor), ("detector", detector)])
+    with pytest.raises(ValueError, match=f"{name}=333 was .* when the extractor was fitted"):
+        save(model, tmp_path / "model.skpatch")
 
 
 def test_in_a_pipeline(features):

@@ -9,6 +9,7 @@ from PIL import Image
 from sklearn.base import clone
 
 from skpatch import PatchFeatureExtractor
+from skpatch.features.view import input_views
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -126,7 +127,7 @@ def test_whole_image_is_resized():
     extractor = pixel_extractor(image_size=(30, 40)).fit([image])
     expected = np.asarray(Image.fromarray(image).resize((40, 30), Image.Resampling.BILINEAR))
     np.testing.assert_allclose(seen(extractor, [image])[0], expected, atol=1e-3)
-    assert extractor.input_regions([image]) == [((60, 90), (0, 0, 60, 90))]
+    assert input_views(extractor, [image]) == [((60, 90), (0, 0, 60, 90))]
 
 
 def test_paper_protocol():
@@ -137,7 +138,7 @@ def test_paper_protocol():
     resized = Image.fromarray(image).resize((340, 256), Image.Resampling.BILINEAR)
     expected = np.asarray(resized, int)[16:240, 58:282]
     np.testing.assert_allclose(seen(extractor, [image])[0], expected, atol=1.01)
-    assert extractor.input_regions([image, image[:, :400].copy()]) == [
+    assert input_views(extractor, [image, image[:, :400].copy()]) == [
         ((512, 680), (32, 116, 480, 564)),
         ((512, 400), (81, 25, 431, 375)),
     ]
@@ -147,7 +148,7 @@ def test_crop_as_large_as_resize():
     for size in ((333, 517), (517, 333)):
         image = photographs(size)[0]
         extractor = pixel_extractor(resize=48, crop=48).fit([image])
-        ((_, region),) = extractor.input_regions([image])
+        ((_, region),) = input_views(extractor, [image])
         top, left, bottom, right = region
         assert (bottom - top, right - left) == (333, 333)
         assert extractor.transform([image]).shape == (1, 48, 48, 3)

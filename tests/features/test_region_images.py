@@ -44,11 +44,10 @@ def model(data, mask_file):
     return make_pipeline(extractor, SoftPatchDetector(random_state=0)).fit(data.images)
 
 
-def inspected(region, sizes=((70, 80),), grid=(8, 10), **parameters):
+def inspected(region, sizes=((70, 80),), grid=(8, 10), crop_share=None):
     """Inspected patches of images of some sizes, without a network."""
     images = check_images([np.zeros(size, np.uint8) for size in sizes])
-    extractor = PatchFeatureExtractor(**parameters)
-    return patches_inside(read_region(region), images, sizes, extractor, grid)
+    return patches_inside(read_region(region), images, sizes, crop_share, grid)
 
 
 # The mask
@@ -106,7 +105,7 @@ def test_half_of_a_cell_is_enough():
 def test_the_mask_is_cropped_like_the_images():
     mask = np.zeros((70, 80), bool)
     mask[3:35, 8:40] = True  # the upper left quarter of the central square
-    found = inspected(mask, grid=(8, 8), resize=70, crop=64)
+    found = inspected(mask, grid=(8, 8), crop_share=64 / 70)
     np.testing.assert_array_equal(np.argwhere(found), np.argwhere(np.ones((4, 4))))
 
 

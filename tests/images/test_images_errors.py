@@ -6,7 +6,8 @@ import pytest
 from _images import COLOUR, GREY, RNG, Lazy, load_one, save
 from PIL import Image
 
-from skpatch.images.collection import check_images, read_image
+from skpatch.images.collection import check_images
+from skpatch.images.reading import read_image
 
 
 def test_missing_files_are_counted_and_named(tmp_path):

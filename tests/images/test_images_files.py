@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
+import struct
 import threading
 
 import numpy as np
@@ -163,6 +164,20 @@ def test_unknown_orientation_is_ignored(tmp_path):
 def test_damaged_metadata_leaves_the_image_usable(tmp_path, exif):
     path = save(tmp_path / "a.png", COLOUR, exif=exif)
     np.testing.assert_array_equal(load_one(path), COLOUR)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.jpg"])
+def test_damage_beside_the_orientation_leaves_the_image_upright(tmp_path, name):
+    """Pillow's own exif_transpose fails when it writes such metadata again."""
+    # The orientation, and a date that is a floating point number.
+    entries = [(0x0112, 3, 1, 6), (0x0132, 12, 1, 8)]
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(entries))
+    exif += b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(104)
+    options = {"lossless": True} if name == "a.webp" else {"quality": 100, "subsampling": 0}
+    upright = np.full((16, 24, 3), 90, np.uint8)
+    upright[:8] = 200
+    path = save(tmp_path / name, STORED[6](upright), exif=exif, **options)
+    np.testing.assert_allclose(load_one(path).astype(int), upright, atol=3)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])
