@@ -12,6 +12,7 @@ from .discriminators import (
 )
 from .distances.neighbors import ExactNeighbors, PyNNDescentNeighbors
 from .features.extractor import PatchFeatureExtractor
+from .inspection.result import Inspection
 from .persistence import load, save
 from .pipeline import PatchPipeline, make_pipeline
 
@@ -21,6 +22,7 @@ __all__ = [
     "ExactNeighbors",
     "FusionDiscriminator",
     "GaussianDiscriminator",
+    "Inspection",
     "LOFDiscriminator",
     "NearestDiscriminator",
     "NoiseDiscriminator",

@@ -14,6 +14,7 @@ from sklearn.utils import get_tags
 from .features.lazy import LazyFeatures, score_in_parts
 from .inspection.audit import NoiseAudit
 from .inspection.maps import image_maps
+from .inspection.result import Inspection
 
 __all__ = ["PatchPipeline", "make_pipeline"]
 
@@ -23,7 +24,7 @@ class PatchPipeline(Pipeline):
 
     A :class:`sklearn.pipeline.Pipeline` whose first step is a :class:`PatchFeatureExtractor` and
     whose last is a :class:`SoftPatchDetector`, with :meth:`predict_map`, :meth:`predict_pvalue`,
-    :meth:`audit`, :meth:`partial_fit` and :meth:`forget` added.
+    :meth:`inspect`, :meth:`audit`, :meth:`partial_fit` and :meth:`forget` added.
 
     Scoring holds the features of few images at a time. So does `fit`, where they would exceed the
     detector's `memory_limit`: it extracts them twice then, unless the extractor has an `output`.
@@ -138,6 +139,23 @@ class PatchPipeline(Pipeline):
             Between 0 (not included) and 1; low = anomalous.
         """
         return score_in_parts(self, "predict_pvalue", X)
+
+    def inspect(self, X: Sequence, names: Sequence[str] | None = None) -> Inspection:
+        """Score new images, and say where they are anomalous, in units of the threshold.
+
+        Parameters
+        ----------
+        X : sequence of images
+            As for :meth:`PatchFeatureExtractor.transform`.
+        names : sequence of str, optional
+            Their names: by default their paths, or "image 0" and so on.
+
+        Returns
+        -------
+        Inspection
+            Scores, p-values, maps, regions and pictures, as a table or a report too.
+        """
+        return Inspection.from_estimator(self, X, names)
 
     def partial_fit(self, X: Sequence, y: None = None) -> "PatchPipeline":
         """Add training images; see :meth:`SoftPatchDetector.partial_fit`.
