@@ -60,8 +60,9 @@ class Inspection:
 
     Attributes
     ----------
-    model, images
-        As given; images are decoded when they are needed.
+    model : Pipeline
+    images : sequence of images
+        As given, decoded when they are needed.
     names : list of str
     scores : ndarray of shape (n,), float64
         Score of each image, 1 = threshold, high = anomalous; NaN where there is none.
@@ -91,14 +92,17 @@ class Inspection:
     --------
     >>> from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
     >>> from skpatch.datasets import make_contaminated_images
-    >>> data = make_contaminated_images(n_normal=45, n_defective=5, image_size=64, random_state=0)
+    >>> data = make_contaminated_images(n_normal=38, n_defective=6, image_size=64, random_state=0)
     >>> model = make_pipeline(
     ...     PatchFeatureExtractor(image_size=64), SoftPatchDetector(random_state=0)
     ... )
     >>> inspection = model.fit(data.images[:40]).inspect(data.images[40:])
-    >>> worst = inspection.ranking[0]
-    >>> inspection.names[worst], bool(inspection.is_anomalous[worst]), int(data.labels[40 + worst])
-    ('image 2', True, 1)
+    >>> inspection.scores.round(1)
+    array([0.7, 0.8, 2.4, 0.7])
+    >>> inspection.is_anomalous
+    array([False, False,  True, False])
+    >>> data.labels[40:]
+    array([0, 0, 1, 0])
     """
 
     def __init__(

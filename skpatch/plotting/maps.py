@@ -305,10 +305,15 @@ def inspected(cls, inspection, indices, labels):
 
 def draw_colorbar(figure, heatmap, axes, **place):
     """Draw the colour scale beside axes."""
-    bar = figure.colorbar(heatmap, ax=list(axes), extend="max", pad=0.02, **place)
+    top = heatmap.norm.vmax
+
+    def text(value, _):
+        return f"≥ {value:g}" if value >= top else f"{value:g}"
+
+    bar = figure.colorbar(heatmap, ax=list(axes), format=text, pad=0.02, **place)
     bar.set_label("anomaly score\n(1 = threshold)")
     bar.ax.axhline(1, color="black")
-    # As on a photograph; the scale of reports lies on the same grey.
+    # Colours let a photograph through. The scale of reports lies on the same grey.
     bar.ax.set_facecolor("#8c8c8c")
     return bar
 
@@ -318,9 +323,7 @@ def _colormap():
     from matplotlib.colors import ListedColormap
 
     *colours, veil = np.vstack([COLOURS, VEIL]) / 255 * (1, 1, 1, STRENGTH)
-    colormap = ListedColormap(colours, "skpatch")
-    colormap.set_bad(veil)
-    return colormap
+    return ListedColormap(colours, "skpatch").with_extremes(bad=veil)
 
 
 def label_texts(labels):
