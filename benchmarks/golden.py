@@ -151,7 +151,7 @@ def said(model, inputs, methods=METHODS):
 def audited(model, train, test):
     """What an audit finds, by name."""
     audit = model.audit(train)
-    maps, match = audit.maps(audit.ranking[:3]), audit.match(test)
+    maps, match = audit.maps(audit.ranking[:3]), model[-1].match(model[:-1].transform(test))
     return {**attributes(audit, AUDITED), "maps": np.asarray(maps), "match": match}
 
 

@@ -18,6 +18,7 @@ from .discriminators import SupportDiscriminator as SupportDiscriminator
 from .distances.neighbors import ExactNeighbors as ExactNeighbors
 from .distances.neighbors import PyNNDescentNeighbors as PyNNDescentNeighbors
 from .features.extractor import PatchFeatureExtractor as PatchFeatureExtractor
+from .inspection.result import Inspection as Inspection
 from .persistence import load as load
 from .persistence import save as save
 from .pipeline import PatchPipeline as PatchPipeline

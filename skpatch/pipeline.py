@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A scikit-learn pipeline that also gives anomaly maps at each image's own size."""
 
+from collections.abc import Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -15,6 +16,7 @@ from .features.lazy import LazyFeatures, score_in_parts
 from .images.collection import Images
 from .inspection.audit import NoiseAudit
 from .inspection.maps import image_maps
+from .inspection.result import Inspection
 
 __all__ = ["PatchPipeline", "make_pipeline"]
 
@@ -24,7 +26,7 @@ class PatchPipeline(Pipeline):
 
     A :class:`sklearn.pipeline.Pipeline` whose first step is a :class:`PatchFeatureExtractor` and
     whose last is a :class:`SoftPatchDetector`, with :meth:`predict_map`, :meth:`predict_pvalue`,
-    :meth:`audit`, :meth:`partial_fit` and :meth:`forget` added.
+    :meth:`inspect`, :meth:`audit`, :meth:`partial_fit` and :meth:`forget` added.
 
     Scoring holds the features of few images at a time. So does `fit`, where they would exceed the
     detector's `memory_limit`: it extracts them twice then, unless the extractor has an `output`.
@@ -139,6 +141,23 @@ class PatchPipeline(Pipeline):
             Between 0 (not included) and 1; low = anomalous.
         """
         return score_in_parts(self, "predict_pvalue", X)
+
+    def inspect(self, X: Images, names: Sequence[str] | None = None) -> Inspection:
+        """Score new images, and say where they are anomalous, in units of the threshold.
+
+        Parameters
+        ----------
+        X : sequence of images
+            As for :meth:`PatchFeatureExtractor.transform`.
+        names : sequence of str, optional
+            Their names: by default their paths, or "image 0" and so on.
+
+        Returns
+        -------
+        Inspection
+            Scores, p-values, maps, regions and pictures, as a table or a report too.
+        """
+        return Inspection.from_estimator(self, X, names)
 
     def partial_fit(self, X: Images, y: None = None) -> "PatchPipeline":
         """Add training images; see :meth:`SoftPatchDetector.partial_fit`.

@@ -4,24 +4,14 @@
 import os
 from collections.abc import Sequence
 
-import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.pipeline import Pipeline
 
-from .bank.memory import average_worst
-from .detector.calibration import conformal_pvalues
-from .features.lazy import score_in_parts
 from .images.collection import Images
-from .inspection.page import check_report, write_report
-from .runtime.parameters import check_is_fitted
-from .runtime.threads import execution
+from .inspection.result import Inspection
+from .runtime.files import check_output
 
 __all__ = ["score_report"]
-
-_MEANING = (
-    "The score of an image is that of its most unusual place: how much it differs from everything "
-    "that the model has learned as normal."
-)
 
 
 def score_report(
@@ -78,28 +68,9 @@ def score_report(
     ...     print(report.read_text(encoding="utf-8")[:15])
     <!doctype html>
     """
-    detector = model.steps[-1][1]
-    check_is_fitted(detector)
-    names = check_report(path, images, names)
+    check_output(path, ".html", "path")
     if patch_scores is None:
-        patch_scores = score_in_parts(model, "predict_map", images)
-    patch_scores = np.asarray(patch_scores)
-    if patch_scores.shape[1:] != tuple(detector.grid_shape_):
-        raise ValueError(
-            f"patch_scores has shape {patch_scores.shape}, but the model has a grid of "
-            f"{detector.grid_shape_} patches for each image."
-        )
-    scores = -average_worst(patch_scores, detector.n_worst_patches_)
-    with execution(None, detector.verbose):
-        write_report(
-            path,
-            model,
-            images,
-            patch_scores=patch_scores,
-            scores=scores,
-            pvalues=conformal_pvalues(detector.calibration_scores_, scores),
-            offset=detector.offset_,
-            names=names,
-            title="Inspected images",
-            meaning=_MEANING,
-        )
+        inspection = Inspection.from_estimator(model, images, names)
+    else:
+        inspection = Inspection.from_patch_scores(model, images, patch_scores, names)
+    inspection.to_html(path, names)

@@ -76,6 +76,19 @@ def test_maps_have_the_size_of_each_image(model, test_data, tmp_path):
     assert all(np.isfinite(one).all() for one in maps)
 
 
+def test_inspection_says_what_the_pipeline_says(model, test_data):
+    found = model.inspect(test_data.images)
+    threshold = -model[-1].offset_
+    np.testing.assert_allclose(found.scores * threshold, -model.score_samples(test_data.images))
+    np.testing.assert_array_equal(found.pvalues, model.predict_pvalue(test_data.images))
+    np.testing.assert_array_equal(found.is_anomalous, model.predict(test_data.images) == -1)
+    for ours, expected in zip(
+        found.maps(sigma=2), model.predict_map(test_data.images, 2), strict=True
+    ):
+        np.testing.assert_array_equal(ours, expected / threshold)
+    assert model.inspect(test_data.images[:1], ["a"]).names == ["a"]
+
+
 def test_crop_leaves_the_border_out(data):
     model = make_pipeline(
         PatchFeatureExtractor(resize=72, crop=64), SoftPatchDetector(random_state=0)

@@ -42,6 +42,7 @@ def run_demo(output, seed=0):
     check_output(output, suffix="")
     from ..detector.estimator import SoftPatchDetector
     from ..features.extractor import PatchFeatureExtractor
+    from ..inspection.audit import NoiseAudit
     from ..metrics import image_auroc
     from ..pipeline import make_pipeline
     from ..plotting.checks import check_matplotlib
@@ -67,8 +68,10 @@ def run_demo(output, seed=0):
             scores = detector.score_samples(test_features)
         aurocs[name] = image_auroc(test_labels, -scores)
         models[name] = make_pipeline(extractor, detector)
+    with watch.stage("audit skpatch"):
+        audit = NoiseAudit(models["skpatch"], train, train_features)
     _print_table(aurocs, watch.seconds)
-    _print_suspicious(models["skpatch"][-1], train, train_labels)
+    _print_suspicious(audit.inspection, train_labels)
     _plot(models, test, test_labels, scores, output)
     print(f"\nHeat maps: {output}")
     print("Photographs: ELPV dataset, CC BY-NC-SA 4.0 (Deitsch et al., Buerhop-Lutz et al.).")
@@ -102,20 +105,19 @@ def _print_table(aurocs, seconds):
     print(f"  {'total':<26} {sum(seconds.values()):7.1f}")
 
 
-def _print_suspicious(detector, images, labels):
+def _print_suspicious(inspection, labels):
     print(f"\nThe {_N_SUSPICIOUS} most suspicious training images (skpatch; 1 = its threshold)")
-    suspicion = detector.training_scores_ / detector.offset_
-    order = np.argsort(np.nan_to_num(-suspicion), kind="stable")[:_N_SUSPICIOUS]
-    for rank, image in enumerate(order, start=1):
+    for rank, image in enumerate(inspection.ranking[:_N_SUSPICIOUS], start=1):
         truth = "defective" if labels[image] else "normal"
-        print(f"  {rank:>2}  {Path(images[image]).name:<16} {suspicion[image]:5.2f}  {truth}")
+        name, score = Path(inspection.names[image]).name, inspection.scores[image]
+        print(f"  {rank:>2}  {name:<16} {score:5.2f}  {truth}")
 
 
 def _plot(models, images, labels, scores, output):
     """Originals and heat maps of two normal and four defective test images."""
     from matplotlib.figure import Figure
 
-    from ..plotting import AnomalyMapDisplay
+    from ..plotting.maps import AnomalyMapDisplay, draw_colorbar
 
     shown = np.r_[_spread(scores, labels == 0, 2), _spread(scores, labels == 1, 4)]
     chosen = [images[i] for i in shown]
@@ -126,8 +128,7 @@ def _plot(models, images, labels, scores, output):
         plain, chosen, labels=labels[shown], axes=rows[:2], colorbar=False
     )
     display = AnomalyMapDisplay.from_estimator(robust, chosen, axes=rows[2], colorbar=False)
-    bar = figure.colorbar(display.heatmaps_[0], ax=rows[1:], shrink=0.8, extend="max")
-    bar.set_label("anomaly score (1 = threshold)")
+    draw_colorbar(figure, display.heatmaps_[0], rows[1:].ravel(), shrink=0.8)
     for ax, name in zip(rows[:, 0], ["photograph", *models], strict=True):
         ax.set_ylabel(name, fontsize=11)
     figure.suptitle("Defects in solar cells, learned from an unlabelled, contaminated folder")

@@ -3,7 +3,7 @@
 
 import click
 
-__all__ = ["device_option", "run_options", "training_options"]
+__all__ = ["device_option", "limit_threads", "run_options", "training_options"]
 
 
 class _AutoOr(click.ParamType):
@@ -118,3 +118,13 @@ def training_options(command):
     for option in reversed(_TRAINING):
         command = option(command)
     return command
+
+
+def limit_threads(jobs):
+    """Let the network, and the detector with it, use that many threads during the command."""
+    if jobs is not None:
+        import torch
+
+        before = torch.get_num_threads()
+        click.get_current_context().call_on_close(lambda: torch.set_num_threads(before))
+        torch.set_num_threads(jobs)

@@ -9,19 +9,13 @@ from pathlib import Path
 import click
 import numpy as np
 
-from ..bank.memory import average_worst
-from ..detector.calibration import conformal_pvalues
-from ..features.view import input_views, visible_region
-from ..images.collection import check_images
-from ..inspection.heat import overlay
-from ..inspection.page import check_threshold
-from ..inspection.regions import find_regions
+from ..inspection.result import Inspection, check_threshold
 from ..runtime.files import check_length, check_output, remove_abandoned, replacing
 from ..runtime.text import number, shown
 from ..runtime.threads import execution, progress, thread_pool
 from .inputs import common_folder, given_images, readable_images
+from .options import limit_threads
 from .output import write_csv
-from .train import limit_threads
 
 __all__ = ["run_score"]
 
@@ -53,19 +47,18 @@ def run_score(*, model, images, output, maps, report, weights, device, jobs, ski
         for start in range(0, len(paths), _CHUNK):
             chunk = paths[start : start + _CHUNK]
             scores = model[1].predict_map(model[0].transform(chunk))
-            rows += _rows(model, chunk, scores)
+            inspection = Inspection.from_patch_scores(model, chunk, scores)
+            rows += _rows(inspection)
             if targets is not None:
-                list(pool.map(partial(_write_map, model, targets), chunk, scores))
+                list(pool.map(partial(_write_map, inspection, targets), range(len(chunk))))
             if report is not None:
                 patch_scores.append(scores)
             bar.update(len(chunk))
     write_csv(output, _COLUMNS, rows)
     if report is not None:
-        from ..report import score_report
-
         model[1].set_params(verbose=not quiet)
-        names = [os.path.relpath(path, root) for path in paths]
-        score_report(report, model, paths, patch_scores=np.concatenate(patch_scores), names=names)
+        inspection = Inspection.from_patch_scores(model, paths, np.concatenate(patch_scores))
+        inspection.to_html(report, [os.path.relpath(path, root) for path in paths])
     n_anomalous = sum(row[3] == "anomalous" for row in rows)
     if not quiet:
         click.echo(f"{n_anomalous} of {len(rows)} images are anomalous (score above 1).")
@@ -103,37 +96,22 @@ def _load(path, weights, device, jobs, quiet):
     model = load(path, weights=weights)
     if not hasattr(model, "steps"):
         raise ValueError(f"{str(path)!r} holds a detector without its network; save the pipeline.")
-    check_threshold(model[1].offset_)
+    check_threshold(model[1])
     limit_threads(jobs)
     model[0].set_params(device=device, n_jobs=jobs, verbose=False)
     model[1].set_params(device=device, n_jobs=None, verbose=False)
     return model
 
 
-def _rows(model, paths, patch_scores):
-    """Values of `_COLUMNS` for images and the scores (n, h, w) of their patches."""
-    threshold = -model[1].offset_
-    scores = average_worst(patch_scores, model[1].n_worst_patches_)
-    pvalues = conformal_pvalues(model[1].calibration_scores_, -scores)
-    rows = []
-    for index, (_, region) in enumerate(input_views(model[0], paths)):
-        regions = find_regions(patch_scores[index], threshold, region)
-        rows.append(
-            (
-                paths[index],
-                number(scores[index] / threshold),
-                number(pvalues[index]),
-                "anomalous" if scores[index] > threshold else "normal",
-                len(regions),
-                json.dumps(regions),
-            )
-        )
-    return rows
+def _rows(inspection):
+    """Values of `_COLUMNS` for each image."""
+    columns = inspection.to_dict()
+    columns["score"] = map(number, columns["score"])
+    columns["p_value"] = map(number, columns["p_value"])
+    columns["regions"] = map(json.dumps, columns["regions"])
+    return zip(*(columns[name] for name in _COLUMNS), strict=True)
 
 
-def _write_map(model, targets, path, patch_scores):
-    pixels = check_images([path]).load(0)
-    region = visible_region(pixels.shape[:2], model[0])
-    target = targets[path]
-    with replacing(target, sweep=False) as temporary:
-        overlay(pixels, patch_scores / -model[1].offset_, region).save(temporary, "PNG")
+def _write_map(inspection, targets, index):
+    with replacing(targets[inspection.names[index]], sweep=False) as temporary:
+        inspection.overlay(index).save(temporary, "PNG")

@@ -10,9 +10,10 @@ import numpy as np
 from ..runtime.files import check_output
 from ..runtime.text import number, shown
 from .inputs import readable_images, training_images
+from .options import limit_threads
 from .output import write_csv
 
-__all__ = ["limit_threads", "run_audit", "run_fit"]
+__all__ = ["run_audit", "run_fit"]
 
 _COLUMNS = ("rank", "image", "score", "p_value", "suspicious", "noise_patches")
 
@@ -40,7 +41,7 @@ def run_audit(*, folder, output, csv, top, quiet, **options):
     from ..inspection.audit import NoiseAudit
 
     audit = NoiseAudit(model, paths, features)
-    rows = _ranked_rows(audit, paths, -model[1].offset_)
+    rows = _ranked_rows(audit)
     if csv is not None:
         write_csv(csv, _COLUMNS, map(_csv_row, rows))
     audit.to_html(output, names=[os.path.relpath(path, folder) for path in paths])
@@ -52,16 +53,6 @@ def run_audit(*, folder, output, csv, top, quiet, **options):
     click.echo(f"Report: {shown(output)}")
     if csv is not None:
         click.echo(f"Ranking: {shown(csv)}")
-
-
-def limit_threads(jobs):
-    """Let the network, and the detector with it, use that many threads during the command."""
-    if jobs is not None:
-        import torch
-
-        before = torch.get_num_threads()
-        click.get_current_context().call_on_close(lambda: torch.set_num_threads(before))
-        torch.set_num_threads(jobs)
 
 
 def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, **options):
@@ -79,7 +70,7 @@ def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, **options):
     from ..detector.estimator import SoftPatchDetector
     from ..features.extractor import PatchFeatureExtractor
     from ..features.lazy import lazy_features
-    from ..inspection.page import check_threshold
+    from ..inspection.result import check_threshold
     from ..pipeline import make_pipeline
 
     extractor = PatchFeatureExtractor(
@@ -110,7 +101,7 @@ def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, **options):
         detector.fit(features)
     else:
         features = lazy_features(model.fit(paths), paths)
-    check_threshold(detector.offset_)
+    check_threshold(detector)
     return model, paths, features
 
 
@@ -129,18 +120,19 @@ def _print_fit(detector, n_images, output, seconds):
         click.echo(f"{name:<16}  {value}")
 
 
-def _ranked_rows(audit, paths, threshold):
+def _ranked_rows(audit):
     """Values of `_COLUMNS` for each image, the most suspicious first."""
+    found = audit.inspection
     return [
         (
             rank,
-            paths[index],
-            -audit.scores[index] / threshold,
-            audit.pvalues[index],
-            "yes" if audit.is_suspicious[index] else "no",
+            found.names[index],
+            found.scores[index],
+            found.pvalues[index],
+            "yes" if found.is_anomalous[index] else "no",
             audit.n_removed[index],
         )
-        for rank, index in enumerate(audit.ranking, start=1)
+        for rank, index in enumerate(found.ranking, start=1)
     ]
 
 

@@ -3,6 +3,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +11,14 @@ from sklearn.pipeline import Pipeline
 
 from ..detector.calibration import training_pvalues
 from ..features.lazy import LazyFeatures, lazy_features, map_parts
-from ..images.collection import Images, check_images
+from ..images.collection import Images
 from ..runtime.parameters import check_is_fitted
 from ..runtime.threads import execution
 from .maps import image_maps
-from .page import check_report, write_report
+from .result import Inspection, as_frame
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = ["NoiseAudit"]
 
@@ -51,6 +55,9 @@ class NoiseAudit:
         Number of these patches in each image.
     trusted : ndarray of shape (n,), bool
         Images whose patches could support others; see ``trusted_images_`` of the detector.
+    inspection : Inspection
+        Scores and maps in units of the threshold, regions and pictures of the training images,
+        each scored without itself.
 
     Examples
     --------
@@ -70,21 +77,28 @@ class NoiseAudit:
         self, model: Pipeline, images: Images, features: NDArray[np.float32] | LazyFeatures
     ) -> None:
         detector = model.steps[-1][1]
-        self._model = model
-        self._images = check_images(images)
         with execution(None, detector.verbose):
             self.patch_scores = map_parts(
                 detector.predict_training_map, features, "leave one image out"
             )
         self.scores = detector.training_scores_
-        self.ranking = np.argsort(self.scores, kind="stable")
         self.pvalues = training_pvalues(detector.calibration_scores_, self.scores)
-        self._offset = detector.offset_
-        self.is_suspicious = self.scores < self._offset
         is_left = ~detector.forgotten_images_[:, np.newaxis, np.newaxis]
         self.removed = ~detector.kept_ & detector.inspected_ & is_left
         self.n_removed = self.removed.sum(axis=(1, 2))
         self.trusted = detector.trusted_images_
+        self.inspection = Inspection(
+            model,
+            images,
+            self.patch_scores,
+            -self.scores,
+            self.pvalues,
+            title="Audit of the training images",
+            meaning=_MEANING,
+            removed=self.n_removed,
+        )
+        self.ranking = self.inspection.ranking
+        self.is_suspicious = self.inspection.is_anomalous
 
     @classmethod
     def from_estimator(cls, model: Pipeline, images: Images) -> "NoiseAudit":
@@ -106,7 +120,8 @@ class NoiseAudit:
         Raises
         ------
         ValueError
-            If these are not the images that the model was fitted on.
+            If these are not the images that the model was fitted on, or the threshold of the
+            model is not a positive distance.
         """
         detector = model.steps[-1][1]
         check_is_fitted(detector)
@@ -135,14 +150,12 @@ class NoiseAudit:
         list of ndarray of shape (H, W), float32
             High = anomalous, in the unit of :meth:`skpatch.PatchPipeline.predict_map`.
         """
-        images = [self._images[index] for index in indices]
-        return image_maps(self._model.steps[0][1], self.patch_scores[list(indices)], images, sigma)
+        extractor = self.inspection.model.steps[0][1]
+        images = [self.inspection.images[index] for index in indices]
+        return image_maps(extractor, self.patch_scores[list(indices)], images, sigma)
 
     def to_dict(self) -> dict[str, NDArray]:
         """Columns of a table with a row for each training image, in their order.
-
-        ``pandas.DataFrame(audit.to_dict())`` is that table, numbered like the images. With
-        ``index=images`` the rows have the names of files.
 
         Returns
         -------
@@ -151,16 +164,29 @@ class NoiseAudit:
             - score, pvalue, is_suspicious, trusted : as the attributes;
             - n_removed : number of patches that were kept out of the memory bank.
         """
-        rank = np.empty_like(self.ranking)
-        rank[self.ranking] = np.arange(1, len(rank) + 1)
         return {
-            "rank": rank,
+            "rank": np.argsort(self.ranking) + 1,
             "score": self.scores,
             "pvalue": self.pvalues,
             "is_suspicious": self.is_suspicious,
             "trusted": self.trusted,
             "n_removed": self.n_removed,
         }
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Table with a row for each training image, numbered like them.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns of :meth:`to_dict`. Those of ``inspection.to_frame()`` name the images.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        return as_frame(self.to_dict, "NoiseAudit.to_frame")
 
     def to_html(self, path: str | os.PathLike, names: Sequence[str] | None = None) -> None:
         """Write an HTML report: the ranking with scores, p-values and heat maps.
@@ -179,35 +205,7 @@ class NoiseAudit:
         Raises
         ------
         ValueError, OSError
-            If the file cannot be written, an image cannot be read, there are too few or too many
-            names, or the threshold of the model is not a positive distance.
+            If the file cannot be written, an image cannot be read, or there are too few or too
+            many names.
         """
-        names = check_report(path, self._images, names)
-        with execution(None, self._model.steps[-1][1].verbose):
-            write_report(
-                path,
-                self._model,
-                self._images,
-                patch_scores=self.patch_scores,
-                scores=self.scores,
-                pvalues=self.pvalues,
-                offset=self._offset,
-                names=names,
-                title="Audit of the training images",
-                meaning=_MEANING,
-                removed=self.n_removed,
-            )
-
-    def match(self, images: Images) -> NDArray[np.int64]:
-        """Find the memory patch that each patch of any images is scored by.
-
-        Parameters
-        ----------
-        images : sequence of images
-
-        Returns
-        -------
-        ndarray of shape (n, h, w, 3), int64
-            Training image, row and column of the nearest memory patch.
-        """
-        return self._model.steps[-1][1].match(self._model[:-1].transform(images))
+        self.inspection.to_html(path, names)

@@ -4,7 +4,7 @@
 import numpy as np
 from PIL import Image
 
-__all__ = ["N_COLOURS", "STRENGTH", "TOP", "heat_picture"]
+__all__ = ["COLOURS", "N_COLOURS", "STRENGTH", "TOP", "VEIL", "heat_picture", "overlay"]
 
 # Number of colours, the score of the last one, and anchors of the scale. Well below the threshold
 # they are transparent, so that normal places show the photograph.
@@ -18,7 +18,7 @@ _ANCHORS = {
     1.5: (252, 165, 10, 255),
     2.0: (252, 255, 164, 255),
 }
-_COLOURS = np.stack(
+COLOURS = np.stack(
     [
         np.interp(np.linspace(0, TOP, N_COLOURS), list(_ANCHORS), channel)
         for channel in zip(*_ANCHORS.values(), strict=True)
@@ -26,7 +26,7 @@ _COLOURS = np.stack(
     axis=1,
 )
 # The one more colour of places that are not inspected.
-_VEIL = (0, 0, 0, 180)
+VEIL = (0, 0, 0, 180)
 
 
 def heat_picture(scores):
@@ -34,7 +34,7 @@ def heat_picture(scores):
 
     NaN, not inspected, darkens the photograph.
     """
-    colours = np.vstack([_COLOURS, _VEIL]).round().astype(np.uint8)
+    colours = np.vstack([COLOURS, VEIL]).round().astype(np.uint8)
     shown = np.where(np.isfinite(scores), np.clip(scores / TOP, 0, 1), 0)
     shown = np.where(np.isnan(scores), N_COLOURS, np.rint(shown * (N_COLOURS - 1)))
     image = Image.fromarray(shown.astype(np.uint8))

@@ -13,81 +13,38 @@ from PIL import Image
 
 from .. import __version__
 from ..features.view import visible_region
-from ..images.collection import check_images
 from ..runtime.files import check_output, replacing
 from ..runtime.text import number
 from ..runtime.threads import progress, thread_pool
 from .heat import N_COLOURS, TOP, heat_picture
 
-__all__ = ["check_report", "check_threshold", "write_report"]
+__all__ = ["write_report"]
 
 # Longest side of a copy in pixels: enough for the large view or, of more images, for the grid.
 _FEW, _SIDE_OF_FEW, _SIDE_OF_MANY = 1000, 320, 160
 _JPEG_QUALITY = 70
 
 
-def check_report(path, images, names):
-    """Raise before the work when the report could not be written after it; return all names."""
-    check_output(path, ".html", "path")
-    images = check_images(images)
-    if names is None:
-        return _names(images)
-    if len(names) != len(images):
-        raise ValueError(f"names has {len(names)} names, but there are {len(images)} images.")
-    return [str(name) for name in names]
-
-
-def check_threshold(offset):
-    """Raise unless scores can be given in units of the threshold."""
-    if not -offset > 0:
-        raise ValueError(
-            f"The threshold of the model is {abs(offset):g}, so no score can be given in units of "
-            "it. It is learned from the training images: are they all the same, or too few?"
-        )
-
-
-def write_report(
-    path,
-    model,
-    images,
-    *,
-    patch_scores,
-    scores,
-    pvalues,
-    offset,
-    names,
-    title,
-    meaning,
-    removed=None,
-):
+def write_report(path, inspection, names=None, *, title, meaning, removed=None):
     """Write a report of scored images, the most suspicious first.
 
     Parameters
     ----------
     path : path
         HTML file; it is replaced once the report is complete.
-    model : Pipeline
-        Its extractor knows the part of an image that the patches cover.
-    images : sequence of images
-        Read one by one; only small copies are kept.
-    patch_scores : ndarray of shape (n, h, w)
-        High = anomalous; infinite where there is none, NaN where it is not inspected.
-    scores, pvalues : ndarray of shape (n,)
-        High = normal; NaN where there is none.
-    offset : float
-        Images that score less are suspicious.
-    names : list of str
-        From :func:`check_report`.
+    inspection : Inspection
+        Its images are read one by one; only small copies are kept.
+    names : list of str, optional
+        Names to show; by default those of the inspection, short.
     title, meaning : str
         Heading, and what a score is.
     removed : ndarray of shape (n,), int, optional
         Number of patches of each image that are noise.
     """
-    images = check_images(images)
-    if len(images) != len(scores):
-        raise ValueError(f"There are {len(images)} images, but scores of {len(scores)}.")
-    check_threshold(offset)
-    extractor = model.steps[0][1]
+    check_output(path, ".html", "path")
+    names = _short(inspection.names) if names is None else names
+    images, extractor = inspection.images, inspection.model.steps[0][1]
+    patch_scores = inspection.patch_scores
     side = _SIDE_OF_FEW if len(images) <= _FEW else _SIDE_OF_MANY
 
     def card(rank, index):
@@ -95,11 +52,11 @@ def write_report(
         return {
             "rank": rank,
             "name": names[index],
-            "score": scores[index] / offset,
-            "pvalue": pvalues[index],
-            "is_suspicious": scores[index] < offset,
+            "score": inspection.scores[index],
+            "pvalue": inspection.pvalues[index],
+            "is_suspicious": inspection.is_anomalous[index],
             "removed": None if removed is None else removed[index],
-            "heat": _heat_map(patch_scores[index] / -offset),
+            "heat": _heat_map(patch_scores[index]),
             **_small_copy(pixels, side, visible_region(pixels.shape[:2], extractor)),
         }
 
@@ -107,18 +64,16 @@ def write_report(
         "title": title,
         "meaning": meaning,
         "n_images": len(images),
-        "n_suspicious": int(np.sum(scores < offset)),
+        "n_suspicious": int(inspection.is_anomalous.sum()),
         "has_removed": removed is not None,
         "has_outside": bool(np.isnan(patch_scores).any()),
     }
-    ranking = np.argsort(scores, kind="stable")
     with thread_pool(extractor.n_jobs) as pool:
-        _render(path, page, pool.map(card, range(1, len(images) + 1), ranking))
+        _render(path, page, pool.map(card, range(1, len(images) + 1), inspection.ranking))
 
 
-def _names(images):
+def _short(names):
     """Paths from the folder that holds all images: short, but unique."""
-    names = [images.name(index) for index in range(len(images))]
     if not all(os.path.isabs(name) for name in names):
         return names
     try:

@@ -9,7 +9,7 @@ from scipy.ndimage import find_objects, label
 __all__ = ["find_regions"]
 
 
-def find_regions(patch_scores, threshold, region):
+def find_regions(patch_scores, region):
     """Groups of adjacent patches above the threshold, diagonal neighbours included.
 
     They are found among the patches by whose worst the image is judged, so an anomalous image has
@@ -18,7 +18,7 @@ def find_regions(patch_scores, threshold, region):
     Parameters
     ----------
     patch_scores : ndarray of shape (h, w)
-    threshold : float
+        In units of the threshold.
     region : tuple (top, left, bottom, right)
         Part of the image, in its own pixels, that the patches cover.
 
@@ -28,13 +28,13 @@ def find_regions(patch_scores, threshold, region):
         "box" [left, top, right, bottom] and "area" in pixels of the image, "score" in units of the
         threshold; the worst first.
     """
-    labels, _ = label(patch_scores > threshold, structure=np.ones((3, 3)))
+    labels, _ = label(patch_scores > 1, structure=np.ones((3, 3)))
     top, left, bottom, right = region
     height, width = (bottom - top) / labels.shape[0], (right - left) / labels.shape[1]
     found = []
     for group, (rows, columns) in enumerate(find_objects(labels), start=1):
         inside = labels[rows, columns] == group
-        worst = patch_scores[rows, columns][inside].max() / threshold
+        worst = patch_scores[rows, columns][inside].max()
         found.append(
             {
                 "box": [

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Display of the suspicion of training images."""
 
-import os
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from sklearn.utils import check_scalar
 from ..images.collection import Images
 from ..inspection.audit import NoiseAudit
 from .checks import check_axes, check_labels, check_lengths, check_matplotlib
-from .maps import AnomalyMapDisplay, label_texts, photograph_axes
+from .maps import AnomalyMapDisplay, inspected, label_texts, photograph_axes
 
 __all__ = ["NoiseAuditDisplay"]
 
@@ -148,19 +147,15 @@ class NoiseAuditDisplay:
         check_scalar(n_shown, "n_shown", Integral, min_val=1)
         check_lengths(len(audit.scores), labels=labels)
         labels = None if labels is None else check_labels(labels, texts=False)
-        scores = audit.scores / audit._offset
-        shown = audit.ranking[: min(n_shown, np.isfinite(scores).sum())]
-        captions = [f"{rank}. {_name(audit, index)}" for rank, index in enumerate(shown, start=1)]
+        found = audit.inspection
+        shown = found.ranking[: min(n_shown, np.isfinite(found.scores).sum())]
+        names = [Path(found.images.name(index)).name for index in shown]
+        captions = [f"{rank}. {name}" for rank, name in enumerate(names, start=1)]
         if labels is not None:
             truths = label_texts(labels[shown])
             captions = [f"{name}\n{truth}" for name, truth in zip(captions, truths, strict=True)]
-        top = AnomalyMapDisplay(
-            [audit._images.load(index) for index in shown],
-            [noise_map / -audit._offset for noise_map in audit.maps(shown)],
-            scores=scores[shown],
-            labels=captions,
-        )
-        return cls(scores, top, labels=labels).plot(axes, **kwargs)
+        top = inspected(AnomalyMapDisplay, found, shown, captions)
+        return cls(found.scores, top, labels=labels).plot(axes, **kwargs)
 
     def plot(self, axes: Any = None, **kwargs: Any) -> "NoiseAuditDisplay":
         """Draw the suspicion, and the most suspicious images.
@@ -224,9 +219,3 @@ class NoiseAuditDisplay:
         ax.set_title(f"{suspicious.sum()} of {len(scores)} training images are suspicious")
         ax.legend(frameon=False)
         ax.spines[["top", "right"]].set_visible(False)
-
-
-def _name(audit, index):
-    """Name of a training image: that of its file or its number."""
-    image = audit._images[index]
-    return Path(image).name if isinstance(image, (str, os.PathLike)) else f"image {index}"

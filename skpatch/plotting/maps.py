@@ -12,14 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar
 
-from ..bank.memory import average_worst
 from ..images.collection import Images, check_images
-from ..inspection.maps import image_maps
+from ..inspection.heat import COLOURS, STRENGTH, TOP, VEIL
+from ..inspection.result import Inspection
 from .checks import check_axes, check_labels, check_lengths, check_matplotlib
 
-__all__ = ["AnomalyMapDisplay", "label_texts", "photograph_axes"]
+__all__ = ["AnomalyMapDisplay", "draw_colorbar", "inspected", "label_texts", "photograph_axes"]
 
-_HEAT = {"cmap": "inferno", "vmin": 0, "vmax": 1.5, "alpha": 0.75}
 _COLUMNS = 6
 # Inches: the width of a photograph, and the height of the captions above it.
 _WIDTH, _CAPTION = 1.9, 0.28
@@ -31,16 +30,17 @@ class AnomalyMapDisplay:
     """Photographs, and beneath them the same with their anomaly maps laid over.
 
     Maps are in units of the model's threshold: an image that scores more than 1 is an outlier. All
-    share one colour scale, so that colours can be compared between images and between models. It is
-    recommended to use :meth:`from_estimator` or :meth:`from_predictions`. All parameters are stored
-    as attributes.
+    share the colour scale of the reports, so that colours can be compared between images and
+    between models: red is the threshold, light yellow twice the threshold and more, and well below
+    it the photograph shows. It is recommended to use :meth:`from_estimator`,
+    :meth:`from_inspection` or :meth:`from_predictions`. All parameters are stored as attributes.
 
     Parameters
     ----------
     images : sequence of ndarray of shape (H, W, 3), uint8
         The photographs.
     maps : sequence of ndarray of shape (H, W)
-        Their anomaly maps, 1 = threshold; NaN is left transparent.
+        Their anomaly maps, 1 = threshold; NaN, not inspected, is darkened.
     scores : ndarray of shape (n,), optional
         Their anomaly scores, 1 = threshold.
     labels : sequence of str, optional
@@ -120,18 +120,45 @@ class AnomalyMapDisplay:
             maximum is lower.
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
-        extractor, detector = model.steps[0][1], model.steps[-1][1]
-        grids = detector.predict_map(model[:-1].transform(images))
-        return cls.from_predictions(
-            images,
-            image_maps(extractor, grids, images),
-            threshold=-detector.offset_,
-            scores=average_worst(grids, detector.n_worst_patches_),
-            labels=labels,
-            axes=axes,
-            colorbar=colorbar,
-            **kwargs,
+        inspection = Inspection.from_estimator(model, images)
+        return cls.from_inspection(
+            inspection, labels=labels, axes=axes, colorbar=colorbar, **kwargs
         )
+
+    @classmethod
+    def from_inspection(
+        cls,
+        inspection: Inspection,
+        indices: Sequence[int] | None = None,
+        *,
+        labels: ArrayLike | None = None,
+        axes: ArrayLike | None = None,
+        colorbar: bool = True,
+        **kwargs: Any,
+    ) -> "AnomalyMapDisplay":
+        """Plot images that a model has inspected.
+
+        Parameters
+        ----------
+        inspection : Inspection
+            As :meth:`skpatch.PatchPipeline.inspect` returns it.
+        indices : sequence of int, optional
+            The images to plot, for instance ``inspection.ranking[:6]``; all by default.
+        labels : array-like of shape (n,), optional
+            Captions of these images, or 1 for defective and 0 for normal ones.
+        axes, colorbar, **kwargs
+            As for :meth:`plot`.
+
+        Returns
+        -------
+        AnomalyMapDisplay
+        """
+        check_matplotlib(f"{cls.__name__}.from_inspection")
+        indices = np.arange(len(inspection.images)) if indices is None else np.asarray(indices)
+        check_lengths(len(indices), labels=labels)
+        labels = None if labels is None else label_texts(labels)
+        display = inspected(cls, inspection, indices, labels)
+        return display.plot(axes, colorbar=colorbar, **kwargs)
 
     @classmethod
     def from_predictions(
@@ -207,8 +234,8 @@ class AnomalyMapDisplay:
         colorbar : bool, default=True
             Whether to draw the colour scale beside the axes.
         **kwargs
-            Parameters of :meth:`matplotlib.axes.Axes.imshow` for the maps. By default
-            ``cmap="inferno", vmin=0, vmax=1.5, alpha=0.75``.
+            Parameters of :meth:`matplotlib.axes.Axes.imshow` for the maps. By default they have
+            the colours of the reports, from 0 to 2.
 
         Returns
         -------
@@ -233,26 +260,24 @@ class AnomalyMapDisplay:
         self.photographs_ = [
             ax.imshow(image) for row in first for ax, image in zip(row, self.images, strict=True)
         ]
+        look = {"cmap": _colormap(), "vmin": 0, "vmax": TOP}
+        if "cmap" in kwargs:
+            look["alpha"] = STRENGTH
+        look.update(kwargs)
         self.heatmaps_ = []
         for ax, image, scores_map in zip(overlays, self.images, self.maps, strict=True):
             ax.imshow(image)
-            self.heatmaps_.append(ax.imshow(scores_map, **{**_HEAT, **kwargs}))
+            self.heatmaps_.append(ax.imshow(scores_map, **look))
         for ax in axes:
             ax.set(xticks=[], yticks=[])
         self._set_titles()
         self.colorbar_ = None
         if colorbar:
-            self.colorbar_ = self._draw_colorbar(axes)
+            # Beside the first two rows.
+            rows = len({round(ax.get_position().y0, 6) for ax in axes})
+            place = {"aspect": 25, "shrink": min(1, 2 / rows), "anchor": (0, 1)}
+            self.colorbar_ = draw_colorbar(self.figure_, self.heatmaps_[0], axes, **place)
         return self
-
-    def _draw_colorbar(self, axes):
-        """Draw the colour scale beside the first two rows of axes."""
-        rows = len({round(ax.get_position().y0, 6) for ax in axes})
-        place = {"pad": 0.02, "aspect": 25, "shrink": min(1, 2 / rows), "anchor": (0, 1)}
-        bar = self.figure_.colorbar(self.heatmaps_[0], ax=list(axes), extend="max", **place)
-        bar.set_label("anomaly score\n(1 = threshold)")
-        bar.ax.axhline(1, color="black")
-        return bar
 
     def _set_titles(self):
         """Labels above the first row and scores above the maps, or both above these."""
@@ -266,6 +291,39 @@ class AnomalyMapDisplay:
             rows = [[f"{label}\n{score}".strip() for label, score in zip(*rows, strict=True)]]
         for ax, caption in zip(self.axes_.flat, itertools.chain(*rows), strict=True):
             ax.set_title("\n".join(map(_shortened, caption.splitlines())), fontsize=9)
+
+
+def inspected(cls, inspection, indices, labels):
+    """Display of a class, not plotted yet, of some images of an inspection."""
+    return cls(
+        [inspection.images.load(index) for index in indices],
+        inspection.maps(indices),
+        scores=inspection.scores[indices],
+        labels=labels,
+    )
+
+
+def draw_colorbar(figure, heatmap, axes, **place):
+    """Draw the colour scale beside axes."""
+    top = heatmap.norm.vmax
+
+    def text(value, _):
+        return f"≥ {value:g}" if value >= top else f"{value:g}"
+
+    bar = figure.colorbar(heatmap, ax=list(axes), format=text, pad=0.02, **place)
+    bar.set_label("anomaly score\n(1 = threshold)")
+    bar.ax.axhline(1, color="black")
+    # Colours let a photograph through. The scale of reports lies on the same grey.
+    bar.ax.set_facecolor("#8c8c8c")
+    return bar
+
+
+def _colormap():
+    """The colours of reports, as strong as these begin with."""
+    from matplotlib.colors import ListedColormap
+
+    *colours, veil = np.vstack([COLOURS, VEIL]) / 255 * (1, 1, 1, STRENGTH)
+    return ListedColormap(colours, "skpatch").with_extremes(bad=veil)
 
 
 def label_texts(labels):

@@ -104,13 +104,13 @@ def test_regions():
     scores[0, 0] = 3
     scores[1, 1] = 4  # a diagonal neighbour
     scores[3, 3:] = 6
-    found = find_regions(scores, 2.0, (0, 0, 40, 100))
+    found = find_regions(scores / 2, (0, 0, 40, 100))
     assert found == [
         {"box": [60, 30, 100, 40], "area": 400, "score": 3.0},
         {"box": [0, 0, 40, 20], "area": 400, "score": 2.0},
     ]
-    assert find_regions(scores, 6.0, (0, 0, 40, 100)) == []
-    (cropped,) = find_regions(scores, 5.0, (10.5, 20.5, 30.5, 45.5))
+    assert find_regions(scores / 6, (0, 0, 40, 100)) == []
+    (cropped,) = find_regions(scores / 5, (10.5, 20.5, 30.5, 45.5))
     assert cropped["box"] == [35, 25, 46, 31]
 
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
+import copy
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score
 from sklearn.pipeline import Pipeline
 
-from skpatch import SoftPatchDetector
 from skpatch.detector.calibration import training_pvalues
 from skpatch.inspection.audit import NoiseAudit
 
@@ -36,16 +37,26 @@ def test_maps_show_the_defect(audit, data):
         assert found[data.masks[image]].mean() > 1.5 * found[~data.masks[image]].mean()
 
 
-def test_match_of_a_memory_patch_is_itself(audit, model, data):
-    detector = model[-1]
-    found = audit.match(data.images)
-    assert found.shape == (30, *detector.grid_shape_, 3)
-    # A training image is compared with the others.
-    assert (found[..., 0] != np.arange(30)[:, None, None]).all()
-    plain = SoftPatchDetector(soft_weights=False, random_state=0)
-    plain.fit(model[:-1].transform(data.images))
-    images = np.tile(plain.memory_bank_[:, None, None], (1, *detector.grid_shape_, 1))
-    np.testing.assert_array_equal(plain.match(images)[:, 0, 0], plain.memory_source_)
+def test_the_inspection_leaves_the_image_out_too(audit, model):
+    found, threshold = audit.inspection, -model[-1].offset_
+    np.testing.assert_array_equal(found.scores, -audit.scores / threshold)
+    np.testing.assert_array_equal(found.patch_scores, audit.patch_scores / threshold)
+    np.testing.assert_array_equal(found.pvalues, audit.pvalues)
+    np.testing.assert_array_equal(found.is_anomalous, audit.scores < model[-1].offset_)
+    np.testing.assert_array_equal(audit.ranking, np.argsort(audit.scores, kind="stable"))
+    worst = audit.ranking[0]
+    np.testing.assert_array_equal(found.maps([worst])[0], audit.maps([worst])[0] / threshold)
+    assert found.regions(worst)
+
+
+def test_an_image_without_a_score_is_the_last(model, data):
+    forgetful = copy.deepcopy(model).forget([5])
+    audit = forgetful.audit(data.images)
+    assert audit.ranking[-1] == 5
+    assert np.isnan(audit.inspection.scores[5])
+    assert np.isnan(audit.pvalues[5])
+    assert not audit.is_suspicious[5]
+    assert audit.to_dict()["rank"][5] == 30
 
 
 def test_pvalues_by_hand():

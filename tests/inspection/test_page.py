@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 import base64
+import copy
 import hashlib
 import html
 import io
@@ -45,7 +46,7 @@ def test_audit(audit, tmp_path):
     assert [card["name"] for card in found] == [f"image {index}" for index in audit.ranking]
     assert [int(card["rank"]) for card in found] == list(range(1, 31))
     scores = [float(card["score"]) for card in found]
-    expected = audit.scores[audit.ranking] / audit._model[-1].offset_
+    expected = audit.scores[audit.ranking] / audit.inspection.model[-1].offset_
     np.testing.assert_allclose(scores, expected, rtol=1e-5)
     pvalues = [float(card["pvalue"]) for card in found]
     np.testing.assert_allclose(pvalues, audit.pvalues[audit.ranking], rtol=1e-5)
@@ -151,13 +152,9 @@ def test_heat_map_lies_on_the_part_that_was_cropped(data, tmp_path):
     assert text.count('x="16.0" y="16.0" width="32.0" height="32.0"') == 2
 
 
-def test_images_without_a_score(audit, monkeypatch, tmp_path):
+def test_images_without_a_score(model, data, tmp_path):
     path = tmp_path / "audit.html"
-    scores, pvalues = audit.scores.copy(), audit.pvalues.copy()
-    scores[5] = pvalues[5] = np.nan
-    monkeypatch.setattr(audit, "scores", scores)
-    monkeypatch.setattr(audit, "pvalues", pvalues)
-    audit.to_html(path)
+    copy.deepcopy(model).forget([5]).audit(data.images).to_html(path)
     last = cards(path)[-1]
     assert last["name"] == "image 5"
     assert last["score"] == last["pvalue"] == ""

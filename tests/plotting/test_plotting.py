@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.pipeline import Pipeline
 
+from skpatch.inspection.heat import heat_picture
 from skpatch.plotting import AnomalyMapDisplay, NoiseAuditDisplay, RobustnessDisplay
 
 RATIOS = [0, 0, 0.4, 0.4, 0, 0.4, 0.4]
@@ -64,13 +65,43 @@ def test_maps_of_a_stock_pipeline(model, data):
 def test_maps_share_one_scale(images, maps):
     maps[1] /= 100
     display = AnomalyMapDisplay.from_predictions(images, maps, threshold=2)
-    assert [artist.get_clim() for artist in display.heatmaps_] == [(0, 1.5)] * 3
+    assert [artist.get_clim() for artist in display.heatmaps_] == [(0, 2)] * 3
     np.testing.assert_array_equal(display.heatmaps_[2].get_array(), maps[2] / 2)
     assert display.colorbar_.mappable is display.heatmaps_[0]
     display.plot(vmax=3, cmap="viridis", colorbar=False)
     assert [artist.get_clim() for artist in display.heatmaps_] == [(0, 3)] * 3
     assert display.heatmaps_[0].get_cmap().name == "viridis"
+    assert display.heatmaps_[0].get_alpha() == 0.7
     assert display.colorbar_ is None
+
+
+def test_maps_have_the_colours_of_overlays(images):
+    """A drawn map is the picture of `heat`: the photograph shows well below the threshold."""
+    scores = np.linspace(0, 2.5, 96).reshape(1, 8, 12)
+    display = AnomalyMapDisplay.from_predictions(images[:1], scores)
+    rgba = display.heatmaps_[0].to_rgba(scores[0])
+    expected = np.asarray(heat_picture(scores[0]).convert("RGBA")) / 255
+    np.testing.assert_allclose(rgba[..., :3], expected[..., :3], atol=0.06)
+    np.testing.assert_allclose(rgba[..., 3], 0.7 * expected[..., 3], atol=0.08)
+    assert not rgba[scores[0] < 0.55, 3].any()
+    figure = display.figure_
+    figure.canvas.draw()
+    texts = [label.get_text() for label in display.colorbar_.ax.get_yticklabels()]
+    assert texts[0] == "0"
+    assert texts[-1] == "≥ 2"
+
+
+def test_maps_of_an_inspection(model, data):
+    inspection = model.inspect(data.images[:5])
+    top = inspection.ranking[:2]
+    display = AnomalyMapDisplay.from_inspection(inspection, top, labels=[1, 0])
+    np.testing.assert_array_equal(display.images, data.images[top])
+    np.testing.assert_array_equal(display.scores, inspection.scores[top])
+    np.testing.assert_array_equal(display.maps, inspection.maps(top))
+    assert titles(display.axes_[0]) == ["defective", "normal"]
+    assert AnomalyMapDisplay.from_inspection(inspection).axes_.shape == (2, 5)
+    with pytest.raises(ValueError, match="labels has 5 entries, but there are 2 images"):
+        AnomalyMapDisplay.from_inspection(inspection, top, labels=[0] * 5)
 
 
 def test_maps_in_given_axes(images, maps):
@@ -110,8 +141,10 @@ def test_maps_with_a_margin(images, maps):
     maps[0, :2] = np.nan
     display = AnomalyMapDisplay.from_predictions(images, maps)
     rgba = display.heatmaps_[0].to_rgba(display.heatmaps_[0].get_array())
-    assert (rgba[:2, :, 3] == 0).all()
-    assert (rgba[2:, :, 3] > 0).all()
+    # What is not inspected is darkened, as in a report.
+    assert (rgba[:2, :, :3] == 0).all()
+    np.testing.assert_allclose(rgba[:2, :, 3], 180 / 255 * 0.7)
+    assert (rgba[2:, :, 3] != rgba[0, 0, 3]).all()
 
 
 def test_photographs_from_files(images, maps, tmp_path):

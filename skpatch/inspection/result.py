@@ -1,0 +1,366 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a model says of images: scores, places and pictures, all in units of its threshold."""
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.pipeline import Pipeline
+
+from ..bank.memory import average_worst
+from ..detector.calibration import conformal_pvalues
+from ..features.lazy import score_in_parts
+from ..features.view import visible_region
+from ..images.collection import Images, check_images
+from ..runtime.parameters import check_is_fitted
+from ..runtime.threads import execution
+from .heat import overlay
+from .maps import image_maps
+from .page import write_report
+from .regions import find_regions
+
+if TYPE_CHECKING:
+    import pandas
+    from PIL import Image
+
+__all__ = ["Inspection", "as_frame", "check_threshold"]
+
+_REPORT = {
+    "title": "Inspected images",
+    "meaning": "The score of an image is that of its most unusual place: how much it differs from "
+    "everything that the model has learned as normal.",
+}
+
+
+class Inspection:
+    """Scores, p-values, regions and pictures of images that a fitted pipeline has scored.
+
+    Scores are in units of the model's threshold, and high means anomalous: above 1 an image is
+    anomalous. It is recommended to use :meth:`PatchPipeline.inspect` or :meth:`from_estimator`.
+
+    Parameters
+    ----------
+    model : Pipeline
+        A fitted pipeline of a :class:`PatchFeatureExtractor` and a :class:`SoftPatchDetector`.
+    images : sequence of images
+        As for :meth:`PatchFeatureExtractor.transform`.
+    distances : ndarray of shape (n, h, w), float64
+        Anomaly score of each patch, in feature units; NaN for those that are not inspected.
+    scores : ndarray of shape (n,), float64
+        Anomaly scores of the images, in the same unit; NaN where there is none.
+    pvalues : ndarray of shape (n,), float64
+        Their p-values.
+    names : sequence of str, optional
+        Names of the images: by default their paths, or "image 0" and so on.
+    **report : str or ndarray of shape (n,)
+        What :meth:`to_html` says beyond that: its title, for instance.
+
+    Attributes
+    ----------
+    model : Pipeline
+    images : sequence of images
+        As given, decoded when they are needed.
+    names : list of str
+    scores : ndarray of shape (n,), float64
+        Score of each image, 1 = threshold, high = anomalous; NaN where there is none.
+    pvalues : ndarray of shape (n,), float64
+        Conformal p-value of each image, low = anomalous.
+    is_anomalous : ndarray of shape (n,), bool
+        Whether the score is above 1.
+    patch_scores : ndarray of shape (n, h, w), float64
+        Score of each patch, 1 = threshold; NaN for those that are not inspected.
+    ranking : ndarray of shape (n,), int64
+        Indices of the images, the most suspicious first.
+    threshold : float
+        The distance, in feature units, that is 1 here. It stays what it was if the
+        `contamination` of the model changes.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, the patches are not on the model's grid, or the threshold is not a
+        positive distance.
+
+    See Also
+    --------
+    skpatch.audit.NoiseAudit : The same of the training images, each scored without itself.
+
+    Examples
+    --------
+    >>> from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
+    >>> from skpatch.datasets import make_contaminated_images
+    >>> data = make_contaminated_images(n_normal=38, n_defective=6, image_size=64, random_state=0)
+    >>> model = make_pipeline(
+    ...     PatchFeatureExtractor(image_size=64), SoftPatchDetector(random_state=0)
+    ... )
+    >>> inspection = model.fit(data.images[:40]).inspect(data.images[40:])
+    >>> inspection.scores.round(1)
+    array([0.7, 0.8, 2.4, 0.7])
+    >>> inspection.is_anomalous
+    array([False, False,  True, False])
+    >>> data.labels[40:]
+    array([0, 0, 1, 0])
+    """
+
+    def __init__(
+        self,
+        model: Pipeline,
+        images: Images,
+        distances: NDArray[np.float64],
+        scores: NDArray[np.float64],
+        pvalues: NDArray[np.float64],
+        names: Sequence[str] | None = None,
+        **report: Any,
+    ) -> None:
+        detector = model.steps[-1][1]
+        self.model = model
+        self.images = check_images(images)
+        if len(self.images) != len(distances):
+            raise ValueError(f"There are {len(images)} images, but scores of {len(distances)}.")
+        if names is not None:
+            self.names = _check_names(names, self.images)
+        self.threshold = check_threshold(detector)
+        self.scores = scores / self.threshold
+        self.pvalues = pvalues
+        self.is_anomalous = self.scores > 1
+        # Not of the quotients, two of which may be the same number.
+        self.ranking = np.argsort(-scores, kind="stable")
+        self._distances = distances
+        self._report = {**_REPORT, **report}
+
+    @classmethod
+    def from_estimator(
+        cls, model: Pipeline, images: Images, names: Sequence[str] | None = None
+    ) -> "Inspection":
+        """Score new images.
+
+        Parameters
+        ----------
+        model, images, names
+            As for the class.
+
+        Returns
+        -------
+        Inspection
+        """
+        check_is_fitted(model.steps[-1][1])
+        if names is not None:
+            names = _check_names(names, images)
+        patch_scores = score_in_parts(model, "predict_map", images)
+        return cls.from_patch_scores(model, images, patch_scores, names)
+
+    @classmethod
+    def from_patch_scores(
+        cls,
+        model: Pipeline,
+        images: Images,
+        patch_scores: ArrayLike,
+        names: Sequence[str] | None = None,
+    ) -> "Inspection":
+        """Take new images whose patches are scored already.
+
+        Parameters
+        ----------
+        model, images, names
+            As for the class.
+        patch_scores : array-like of shape (n, h, w)
+            What :meth:`SoftPatchDetector.predict_map` gave for the images, in feature units.
+
+        Returns
+        -------
+        Inspection
+        """
+        detector = model.steps[-1][1]
+        check_is_fitted(detector)
+        patch_scores = np.asarray(patch_scores)
+        if patch_scores.shape[1:] != tuple(detector.grid_shape_):
+            raise ValueError(
+                f"patch_scores has shape {patch_scores.shape}, but the model has a grid of "
+                f"{detector.grid_shape_} patches for each image."
+            )
+        scores = average_worst(patch_scores, detector.n_worst_patches_)
+        pvalues = conformal_pvalues(detector.calibration_scores_, -scores)
+        return cls(model, images, patch_scores, scores, pvalues, names)
+
+    # Both only when they are asked for: a data set may have to decode an image to name it.
+    @cached_property
+    def names(self) -> list[str]:
+        """Names of the images."""
+        return [self.images.name(index) for index in range(len(self.images))]
+
+    @cached_property
+    def patch_scores(self) -> NDArray[np.float64]:
+        """Score of each patch, 1 = threshold."""
+        return self._distances / self.threshold
+
+    def maps(
+        self, indices: Sequence[int] | None = None, sigma: float = 4.0
+    ) -> list[NDArray[np.float32]]:
+        """Anomaly maps of images, at their own sizes.
+
+        Parameters
+        ----------
+        indices : sequence of int, optional
+            The images, for instance ``inspection.ranking[:10]``; all by default.
+        sigma : float, default=4.0
+            Standard deviation of the smoothing in pixels of the network's input.
+
+        Returns
+        -------
+        list of ndarray of shape (H, W), float32
+            1 = threshold; NaN where nothing is inspected. Smoothing lowers the worst places.
+        """
+        indices = np.arange(len(self.images)) if indices is None else list(indices)
+        images = [self.images[index] for index in indices]
+        maps = image_maps(self.model.steps[0][1], self._distances[indices], images, sigma)
+        return [found / self.threshold for found in maps]
+
+    def regions(self, index: int) -> list[dict[str, Any]]:
+        """Groups of adjacent patches above the threshold, diagonal neighbours included.
+
+        An anomalous image has at least one: they are among the patches by which it is judged.
+
+        Parameters
+        ----------
+        index : int
+
+        Returns
+        -------
+        list of dict
+            "box" [left, top, right, bottom] and "area" in pixels of the image, and "score" of the
+            worst patch, 1 = threshold; the worst region first.
+        """
+        region = visible_region(self.images.size(index), self.model.steps[0][1])
+        return find_regions(self._patches(index), region)
+
+    def overlay(self, index: int) -> "Image.Image":
+        """Photograph under its heat map, as in a report.
+
+        Parameters
+        ----------
+        index : int
+
+        Returns
+        -------
+        PIL.Image.Image
+            Of the size of the image, RGB.
+        """
+        pixels = self.images.load(index)
+        region = visible_region(pixels.shape[:2], self.model.steps[0][1])
+        return overlay(pixels, self._patches(index), region)
+
+    def matches(self, index: int) -> NDArray[np.int64]:
+        """Where in the training images the patches most like those of an image are.
+
+        The features of the image are extracted for it. An image whose defect was not found can be
+        compared with the patches that it was scored by.
+
+        Parameters
+        ----------
+        index : int
+
+        Returns
+        -------
+        ndarray of shape (h, w, 3), int64
+            Training image, row and column of the memory patch that each patch is nearest to; -1
+            for patches that are not inspected.
+        """
+        features = self.model[:-1].transform([self.images[index]])
+        return self.model.steps[-1][1].match(features)[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Columns of a table with a row for each image, in their order.
+
+        Returns
+        -------
+        dict of str to list or ndarray of length n
+            - image : name;
+            - score, p_value : as the attributes;
+            - label : "anomalous" or "normal";
+            - rank : place in the ranking, 1 for the most suspicious image;
+            - n_regions, regions : number of regions, and what :meth:`regions` says of them.
+        """
+        regions = [self.regions(index) for index in range(len(self.images))]
+        return {
+            "image": self.names,
+            "score": self.scores,
+            "p_value": self.pvalues,
+            "label": np.where(self.is_anomalous, "anomalous", "normal").tolist(),
+            "rank": np.argsort(self.ranking) + 1,
+            "n_regions": np.array([len(found) for found in regions]),
+            "regions": regions,
+        }
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Table with a row for each image, in their order.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns of :meth:`to_dict`.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        return as_frame(self.to_dict, "Inspection.to_frame")
+
+    def to_html(self, path: str | os.PathLike, names: Sequence[str] | None = None) -> None:
+        """Write an HTML report: the ranking with scores, p-values and heat maps.
+
+        One file that opens in any browser without a connection. Small copies of the images are
+        in it.
+
+        Parameters
+        ----------
+        path : path
+            The .html file to write. It is replaced only once the report is complete.
+        names : sequence of str, optional
+            Names to show. By default `names`, as paths from the folder that holds all images.
+
+        Raises
+        ------
+        ValueError, OSError
+            If the file cannot be written, an image cannot be read, or there are too few or too
+            many names.
+        """
+        names = names if names is None else _check_names(names, self.images)
+        with execution(None, self.model.steps[-1][1].verbose):
+            write_report(path, self, names, **self._report)
+
+    def _patches(self, index):
+        """Scores (h, w) of the patches of one image."""
+        return self._distances[index] / self.threshold
+
+
+def check_threshold(detector):
+    """Distance that is the unit of scores; raise unless it is positive."""
+    if not -detector.offset_ > 0:
+        raise ValueError(
+            f"The threshold of the model is {abs(detector.offset_):g}, so no score can be given in "
+            "units of it. It is learned from the training images: are they all the same, or too "
+            "few?"
+        )
+    return -detector.offset_
+
+
+def as_frame(columns, caller):
+    """Frame of the columns that a function returns."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError(
+            f"{caller} needs pandas. Install it with `pip install pandas`."
+        ) from error
+    return pandas.DataFrame(columns())
+
+
+def _check_names(names, images):
+    """Names as a list of texts, one for each image."""
+    if len(names) != len(images):
+        raise ValueError(f"names has {len(names)} names, but there are {len(images)} images.")
+    return [str(name) for name in names]
