@@ -10,7 +10,8 @@ from .discriminators import (
     PositionwiseDiscriminator,
     SupportDiscriminator,
 )
-from .distances.neighbors import ExactNeighbors, PyNNDescentNeighbors
+from .distances.exact import ExactNeighbors
+from .distances.graph import PyNNDescentNeighbors
 from .features.extractor import PatchFeatureExtractor
 from .persistence import load, save
 from .pipeline import PatchPipeline, make_pipeline

@@ -6,7 +6,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from skpatch import ExactNeighbors, PyNNDescentNeighbors
-from skpatch.distances.neighbors import make_neighbors
+from skpatch.distances.search import make_neighbors
 
 
 @pytest.fixture(scope="module")
