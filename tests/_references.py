@@ -30,3 +30,10 @@ def map_without(detector, features, image):
     """Distance of each patch (h, w) to the nearest memory patch of another image."""
     nearest = distances_without(detector, features, image).min(axis=1)
     return nearest.reshape(features.shape[:2])
+
+
+def nearest_of_others(bank, queries, groups, n_neighbors=2):
+    """Distances (m, n_neighbors) of queries to the nearest rows of a bank in other groups."""
+    distances = cdist(queries, bank)
+    distances[groups[0][:, np.newaxis] == groups[1]] = np.inf
+    return np.sort(distances, axis=1)[:, :n_neighbors]
