@@ -95,7 +95,8 @@ def load(
 
     It gives the same scores, maps, p-values and audits, to the last bit on the same computer and
     with the same versions of the libraries. The network is built again from its name and weights
-    file, and refused unless its weights are those of the saved model.
+    file, and refused unless its weights are those of the saved model. The search graph of
+    :class:`PyNNDescentNeighbors` is built again, too.
 
     Parameters
     ----------
@@ -126,7 +127,7 @@ def load(
     -----
     UserWarning
         If the search graph of :class:`PyNNDescentNeighbors` was built by another version of
-        pynndescent. It is built anew then.
+        pynndescent. It is built anew, which takes about a minute, and scores can differ a little.
     """
     path = os.fspath(path)
     try:
