@@ -16,6 +16,9 @@ from concurrent.futures import ProcessPoolExecutor
 from _common import Peak, RepeatedCells, held
 
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
+from skpatch.detector.estimator import fitted_state
+from skpatch.detector.shards import plan_shards
+from skpatch.detector.state import Settings
 
 
 def measure(n_images, limit, coreset_size, discriminator):
@@ -31,7 +34,14 @@ def measure(n_images, limit, coreset_size, discriminator):
     seconds = time.perf_counter() - started
     shape = (n_images, *detector.grid_shape_, detector.n_features_in_)
     features = 4 * shape[0] * shape[1] * shape[2] * shape[3] / 2**20
-    return peak.value - before, seconds, features, detector._plan(n_images).n_shards
+    return peak.value - before, seconds, features, n_shards(detector, n_images)
+
+
+def n_shards(detector, n_images):
+    """Number of shards of the fit of a detector."""
+    fitted, settings = fitted_state(detector), Settings.of(detector)
+    plan = plan_shards(n_images, fitted.grid, detector.n_features_in_, fitted.components, settings)
+    return plan.n_shards
 
 
 def main():

@@ -18,7 +18,7 @@ from skpatch import PatchFeatureExtractor, SoftPatchDetector
 from skpatch.bench.protocol import permute_classes
 from skpatch.datasets import load_elpv
 from skpatch.detector.estimator import fitted_state
-from skpatch.distances.neighbors import ExactNeighbors
+from skpatch.distances.exact import ExactNeighbors
 from skpatch.metrics import image_auroc
 from skpatch.runtime.threads import execution
 

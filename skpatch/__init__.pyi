@@ -15,8 +15,8 @@ from .discriminators import NearestDiscriminator as NearestDiscriminator
 from .discriminators import NoiseDiscriminator as NoiseDiscriminator
 from .discriminators import PositionwiseDiscriminator as PositionwiseDiscriminator
 from .discriminators import SupportDiscriminator as SupportDiscriminator
-from .distances.neighbors import ExactNeighbors as ExactNeighbors
-from .distances.neighbors import PyNNDescentNeighbors as PyNNDescentNeighbors
+from .distances.exact import ExactNeighbors as ExactNeighbors
+from .distances.graph import PyNNDescentNeighbors as PyNNDescentNeighbors
 from .features.extractor import PatchFeatureExtractor as PatchFeatureExtractor
 from .inspection.result import Inspection as Inspection
 from .persistence import load as load

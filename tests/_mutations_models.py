@@ -11,6 +11,7 @@ import warnings
 import numpy as np
 from _mutations import ANYWHERE, NUMBERS, splice, violation
 from _persistence import parts, seal
+from _references import distances_without
 
 from skpatch import (
     FusionDiscriminator,
@@ -97,9 +98,6 @@ def _change_json(header, body, places, rng):
     while isinstance(place[key], dict | list) and place[key] and rng.random() < 0.9:
         place = place[key]
         key = rng.randrange(len(place)) if isinstance(place, list) else rng.choice(list(place))
-    # Another version has the graph built anew, which is documented and takes a minute.
-    if key == "pynndescent":
-        return header, body
     action = rng.choice(("value", "value", "value", "near", "remove", "add"))
     if action == "value":
         place[key] = rng.choice(_VALUES)
@@ -237,20 +235,18 @@ def _check_update(detector):
 
 def plain_map(detector, queries):
     """The map of a detector with exact search by its definition."""
-    rows = queries.reshape(-1, queries.shape[-1]).astype(np.float64)
-    maps = np.empty(len(rows))
     # Other training scores can make any image pass for a training image.
     own = fitted_state(detector).recognize(queries)
-    numbers = np.repeat(
-        np.full(len(queries), -1) if own is None else own, len(rows) // len(queries)
+    own = np.full(len(queries), -1) if own is None else own
+    distances = np.concatenate(
+        [distances_without(detector, *image) for image in zip(queries, own, strict=True)]
     )
-    bank = detector.memory_bank_.astype(np.float64)
-    for row, query in enumerate(rows):
-        distances = np.sqrt(np.square(bank - query).sum(axis=1))
-        distances = np.maximum(distances, np.float32(detector.memory_reaches_))
-        distances[detector.memory_source_[:, 0] == numbers[row]] = np.inf
-        nearest = np.argsort(distances, kind="stable")[: detector.n_neighbors]
-        nearest = nearest[np.isfinite(distances[nearest])]
-        power = 2 if detector.metric == "sqeuclidean" else 1
-        maps[row] = (detector.memory_weights_[nearest] * distances[nearest] ** power).mean()
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, : detector.n_neighbors]
+    distances = np.take_along_axis(distances, nearest, axis=1)
+    # Fewer where the bank holds no more of other images.
+    is_found = np.isfinite(distances)
+    distances[~is_found] = 0
+    power = 2 if detector.metric == "sqeuclidean" else 1
+    weighted = detector.memory_weights_[nearest] * distances**power
+    maps = weighted.sum(axis=1) / is_found.sum(axis=1)
     return maps.reshape(queries.shape[:3])

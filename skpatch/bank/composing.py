@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..distances.neighbors import ExactNeighbors
+from ..distances.exact import ExactNeighbors
 from ..distances.projection import project_rows
 from .coreset import greedy_coreset
 

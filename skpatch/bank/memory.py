@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..distances.neighbors import ExactNeighbors, on_device
+from ..distances.exact import ExactNeighbors
+from ..distances.search import on_device
 from ..runtime.devices import accelerator
 from .worst import worst_patches
 

@@ -11,8 +11,8 @@ from ..bank.candidates import Candidates, Rows
 from ..bank.coreset import farthest_on_average, greedy_coreset
 from ..bank.memory import MemoryBank, average_worst
 from ..discriminators.base import Selection, TrainingPatches
-from ..distances.neighbors import make_neighbors, on_device
 from ..distances.projection import project
+from ..distances.search import make_neighbors, on_device
 from ..features.patches import PatchGrid
 from .calibration import calibration_scores
 from .recognition import SPARE_PATCHES, TrainingImages

@@ -6,10 +6,12 @@ from sklearn.utils import check_array
 
 from ..runtime.parameters import positive_integer
 
-__all__ = ["LARGEST", "check_magnitude", "check_rows", "check_search"]
+__all__ = ["LARGEST", "check_magnitude", "check_reaches", "check_rows", "check_search"]
 
 # Distances of larger features might not be float32 numbers.
 LARGEST = 1e32
+# Beyond it a reach would be no float32 number; features are far smaller.
+_LARGEST_REACH = 1e38
 
 
 def check_magnitude(X, name="X"):
@@ -28,6 +30,17 @@ def check_rows(X):
         rows = check_array(X, dtype=np.float32, order="C", input_name="X")
     check_magnitude(rows)
     return rows
+
+
+def check_reaches(reaches, n_rows):
+    """Return the reaches (n,) of a bank, float64, or raise."""
+    reaches = np.asarray(reaches, np.float64)
+    if reaches.shape != (n_rows,) or not ((reaches >= 0) & (reaches < _LARGEST_REACH)).all():
+        raise ValueError(
+            f"reaches has shape {reaches.shape}; expected distances, at least 0 and finite, of "
+            f"shape ({n_rows},)."
+        )
+    return reaches
 
 
 def check_search(bank, X, n_neighbors, excluded):

@@ -13,7 +13,7 @@ __all__ = ["pack_updates", "unpack_updates"]
 
 # They are normally distributed with a deviation of at most 1. Larger ones could overflow.
 _LARGEST_COMPONENT = 100
-# Sizes as in models.py; u dropped patches, q worst patches of each image.
+# Sizes as in detectors.py; u dropped patches, q worst patches of each image.
 _ARRAYS = {
     "forgotten_images_": ("?", "n"),
     "_ratios": ("f8", "m"),

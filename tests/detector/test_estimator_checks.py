@@ -7,7 +7,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skpatch import (
     FusionDiscriminator,
     GaussianDiscriminator,
-    PyNNDescentNeighbors,
     SoftPatchDetector,
 )
 
@@ -27,8 +26,6 @@ CONFIGURATIONS = [
     ]
 ] + [
     SoftPatchDetector(soft_weights=False, n_neighbors=3, metric="sqeuclidean"),
-    # A bank large enough for pynndescent to build its graph.
-    SoftPatchDetector(coreset_size=0.4, neighbors=PyNNDescentNeighbors(graph_neighbors=20)),
 ]
 
 

@@ -3,6 +3,7 @@ import pickle
 
 import numpy as np
 import pytest
+from _references import map_without, textures
 from scipy.spatial.distance import cdist
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
@@ -10,16 +11,6 @@ from sklearn.metrics import roc_auc_score
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
 from skpatch.datasets import make_contaminated_images
 from skpatch.detector.estimator import fitted_state
-
-
-def textures(n_images, defects=(), seed=0):
-    """Features (n, 6, 6, 12) with a defect in one patch of some images."""
-    rng = np.random.RandomState(seed)
-    features = rng.normal(size=(n_images, 6, 6, 12)) / np.arange(1, 13)
-    for image in defects:
-        row, column = rng.randint(6, size=2)
-        features[image, row, column] += 6 * rng.normal(size=12) / np.sqrt(12)
-    return features.astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -118,9 +109,7 @@ def test_what_is_known_of_each_image(train):
     assert model.kept_[tuple(model.memory_source_.T)].all()
     # Earlier images are scored by their worst patches, without themselves.
     for image in (0, 7, 59, 60, 119):
-        others = model.memory_source_[:, 0] != image
-        distances = cdist(train[image].reshape(-1, 12), model.memory_bank_[others])
-        exact = np.maximum(distances, model.memory_reaches_[others]).min(axis=1).max()
+        exact = map_without(model, train[image], image).max()
         assert -model.training_scores_[image] == pytest.approx(exact, rel=1e-5)
 
 

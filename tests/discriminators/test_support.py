@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 import numpy as np
 import pytest
+from _references import textures
 from scipy.spatial.distance import cdist
 from sklearn.base import BaseEstimator
 from sklearn.metrics import roc_auc_score
 
-from skpatch import ExactNeighbors, PyNNDescentNeighbors, SoftPatchDetector
+from skpatch import ExactNeighbors, SoftPatchDetector
 from skpatch.detector.calibration import calibration_scores, conformal_pvalues, score_threshold
 from skpatch.discriminators.jury import Jury
 from skpatch.discriminators.support import (
@@ -13,21 +14,6 @@ from skpatch.discriminators.support import (
     measure_support,
     suspicion_cut,
 )
-
-
-@pytest.fixture(scope="module")
-def textures():
-    """Features (60, 6, 6, 12) of textures; a function of the seed and of where defects are."""
-
-    def make(n_images, defects=(), seed=0, strength=6.0):
-        rng = np.random.RandomState(seed)
-        features = rng.normal(size=(n_images, 6, 6, 12)) / np.arange(1, 13)
-        for image in defects:
-            row, column = rng.randint(6, size=2)
-            features[image, row, column] += strength * rng.normal(size=12) / np.sqrt(12)
-        return features.astype(np.float32)
-
-    return make
 
 
 def support_of(patches, rows):
@@ -38,7 +24,7 @@ def support_of(patches, rows):
     )
 
 
-def test_distances_are_those_to_the_nearest_patch_of_a_trusted_other_image(textures):
+def test_distances_are_those_to_the_nearest_patch_of_a_trusted_other_image():
     patches = textures(20, [3])
     rows = np.arange(0, patches[..., 0].size, 5)
     support = support_of(patches, rows)
@@ -57,7 +43,7 @@ def test_distances_are_those_to_the_nearest_patch_of_a_trusted_other_image(textu
 
 
 @pytest.mark.parametrize("trusted", [[], [4], [4, 9], range(3, 20)])
-def test_few_trusted_images_are_found_behind_many_others(textures, trusted):
+def test_few_trusted_images_are_found_behind_many_others(trusted):
     """The nearest patches of all images are mostly those of others."""
     patches = textures(20)
     rows = np.arange(0, patches[..., 0].size, 7)
@@ -78,7 +64,7 @@ def test_few_trusted_images_are_found_behind_many_others(textures, trusted):
     assert np.mean(places @ [36, 1] == distances.argmin(axis=1)) > 0.95
 
 
-def test_along_the_principal_axes_distances_are_smaller(textures):
+def test_along_the_principal_axes_distances_are_smaller():
     rng = np.random.RandomState(0)
     patches = (textures(20) @ rng.normal(size=(12, 100))).astype(np.float32)
     patches += rng.normal(scale=0.1, size=patches.shape).astype(np.float32)
@@ -91,7 +77,7 @@ def test_along_the_principal_axes_distances_are_smaller(textures):
     assert ratio.max() < 1.0001
 
 
-def test_defective_images_are_not_trusted(textures):
+def test_defective_images_are_not_trusted():
     defects = range(6)
     detector = SoftPatchDetector(random_state=0).fit(textures(60, defects))
     assert not detector.trusted_images_[:6].any()
@@ -99,7 +85,7 @@ def test_defective_images_are_not_trusted(textures):
 
 
 @pytest.mark.parametrize("n_noisy", [0, 6, 20])
-def test_as_many_memory_patches_are_dropped_as_images_are_far_beyond_the_usual(textures, n_noisy):
+def test_as_many_memory_patches_are_dropped_as_images_are_far_beyond_the_usual(n_noisy):
     train = textures(100, range(n_noisy), strength=12)
     detector = SoftPatchDetector(random_state=0).fit(train)
     judged = np.isfinite(detector.noise_scores_)
@@ -108,7 +94,7 @@ def test_as_many_memory_patches_are_dropped_as_images_are_far_beyond_the_usual(t
     assert len(detector.calibration_scores_) == pytest.approx(100 - n_noisy, abs=5)
 
 
-def test_position_does_not_matter(textures):
+def test_position_does_not_matter():
     patches = textures(40, range(4))
     detector = SoftPatchDetector(coreset_size=1.0, random_state=0)
     straight = detector.fit(patches).trusted_images_
@@ -116,7 +102,7 @@ def test_position_does_not_matter(textures):
     np.testing.assert_array_equal(detector.fit(rolled).trusted_images_, straight)
 
 
-def test_resembling_defects_do_not_support_each_other(textures):
+def test_resembling_defects_do_not_support_each_other():
     """Each has a copy in another image, which is not trusted because of a second defect."""
     patches = textures(60)
     rng = np.random.RandomState(1)
@@ -131,7 +117,7 @@ def test_resembling_defects_do_not_support_each_other(textures):
 
 
 @pytest.mark.parametrize("noise_ratio", [0.1, 0.4])
-def test_overlap(textures, noise_ratio):
+def test_overlap(noise_ratio):
     """Defects that were in the training set are found there all the same."""
     n_noisy = round(60 * noise_ratio)
     train = textures(60, range(n_noisy))
@@ -148,7 +134,7 @@ def test_overlap(textures, noise_ratio):
     assert aurocs[2] > 0.8
 
 
-def test_share_of_dropped_memory_patches(textures):
+def test_share_of_dropped_memory_patches():
     detector = SoftPatchDetector(noise_threshold=0.25, random_state=0).fit(textures(60, range(6)))
     judged = np.isfinite(detector.noise_scores_)
     assert judged.sum() == int(0.1 * judged.size)
@@ -158,7 +144,7 @@ def test_share_of_dropped_memory_patches(textures):
     assert detector.kept_[tuple(detector.memory_source_.T)].all()
 
 
-def test_scores_are_reach_distances(textures):
+def test_scores_are_reach_distances():
     detector = SoftPatchDetector(random_state=0).fit(textures(60, range(6)))
     test = textures(10, seed=4)
     distances = cdist(test.reshape(-1, 12), detector.memory_bank_)
@@ -168,7 +154,7 @@ def test_scores_are_reach_distances(textures):
     assert not detector.memory_reaches_.any()
 
 
-def test_a_search_that_knows_no_reaches(textures):
+def test_a_search_that_knows_no_reaches():
     class Plain(BaseEstimator):
         def fit(self, X):
             self.search_ = ExactNeighbors().fit(X)
@@ -185,13 +171,13 @@ def test_a_search_that_knows_no_reaches(textures):
     np.testing.assert_array_equal(found, exact.fit(textures(20)).score_samples(textures(5)))
 
 
-def test_few_images_are_all_trusted(textures):
+def test_few_images_are_all_trusted():
     detector = SoftPatchDetector(random_state=0).fit(textures(4, [0]))
     assert detector.trusted_images_.all()
     assert detector.kept_.all()
 
 
-def test_a_single_memory_patch(textures):
+def test_a_single_memory_patch():
     """It has no principal axes."""
     patches = np.tile(textures(20), 6)
     detector = SoftPatchDetector(coreset_size=1, random_state=0).fit(patches)
@@ -199,14 +185,14 @@ def test_a_single_memory_patch(textures):
     assert np.isfinite(detector.score_samples(patches)).all()
 
 
-def test_copies_of_an_image_are_trusted(textures):
+def test_copies_of_an_image_are_trusted():
     patches = np.concatenate([textures(20)] * 2)
     detector = SoftPatchDetector(random_state=0).fit(patches)
     assert detector.trusted_images_.all()
     assert detector.kept_.all()
 
 
-def test_more_images_than_the_jury(textures, monkeypatch):
+def test_more_images_than_the_jury(monkeypatch):
     monkeypatch.setattr("skpatch.discriminators.jury._JURY", 20)
     detector = SoftPatchDetector(random_state=0).fit(textures(60, range(6)))
     assert not detector.trusted_images_[:6].any()
@@ -222,25 +208,6 @@ def test_cut_of_log_normal_scores():
     assert np.mean(scores > suspicion_cut(dirty, 1.75)) < 0.06
 
 
-@pytest.mark.parametrize(
-    "search",
-    [ExactNeighbors(), PyNNDescentNeighbors(random_state=0)],
-    ids=lambda s: type(s).__name__,
-)
-def test_reaches_of_a_search(search):
-    rng = np.random.RandomState(0)
-    bank, queries = rng.normal(size=(2, 300, 8)).astype(np.float32)
-    reaches = rng.uniform(0, 3, 300)
-    distances, rows = search.fit(bank, reaches=reaches).kneighbors(queries, 2)
-    expected = np.maximum(cdist(queries, bank), reaches)
-    if isinstance(search, ExactNeighbors):
-        np.testing.assert_allclose(distances, np.sort(expected, axis=1)[:, :2], rtol=1e-6)
-        np.testing.assert_array_equal(rows[:, 0], expected.argmin(axis=1))
-    found = np.take_along_axis(expected, rows, axis=1)
-    np.testing.assert_allclose(distances, found, rtol=1e-6)
-    assert np.mean(distances[:, 0] <= expected.min(axis=1) * 1.05) > 0.95
-
-
 class TestCalibration:
     def test_as_many_scores_as_should_be_normal(self):
         scores = np.array([-5.0, -9, -1, -2, -3, np.nan, -4, -6, -7, -8])
@@ -253,7 +220,7 @@ class TestCalibration:
         found = conformal_pvalues(calibration, np.array([-5.0, -3, -2.5, 0]))
         np.testing.assert_allclose(found, [1 / 5, 3 / 5, 3 / 5, 5 / 5])
 
-    def test_pvalues_of_new_normal_images(self, textures):
+    def test_pvalues_of_new_normal_images(self):
         detector = SoftPatchDetector(random_state=0).fit(textures(150, range(15)))
         pvalues = detector.predict_pvalue(textures(150, seed=1))
         for level in (0.05, 0.1, 0.25, 0.5):
@@ -263,7 +230,7 @@ class TestCalibration:
         defects = textures(150, range(150), seed=2)
         assert np.median(detector.predict_pvalue(defects)) < 0.05
 
-    def test_contamination_after_fit(self, textures):
+    def test_contamination_after_fit(self):
         train = textures(60, range(6))
         changed = SoftPatchDetector(random_state=0).fit(train).set_params(contamination=0.2)
         fitted = SoftPatchDetector(contamination=0.2, random_state=0).fit(train)

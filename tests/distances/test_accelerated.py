@@ -7,7 +7,7 @@ from scipy.spatial.distance import cdist
 from skpatch import ExactNeighbors, SoftPatchDetector
 from skpatch.bank.coreset import greedy_coreset
 from skpatch.distances.accelerated import greedy_coreset_on, kneighbors_on
-from skpatch.distances.neighbors import on_device
+from skpatch.distances.search import on_device
 
 # The code is the same for all devices, so the CPU tests what it computes.
 DEVICES = [
@@ -109,7 +109,7 @@ def test_coreset_of_copies_ends_early(device):
 def test_the_search_is_given_a_device(bank, queries, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "skpatch.distances.neighbors.kneighbors_on",
+        "skpatch.distances.exact.kneighbors_on",
         lambda device, *arguments: asked.append(device) or kneighbors_on("cpu", *arguments),
     )
     search = ExactNeighbors(device="meta").fit(bank)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The kernels are compared with plain loops in test_coreset and test_neighbors; here, the edges."""
+"""The kernels are compared with plain loops in test_coreset and test_exact; here, the edges."""
 
 import os
 import shutil

@@ -82,7 +82,7 @@ def test_postscript_is_not_run(tmp_path):
         ("noise_scores_", np.float64("nan"), "'noise_scores_' lacks"),
         ("calibration_scores_", np.float64(1), "do not ascend"),
         ("bounds.factor", np.float32(0), "'bounds.factor' has numbers"),
-        ("bounds.factor", np.float32(2e-23), "the scale of its neighbour search"),
+        ("bounds.factor", np.float32(2e-23), "the scale of the bounds"),
         ("jury.factor", np.float32(1e-45), "'jury.factor' has numbers"),
         ("_worst_patches", np.float32(3e38), "_worst_patches has features as large"),
     ],
@@ -118,7 +118,7 @@ def test_axes_that_are_not_orthonormal(factor):
 
     rng = np.random.RandomState(0)
     bank = (rng.normal(size=(4200, 64)) * np.geomspace(10, 0.01, 64)).astype(np.float32)
-    arrays = ExactNeighbors().fit(bank)._bounds.arrays()
+    arrays = ExactNeighbors().fit(bank).bounds_.arrays()
     stored = {f"bounds.{name}": array for name, array in arrays.items()}
     stored["bounds.axes"] = np.float32(factor) * stored["bounds.axes"]
     with pytest.raises(ValueError, match="not orthonormal"):

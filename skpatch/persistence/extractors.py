@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Fitted extractors as JSON, and back: the network is built again, and its weights are compared."""
+
+import os
+from importlib import metadata
+
+from ..features.extractor import PatchFeatureExtractor
+from ..features.region import read_region
+from ..features.view import check_geometry
+from .container import entries
+from .parameters import pack_parameters, unpack_parameters
+
+__all__ = ["pack_extractor", "unpack_extractor"]
+
+# No network's maps are that much smaller than the image.
+_LARGEST_STRIDE = 256
+
+
+def pack_extractor(extractor, arrays):
+    """JSON of a fitted extractor: all but the network, of whose weights it has the SHA-256.
+
+    A region that is an array goes to `arrays`, and True stands for it.
+    """
+    from ..features.backbones import weights_digest
+
+    for name, fitted in extractor._built_from.items():
+        value = getattr(extractor, name)
+        if value is not fitted and value != fitted:
+            raise ValueError(
+                f"{name}={value!r} was {fitted!r} when the extractor was fitted; set it back, or "
+                "fit again before saving."
+            )
+    is_named = isinstance(extractor.backbone, str)
+    replaced = {"backbone": extractor.backbone if is_named else None, "output": None}
+    if not isinstance(extractor.region, str | os.PathLike | None):
+        arrays["region"] = read_region(extractor.region)
+        replaced["region"] = True
+    return {
+        "params": pack_parameters(extractor, **replaced),
+        "module": None if is_named else type(extractor.backbone).__name__,
+        "seed": int(extractor._seed),
+        "layers_": list(extractor.layers_),
+        "image_size_": list(map(int, extractor.image_size_)),
+        "mean": list(map(float, extractor._mean)),
+        "std": list(map(float, extractor._std)),
+        "weights": weights_digest(extractor.model_),
+    }
+
+
+def unpack_extractor(packed, versions, arrays, backbone, weights, detector):
+    """Extractor of the JSON of :func:`pack_extractor`, for the features of a loaded detector."""
+    from ..features.backbones import weights_digest
+
+    params, module, seed, layers, size, mean, std, digest = entries(
+        packed, "params", "module", "seed", "layers_", "image_size_", "mean", "std", "weights"
+    )
+    region = arrays.take("region", "?", "HW") if params.get("region") is True else None
+    given = {"backbone": backbone, "weights": weights, "region": region}
+    given = {name: value for name, value in given.items() if value is not None}
+    if module is None and backbone is not None:
+        raise ValueError(f"its network is {params.get('backbone')!r}; leave out backbone")
+    if module is not None and backbone is None:
+        raise ValueError(f"it was fitted with a module, a {module}; pass it as backbone=")
+    # A file from elsewhere must not make a model write to a place of its choice.
+    extractor = unpack_parameters(PatchFeatureExtractor, {**params, "output": None, **given})
+    check_geometry(extractor)
+    height, width = size
+    if not all(type(number) is int and 0 <= number < 2**31 for number in (seed, height, width)):
+        raise ValueError(f"its seed {seed!r} and size of images {size!r} are not whole numbers")
+    # Building the network for them would take memory without limit.
+    most = (_LARGEST_STRIDE * cells for cells in detector.grid_shape_)
+    known = None, detector.n_features_in_
+    if any(map(int.__gt__, size, most)) or extractor.embedding_dim not in known:
+        raise ValueError("its network does not give the features of its detector")
+    if extractor.weights not in (None, "default") and not os.path.isfile(extractor.weights):
+        raise FileNotFoundError(
+            f"The network's weights were read from {os.fspath(extractor.weights)!r}, which is not "
+            "a file here; pass its place, as in skpatch.load(path, weights='file.pth')."
+        )
+    learned = extractor._build(seed, layers, lambda *_: (height, width))
+    found = weights_digest(learned["model_"])
+    if found != digest or [*learned["_mean"], *learned["_std"]] != mean + std:
+        now = {name: metadata.version(name) for name in ("torch", "torchvision")}
+        then = {name: versions.get(name) for name in now}
+        raise ValueError(
+            f"the network has other weights (SHA-256 {found[:12]}) than when the model was fitted "
+            f"({str(digest)[:12]}), so its features would differ; it was {then}, it is {now}. Pass "
+            "the file of the right ones as weights=, or the right module as backbone="
+        )
+    vars(extractor).update(learned)
+    return extractor
