@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 ROOT = Path(__file__).parent.parent
-MARKDOWN_FILES = ("README.md", "CHANGELOG.md")
+MARKDOWN_FILES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 
 
 class Page(HTMLParser):

@@ -50,7 +50,10 @@ html_css_files = ["gallery.css"]
 html_sidebars = {
     page: []
     for page in (
+        "architecture",
         "auto_examples/*",
+        "changelog",
+        "contributing",
         "guide/comparison",
         "guide/own_code",
         "performance",

@@ -88,6 +88,15 @@ def test_rooms_stay_small():
     assert max(sizes.values()) <= 1620, sizes
 
 
+def test_guide_draws_the_house():
+    guide = Path(__file__).parents[1] / "CONTRIBUTING.md"
+    picture = guide.read_text(encoding="utf-8").partition("```text\n")[2].partition("```")[0]
+    drawn = [line.split()[:2] for line in picture.splitlines()[1:]]
+    floors = [int(floor) for floor, _ in drawn]
+    assert floors == sorted(floors, reverse=True)
+    assert {room: int(floor) for floor, room in drawn} == FLOOR
+
+
 def test_floors_are_listed_once():
     rooms = [room for floor in FLOORS for room in floor]
     assert len(rooms) == len(set(rooms))
