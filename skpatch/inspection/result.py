@@ -147,8 +147,7 @@ class Inspection:
         Inspection
         """
         check_is_fitted(model.steps[-1][1])
-        if names is not None:
-            names = _check_names(names, images)
+        names = _check_names(names, images)
         patch_scores = score_in_parts(model, "predict_map", images)
         return cls.from_patch_scores(model, images, patch_scores, names)
 
@@ -328,7 +327,7 @@ class Inspection:
             If the file cannot be written, an image cannot be read, or there are too few or too
             many names.
         """
-        names = names if names is None else _check_names(names, self.images)
+        names = _check_names(names, self.images)
         with execution(None, self.model.steps[-1][1].verbose):
             write_report(path, self, names, **self._report)
 
@@ -339,13 +338,13 @@ class Inspection:
 
 def check_threshold(detector):
     """Distance that is the unit of scores; raise unless it is positive."""
-    if not -detector.offset_ > 0:
+    threshold = -detector.offset_
+    if not threshold > 0:
         raise ValueError(
-            f"The threshold of the model is {abs(detector.offset_):g}, so no score can be given in "
-            "units of it. It is learned from the training images: are they all the same, or too "
-            "few?"
+            f"The threshold of the model is {abs(threshold):g}, so no score can be given in units "
+            "of it. It is learned from the training images: are they all the same, or too few?"
         )
-    return -detector.offset_
+    return threshold
 
 
 def as_frame(columns, caller):
@@ -360,7 +359,9 @@ def as_frame(columns, caller):
 
 
 def _check_names(names, images):
-    """Names as a list of texts, one for each image."""
+    """Names as a list of texts, one for each image; None stays."""
+    if names is None:
+        return None
     if len(names) != len(images):
         raise ValueError(f"names has {len(names)} names, but there are {len(images)} images.")
     return [str(name) for name in names]

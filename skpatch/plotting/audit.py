@@ -154,7 +154,7 @@ class NoiseAuditDisplay:
         if labels is not None:
             truths = label_texts(labels[shown])
             captions = [f"{name}\n{truth}" for name, truth in zip(captions, truths, strict=True)]
-        top = inspected(AnomalyMapDisplay, found, shown, captions)
+        top = inspected(found, shown, captions)
         return cls(found.scores, top, labels=labels).plot(axes, **kwargs)
 
     def plot(self, axes: Any = None, **kwargs: Any) -> "NoiseAuditDisplay":

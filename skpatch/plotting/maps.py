@@ -4,6 +4,7 @@
 import itertools
 import math
 from collections.abc import Sequence
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -157,7 +158,7 @@ class AnomalyMapDisplay:
         indices = np.arange(len(inspection.images)) if indices is None else np.asarray(indices)
         check_lengths(len(indices), labels=labels)
         labels = None if labels is None else label_texts(labels)
-        display = inspected(cls, inspection, indices, labels)
+        display = inspected(inspection, indices, labels)
         return display.plot(axes, colorbar=colorbar, **kwargs)
 
     @classmethod
@@ -293,9 +294,9 @@ class AnomalyMapDisplay:
             ax.set_title("\n".join(map(_shortened, caption.splitlines())), fontsize=9)
 
 
-def inspected(cls, inspection, indices, labels):
-    """Display of a class, not plotted yet, of some images of an inspection."""
-    return cls(
+def inspected(inspection, indices, labels):
+    """Display, not plotted yet, of some images of an inspection."""
+    return AnomalyMapDisplay(
         [inspection.images.load(index) for index in indices],
         inspection.maps(indices),
         scores=inspection.scores[indices],
@@ -305,17 +306,18 @@ def inspected(cls, inspection, indices, labels):
 
 def draw_colorbar(figure, heatmap, axes, **place):
     """Draw the colour scale beside axes."""
-    top = heatmap.norm.vmax
-
-    def text(value, _):
-        return f"≥ {value:g}" if value >= top else f"{value:g}"
-
-    bar = figure.colorbar(heatmap, ax=list(axes), format=text, pad=0.02, **place)
+    form = partial(_tick_text, heatmap.norm.vmax)
+    bar = figure.colorbar(heatmap, ax=list(axes), format=form, pad=0.02, **place)
     bar.set_label("anomaly score\n(1 = threshold)")
     bar.ax.axhline(1, color="black")
     # Colours let a photograph through. The scale of reports lies on the same grey.
     bar.ax.set_facecolor("#8c8c8c")
     return bar
+
+
+def _tick_text(top, value, _):
+    """Text of a tick; the last colour is that of all scores beyond `top` too."""
+    return f"≥ {value:g}" if value >= top else f"{value:g}"
 
 
 def _colormap():
