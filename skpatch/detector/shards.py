@@ -233,7 +233,6 @@ def _learn_shard(task):
         Noise scores, and which patches are kept; None if all are, and were not scored.
     """
     fit, features, images, (size, seed, leaders) = task
-    fit, features, images, (size, seed, leaders) = task
     random_state = np.random.RandomState(seed)
     patches = _read(features, fit)
     with execution(fit.settings.n_jobs, False):

@@ -30,7 +30,7 @@ class TrainingPatches:
         (n, 1, p, k) if not all patches of the grid are inspected.
     trial_bank : callable
         From an array (n, h, w), bool, of the patches that take part, to the
-        :class:`MemoryBank` that is selected from them, in features; nothing else is kept out of it.
+        ``MemoryBank`` that is selected from them, in features; nothing else is kept out of it.
     features : ndarray of shape (n, h, w, d), float32
         The same patches as features, as a memory bank is given them.
     """

@@ -196,13 +196,13 @@ class Inspection:
         return self._distances / self.threshold
 
     def maps(
-        self, indices: Sequence[int] | None = None, sigma: float = 4.0
+        self, indices: ArrayLike | None = None, sigma: float = 4.0
     ) -> list[NDArray[np.float32]]:
         """Anomaly maps of images, at their own sizes.
 
         Parameters
         ----------
-        indices : sequence of int, optional
+        indices : array-like of shape (k,), int, optional
             The images, for instance ``inspection.ranking[:10]``; all by default.
         sigma : float, default=4.0
             Standard deviation of the smoothing in pixels of the network's input.
@@ -212,9 +212,9 @@ class Inspection:
         list of ndarray of shape (H, W), float32
             1 = threshold; NaN where nothing is inspected. Smoothing lowers the worst places.
         """
-        indices = np.arange(len(self.images)) if indices is None else list(indices)
-        images = [self.images[index] for index in indices]
-        maps = image_maps(self.model.steps[0][1], self._distances[indices], images, sigma)
+        chosen = np.arange(len(self.images)) if indices is None else np.asarray(indices, int)
+        images = [self.images[index] for index in chosen]
+        maps = image_maps(self.model.steps[0][1], self._distances[chosen], images, sigma)
         return [found / self.threshold for found in maps]
 
     def regions(self, index: int) -> list[dict[str, Any]]:

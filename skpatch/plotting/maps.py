@@ -130,7 +130,7 @@ class AnomalyMapDisplay:
     def from_inspection(
         cls,
         inspection: Inspection,
-        indices: Sequence[int] | None = None,
+        indices: ArrayLike | None = None,
         *,
         labels: ArrayLike | None = None,
         axes: ArrayLike | None = None,
@@ -143,7 +143,7 @@ class AnomalyMapDisplay:
         ----------
         inspection : Inspection
             As :meth:`skpatch.PatchPipeline.inspect` returns it.
-        indices : sequence of int, optional
+        indices : array-like of shape (k,), int, optional
             The images to plot, for instance ``inspection.ranking[:6]``; all by default.
         labels : array-like of shape (n,), optional
             Captions of these images, or 1 for defective and 0 for normal ones.
@@ -155,10 +155,10 @@ class AnomalyMapDisplay:
         AnomalyMapDisplay
         """
         check_matplotlib(f"{cls.__name__}.from_inspection")
-        indices = np.arange(len(inspection.images)) if indices is None else np.asarray(indices)
-        check_lengths(len(indices), labels=labels)
+        chosen = np.arange(len(inspection.images)) if indices is None else np.asarray(indices, int)
+        check_lengths(len(chosen), labels=labels)
         labels = None if labels is None else label_texts(labels)
-        display = inspected(inspection, indices, labels)
+        display = inspected(inspection, chosen, labels)
         return display.plot(axes, colorbar=colorbar, **kwargs)
 
     @classmethod
@@ -294,7 +294,7 @@ class AnomalyMapDisplay:
             ax.set_title("\n".join(map(_shortened, caption.splitlines())), fontsize=9)
 
 
-def inspected(inspection, indices, labels):
+def inspected(inspection, chosen, labels):
     """Display, not plotted yet, of some images of an inspection."""
     return AnomalyMapDisplay(
         [inspection.images.load(index) for index in indices],
