@@ -294,7 +294,7 @@ class AnomalyMapDisplay:
             ax.set_title("\n".join(map(_shortened, caption.splitlines())), fontsize=9)
 
 
-def inspected(inspection, chosen, labels):
+def inspected(inspection, indices, labels):
     """Display, not plotted yet, of some images of an inspection."""
     return AnomalyMapDisplay(
         [inspection.images.load(index) for index in indices],
