@@ -2,14 +2,14 @@
 """Approximate nearest-neighbour search in a graph of the memory bank."""
 
 import threading
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from ..runtime.parameters import Interval, check_is_fitted, positive_integer
+from ..runtime.parameters import Interval, check_is_fitted
 from ..runtime.threads import run_blocks
 from .exact import ExactNeighbors
 from .rows import check_search
@@ -36,7 +36,8 @@ class PyNNDescentNeighbors(BaseEstimator):
     Parameters
     ----------
     graph_neighbors : int, default=30
-        Neighbours of each row in the search graph. More is slower to build and more accurate.
+        Neighbours of each row in the search graph, at least 2, since one of them is the row itself.
+        More is slower to build and more accurate.
     epsilon : float, default=0.1
         How far the search looks beyond the best row found, relative to its distance. More is
         slower and more accurate.
@@ -74,7 +75,7 @@ class PyNNDescentNeighbors(BaseEstimator):
     _trusted_share = 0.75
 
     _parameter_constraints = {
-        "graph_neighbors": [positive_integer()],
+        "graph_neighbors": [Interval(Integral, 2, None, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
     }

@@ -91,7 +91,7 @@ def test_groups_of_another_length_are_refused():
         search.kneighbors(np.eye(3, dtype=np.float32), 1, (np.zeros(3, int), np.zeros(2, int)))
 
 
-@pytest.mark.parametrize("parameter", [{"graph_neighbors": 0}, {"epsilon": -1}, {"epsilon": "a"}])
+@pytest.mark.parametrize("parameter", [{"graph_neighbors": 1}, {"epsilon": -1}, {"epsilon": "a"}])
 def test_parameters_of_the_graph_are_checked(parameter):
     with pytest.raises(ValueError, match=next(iter(parameter))):
         PyNNDescentNeighbors(**parameter).fit(np.eye(3))
