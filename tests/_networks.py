@@ -2,7 +2,10 @@
 from collections import OrderedDict
 
 import torch
+from sklearn.base import clone
 from torch import nn
+
+from skpatch import PatchFeatureExtractor
 
 
 def small_network():
@@ -18,6 +21,19 @@ def small_network():
         "fc": nn.Linear(16, 5),
     }
     return nn.Sequential(OrderedDict(stages))
+
+
+def small_extractor(**parameters):
+    """Extractor with a network that is built at once, and the strides of the default one."""
+    parameters = {"backbone": small_network(), "layers": ["layer2", "layer3"], **parameters}
+    return PatchFeatureExtractor(**parameters)
+
+
+def with_parameters(fitted, **parameters):
+    """A fitted estimator with other parameters, without another fit."""
+    other = clone(fitted)
+    vars(other).update(vars(fitted))
+    return other.set_params(**parameters)
 
 
 class Pixels(nn.Module):

@@ -69,9 +69,9 @@ def photos(data, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def fitted():
-    """Extractor fitted to `_photographs.IMAGES`."""
+    """Extractor fitted to `_photographs.IMAGES`; no test may change it."""
     from _photographs import IMAGES
 
     from skpatch import PatchFeatureExtractor
@@ -79,7 +79,7 @@ def fitted():
     return PatchFeatureExtractor(image_size=64).fit(IMAGES)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def features(fitted):
     """What `fitted` makes of its images."""
     from _photographs import IMAGES

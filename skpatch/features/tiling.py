@@ -5,7 +5,7 @@ from itertools import pairwise, product
 
 from .view import largest_stride
 
-__all__ = ["plan_tiles", "tiled_maps"]
+__all__ = ["MARGIN", "plan_tiles", "tiled_maps"]
 
 # Pixels at a tile's edge whose maps are thrown away, since the network sees no more beyond them. A
 # multiple of every stride. Of photographs of solar cells, cookies and ball screws (768 x 768,
@@ -13,7 +13,7 @@ __all__ = ["plan_tiles", "tiled_maps"]
 # their norm, 0.03 % on average (benchmarks/tiling.py: at most 1.1 %); 16, 32, 64 and
 # 96 pixels give 49, 31, 12 and 4 %, and 176, its receptive field, rounding errors. So does 128 with
 # a ResNet-18.
-_MARGIN = 128
+MARGIN = 128
 
 
 def plan_tiles(shapes_at, image_size, tile_size):
@@ -36,10 +36,10 @@ def plan_tiles(shapes_at, image_size, tile_size):
         return image_size, shapes_at(image_size)
     step = largest_stride(shapes_at)
     side = tile_size // step * step
-    if side <= 2 * _MARGIN:
+    if side <= 2 * MARGIN:
         raise ValueError(
-            f"tile_size={tile_size} must be at least {2 * _MARGIN + step}: tiles overlap by "
-            f"{2 * _MARGIN} pixels, and their sides are multiples of {step}, the network's stride."
+            f"tile_size={tile_size} must be at least {2 * MARGIN + step}: tiles overlap by "
+            f"{2 * MARGIN} pixels, and their sides are multiples of {step}, the network's stride."
         )
     tile = tuple(_smallest(length, side, step) for length in image_size)
     if tile == image_size:
@@ -66,9 +66,9 @@ def _smallest(length, side, step):
     """Smallest side of as many tiles along an axis as there are of `side`, or the whole axis."""
     if length <= side:
         return length
-    inner = length - 2 * _MARGIN
-    n_tiles = -(inner // -(side - 2 * _MARGIN))
-    return -((-(inner // -n_tiles) + 2 * _MARGIN) // -step) * step
+    inner = length - 2 * MARGIN
+    n_tiles = -(inner // -(side - 2 * MARGIN))
+    return -((-(inner // -n_tiles) + 2 * MARGIN) // -step) * step
 
 
 def tiled_maps(network, pixels, tile):
@@ -107,6 +107,6 @@ def tiled_maps(network, pixels, tile):
 
 def _spans(length, tile):
     """Along an axis: where each tile begins, and the part (first, last) that is taken from it."""
-    starts = [*range(0, length - tile, tile - 2 * _MARGIN), length - tile]
-    edges = [0, *(start + _MARGIN for start in starts[1:]), length]
+    starts = [*range(0, length - tile, tile - 2 * MARGIN), length - tile]
+    edges = [0, *(start + MARGIN for start in starts[1:]), length]
     return [(start, *edge) for start, edge in zip(starts, pairwise(edges), strict=True)]

@@ -35,7 +35,7 @@ def test_inspecting_the_contaminated_training_folder(cells):
     noisy = inject_noise(normal[:60], defective, noise_ratio=0.2, overlap=True, random_state=0)
     test = normal[60:] + [image for image in noisy.train_images if image in set(defective)]
     truth = np.repeat([0, 1], [20, 12])
-    extractor = PatchFeatureExtractor(image_size=128).fit(noisy.train_images)
+    extractor = PatchFeatureExtractor(image_size=96).fit(noisy.train_images)
     train, test = extractor.transform(noisy.train_images), extractor.transform(test)
     plain, soft = (
         roc_auc_score(
@@ -55,19 +55,19 @@ def test_grid_search(cells, tmp_path):
     images = normal[:30] + defective[:6]
     labels = np.repeat([1, -1], [30, 6])
     pipeline = make_pipeline(
-        PatchFeatureExtractor(image_size=96),
+        PatchFeatureExtractor(image_size=64),
         SoftPatchDetector(random_state=0),
         memory=str(tmp_path),  # the features do not depend on what is searched
     )
     grid = {
-        "softpatchdetector__noise_threshold": [0.05, 0.15, 0.3],
+        "softpatchdetector__noise_threshold": [0.05, 0.3],
         "softpatchdetector__discriminator": [LOFDiscriminator(), GaussianDiscriminator(), None],
     }
     search = GridSearchCV(
         pipeline,
         grid,
         scoring="roc_auc",
-        cv=StratifiedKFold(3, shuffle=True, random_state=0),
+        cv=StratifiedKFold(2, shuffle=True, random_state=0),
         error_score="raise",
     ).fit(images, labels)
     scores = search.cv_results_["mean_test_score"]

@@ -22,6 +22,11 @@ def lite0():
     return build_backbone("efficientnet_lite0", "default", 0)
 
 
+@pytest.fixture(scope="module")
+def resnet():
+    return build_backbone("resnet18", None, 0).module
+
+
 # EfficientNet-Lite0
 
 
@@ -135,6 +140,14 @@ def test_module_has_no_random_weights():
 # Layers
 
 
+@pytest.fixture
+def zeros(monkeypatch):
+    """Networks without weights, since drawing them takes longer than all else."""
+    for name in ("kaiming_uniform_", "kaiming_normal_", "trunc_normal_", "normal_", "uniform_"):
+        monkeypatch.setattr(nn.init, name, lambda tensor, *_, **__: tensor.detach().zero_())
+
+
+@pytest.mark.usefixtures("zeros")
 @pytest.mark.parametrize(
     ("name", "layers"),
     [
@@ -168,13 +181,22 @@ def test_default_layers_of_a_module_and_of_one_within_another():
     assert default_layers(nested, nested) == ("0.0.layer2", "0.0.layer3")
 
 
-def test_nothing_after_the_last_tap_is_computed():
-    module = build_backbone("resnet18", None, 0).module
-    taps = feature_taps("resnet18", module, ("layer2", "layer3"))
+def test_nothing_after_the_last_tap_is_computed(resnet):
+    taps = feature_taps("resnet18", resnet, ("layer2", "layer3"))
     targets = {str(node.target) for node in taps.graph.nodes if node.op == "call_module"}
     assert any(target.startswith("layer3") for target in targets)
     assert not any(target.startswith(("layer4", "fc", "avgpool")) for target in targets)
     assert not any(name.startswith(("layer4", "fc")) for name, _ in taps.named_parameters())
+
+
+@pytest.mark.parametrize("layer", ["layer2.0.add", "layer2.0.relu_1"])
+def test_layers_may_be_nodes_of_the_graph_that_are_no_modules(resnet, layer):
+    """A sum, and the second call of a module that is called twice."""
+    taps = feature_taps("resnet18", resnet, (layer,))
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        block = nn.Sequential(*list(resnet.children())[:5], resnet.layer2[0])
+        torch.testing.assert_close(taps(images)[layer].relu(), block(images))
 
 
 def test_taps_equal_the_maps_of_the_network():
@@ -196,10 +218,9 @@ def test_map_shapes_follow_the_order_of_the_layers():
 
 
 @pytest.mark.parametrize("layer", ["layer5", "layer2.9", "layer", "2"])
-def test_unknown_layer_lists_the_layers(layer):
-    module = build_backbone("resnet18", None, 0).module
+def test_unknown_layer_lists_the_layers(resnet, layer):
     with pytest.raises(ValueError, match=f"'resnet18' has no layer '{layer}'") as caught:
-        feature_taps("resnet18", module, ("layer2", layer))
+        feature_taps("resnet18", resnet, ("layer2", layer))
     for name in ("conv1", "layer2", "layer2.0", "layer4"):
         assert f" {name}," in str(caught.value)
 
@@ -211,13 +232,13 @@ def test_layers_must_be_there_once(layers):
         feature_taps(module, module, layers)
 
 
-def test_layer_that_gives_no_maps():
-    module = build_backbone("resnet18", None, 0).module
-    taps = feature_taps("resnet18", module, ("layer2", "fc"))
+def test_layer_that_gives_no_maps(resnet):
+    taps = feature_taps("resnet18", resnet, ("layer2", "fc"))
     with pytest.raises(ValueError, match=r"'fc' of 'resnet18' gives \(1, 1000\); expected maps"):
         map_shapes("resnet18", taps, ("layer2", "fc"), (64, 64))
 
 
+@pytest.mark.usefixtures("zeros")
 def test_channels_last_maps_are_refused():
     module = build_backbone("swin_t", None, 0).module
     with pytest.raises(ValueError, match=r"'features\.3' of 'swin_t' .* not their channels"):

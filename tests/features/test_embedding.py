@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from skpatch.features.backbones import build_backbone
-from skpatch.features.embedding import _pooling_matrix, make_embedding
+from skpatch.features.embedding import make_embedding
 from skpatch.features.layers import feature_taps
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -79,11 +79,11 @@ def test_adaptive_embedding_equals_the_reference(shapes, embedding_dim, patch_si
 
 
 @pytest.mark.parametrize(("n_inputs", "n_outputs"), [(4, 4), (9, 2), (10, 4), (3, 7), (1, 5)])
-def test_pooling_matrix(n_inputs, n_outputs):
-    values = np.random.RandomState(0).normal(size=n_inputs).astype(np.float32)
-    expected = functional.adaptive_avg_pool1d(torch.from_numpy(values)[None, None], n_outputs)
-    matrix = _pooling_matrix(n_inputs, n_outputs)
-    np.testing.assert_allclose(matrix @ values, expected[0, 0].numpy(), rtol=1e-5)
+def test_pooling_of_a_single_patch(n_inputs, n_outputs):
+    values = torch.randn(1, n_inputs, 1, 1, generator=torch.Generator().manual_seed(0))
+    expected = functional.adaptive_avg_pool1d(values[None, :, :, 0, 0], n_outputs)
+    found = embed([values], 1, n_outputs)
+    np.testing.assert_allclose(found[0, 0, 0].numpy(), expected[0, 0].numpy(), rtol=1e-5)
 
 
 def mean_patches(one, patch_size):

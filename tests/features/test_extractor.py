@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from _networks import Pixels
+from _networks import Pixels, small_extractor, with_parameters
 from _photographs import IMAGES
 from PIL import Image
 from sklearn.base import clone
@@ -56,13 +56,13 @@ def test_same_bits_every_time(fitted, features):
     "parameters", [{"batch_size": 1}, {"batch_size": 3}, {"batch_size": 100}, {"n_jobs": 1}]
 )
 def test_batches_and_threads_do_not_matter(fitted, features, parameters):
-    other = clone(fitted).set_params(**parameters).fit(IMAGES)
+    other = with_parameters(fitted, **parameters)
     np.testing.assert_allclose(other.transform(IMAGES), features, atol=1e-4)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2, 3])
 def test_the_number_of_threads_changes_no_bit(fitted, n_jobs):
-    extractor = clone(fitted).set_params(batch_size=2).fit(IMAGES)
+    extractor = with_parameters(fitted, batch_size=2)
     expected = extractor.transform(IMAGES)
     before = torch.get_num_threads()
     np.testing.assert_array_equal(extractor.set_params(n_jobs=n_jobs).transform(IMAGES), expected)
@@ -80,7 +80,7 @@ def test_permuted_images_give_permuted_features(fitted, features):
 
 
 def test_more_batches_than_threads(fitted, features):
-    extractor = clone(fitted).set_params(batch_size=1, n_jobs=2).fit(IMAGES)
+    extractor = with_parameters(fitted, batch_size=1, n_jobs=2)
     repeated = extractor.transform(IMAGES * 4)
     assert len(repeated) == 28
     for start in range(0, 28, 7):
@@ -97,7 +97,7 @@ def test_feature_names(fitted, features):
         "features.5_0",
         "features.5_111",
     ]
-    extractor = PatchFeatureExtractor(image_size=64, embedding_dim=5).fit(IMAGES)
+    extractor = small_extractor(image_size=64, embedding_dim=5).fit(IMAGES)
     names = ["embedding_0", "embedding_1", "embedding_2", "embedding_3", "embedding_4"]
     assert extractor.get_feature_names_out().tolist() == names
     # The names are those of the fitted features, not of a parameter for the next fit.
@@ -107,7 +107,7 @@ def test_feature_names(fitted, features):
 
 
 def test_layers_keep_the_order_they_are_given_in(fitted, features):
-    reverse = PatchFeatureExtractor(image_size=64, layers=["features.5", "features.3"]).fit(IMAGES)
+    reverse = clone(fitted).set_params(layers=["features.5", "features.3"]).fit(IMAGES)
     assert reverse.get_feature_names_out()[0] == "features.5_0"
     swapped = np.concatenate([features[..., 40:], features[..., :40]], axis=-1)
     np.testing.assert_allclose(reverse.transform(IMAGES), swapped, atol=1e-5)
@@ -123,13 +123,13 @@ def test_one_layer_as_a_string():
 
 
 def test_embedding_dim():
-    extractor = PatchFeatureExtractor(image_size=64, embedding_dim=10).fit(IMAGES)
+    extractor = small_extractor(image_size=64, embedding_dim=10).fit(IMAGES)
     assert extractor.n_features_out_ == 10
     assert extractor.transform(IMAGES).shape == (7, 8, 10, 10)
 
 
 def test_random_weights_follow_random_state():
-    parameters = {"backbone": "resnet18", "weights": None, "image_size": (32, 32)}
+    parameters = {"backbone": "resnet18", "weights": None, "layers": "layer2", "image_size": 32}
     first, second, third = (
         PatchFeatureExtractor(**parameters, random_state=seed).fit_transform(IMAGES[:2])
         for seed in (0, 0, 1)
@@ -153,15 +153,15 @@ def test_module_as_a_backbone():
 
 
 def test_bfloat16_is_close_to_float32(fitted, features):
-    close = clone(fitted).set_params(dtype="bfloat16").fit(IMAGES).transform(IMAGES)
+    close = with_parameters(fitted, dtype="bfloat16").transform(IMAGES)
     assert close.dtype == np.float32
     error = np.linalg.norm(close - features) / np.linalg.norm(features)
     assert 0 < error < 0.03
 
 
 def test_another_dtype_does_not_spoil_the_network(fitted, features):
-    extractor = pickle.loads(pickle.dumps(fitted))
-    extractor.set_params(dtype="bfloat16").transform(IMAGES[:1])
+    extractor = with_parameters(fitted, dtype="bfloat16")
+    extractor.transform(IMAGES[:1])
     assert {value.dtype for value in extractor.model_.parameters()} == {torch.float32}
     np.testing.assert_array_equal(extractor.set_params(dtype="float32").transform(IMAGES), features)
 
@@ -186,7 +186,7 @@ def test_converted_network_is_made_once_and_not_pickled(fitted, monkeypatch):
 
 def test_two_threads_at_once(fitted, features):
     for dtype in ("float32", "bfloat16"):
-        extractor = clone(fitted).set_params(dtype=dtype, batch_size=2).fit(IMAGES)
+        extractor = with_parameters(fitted, dtype=dtype, batch_size=2)
         expected = extractor.transform(IMAGES)
         extractor = pickle.loads(pickle.dumps(extractor))
         results, barrier = [], threading.Barrier(2)
@@ -228,7 +228,7 @@ def test_networks_that_are_made_while_another_runs(fitted, features):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_agrees_with_the_cpu(fitted, features):
-    extractor = pickle.loads(pickle.dumps(fitted)).set_params(device="cuda")
+    extractor = with_parameters(fitted, device="cuda")
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         on_gpu = extractor.transform(IMAGES)
     assert np.linalg.norm(on_gpu - features) < 1e-3 * np.linalg.norm(features)
@@ -241,7 +241,7 @@ def test_cuda_without_a_gpu(fitted):
     with pytest.raises(ValueError, match="device='cuda' cannot be used here"):
         PatchFeatureExtractor(device="cuda").fit(IMAGES)
     with pytest.raises(ValueError, match="device='cuda' cannot be used here"):
-        pickle.loads(pickle.dumps(fitted)).set_params(device="cuda").transform(IMAGES)
+        with_parameters(fitted, device="cuda").transform(IMAGES)
 
 
 def test_unknown_device():

@@ -9,7 +9,7 @@ import sys
 import joblib
 import numpy as np
 import pytest
-from _networks import small_network
+from _networks import small_extractor, with_parameters
 from _photographs import IMAGES, photographs
 from PIL import Image
 from sklearn.base import clone
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def test_output_equals_memory(fitted, features, tmp_path):
     path = tmp_path / "features.npy"
     for output in (path, str(path)):
-        on_disk = clone(fitted).set_params(output=output, batch_size=3).fit_transform(IMAGES)
+        on_disk = with_parameters(fitted, output=output, batch_size=3).transform(IMAGES)
         assert isinstance(on_disk, np.memmap)
         assert on_disk.flags.c_contiguous
         assert on_disk.dtype == np.float32
@@ -41,13 +41,13 @@ def test_output_equals_memory(fitted, features, tmp_path):
 
 def test_output_in_the_working_folder(fitted, features, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    extractor = clone(fitted).set_params(output="features.npy").fit(IMAGES)
+    extractor = with_parameters(fitted, output="features.npy")
     np.testing.assert_array_equal(extractor.transform(IMAGES), features)
     assert os.listdir(tmp_path) == ["features.npy"]
 
 
 def test_earlier_result_survives_a_new_one(fitted, features, tmp_path):
-    extractor = clone(fitted).set_params(output=tmp_path / "features.npy").fit(IMAGES)
+    extractor = with_parameters(fitted, output=tmp_path / "features.npy")
     first = extractor.transform(IMAGES)
     second = extractor.transform(IMAGES[:2])
     assert len(second) == 2
@@ -55,7 +55,7 @@ def test_earlier_result_survives_a_new_one(fitted, features, tmp_path):
 
 
 def test_output_has_ordinary_permissions(fitted, tmp_path):
-    clone(fitted).set_params(output=tmp_path / "features.npy").fit_transform(IMAGES)
+    with_parameters(fitted, output=tmp_path / "features.npy").transform(IMAGES)
     (tmp_path / "other").touch()
     mode = (tmp_path / "features.npy").stat().st_mode
     assert mode == (tmp_path / "other").stat().st_mode
@@ -69,7 +69,7 @@ def test_failure_leaves_the_old_output(fitted, tmp_path):
     damaged = tmp_path / "damaged.jpg"
     Image.fromarray(IMAGES[0]).save(damaged)
     damaged.write_bytes(damaged.read_bytes()[:600])
-    extractor = clone(fitted).set_params(output=output, batch_size=1).fit(IMAGES)
+    extractor = with_parameters(fitted, output=output, batch_size=1)
     with pytest.raises(ValueError, match=r"damaged\.jpg.*cannot be decoded"):
         extractor.transform([*IMAGES[:4], damaged, *IMAGES[4:]])
     assert output.read_bytes() == b"earlier"
@@ -81,7 +81,7 @@ def test_full_disk_is_an_error(fitted, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", fail, raising=False)
-    extractor = clone(fitted).set_params(output=tmp_path / "features.npy").fit(IMAGES)
+    extractor = with_parameters(fitted, output=tmp_path / "features.npy")
     with pytest.raises(OSError, match="No space left"):
         extractor.transform(IMAGES)
     assert os.listdir(tmp_path) == []
@@ -99,7 +99,7 @@ def test_bad_output(fitted, tmp_path, name, error, message):
     (tmp_path / "folder.npy").mkdir()
     with pytest.raises(error, match=f"output=.*{message}"):
         PatchFeatureExtractor(output=tmp_path / name).fit(IMAGES)
-    extractor = pickle.loads(pickle.dumps(fitted)).set_params(output=str(tmp_path / name))
+    extractor = with_parameters(fitted, output=str(tmp_path / name))
     with pytest.raises(error, match=f"output=.*{message}"):
         extractor.transform(IMAGES)
 
@@ -107,10 +107,8 @@ def test_bad_output(fitted, tmp_path, name, error, message):
 @pytest.fixture(scope="module")
 def cropped():
     """Extractor that crops and tiles, images, their features and what is seen of them."""
-    layers, images = ["layer2", "layer3"], photographs((70, 80), (90, 60))
-    extractor = PatchFeatureExtractor(
-        backbone=small_network(), layers=layers, resize=400, crop=320, tile_size=288
-    )
+    images = photographs((70, 80), (90, 60))
+    extractor = small_extractor(resize=400, crop=320, tile_size=288)
     features = extractor.fit_transform(images)
     return extractor, images, features, input_views(extractor, images)
 
@@ -187,7 +185,7 @@ def test_tags():
 )
 def test_features_are_those_of_the_fitted_parameters(cropped, changes):
     extractor, images, features, views = cropped
-    extractor = copy.copy(extractor).set_params(**changes)
+    extractor = with_parameters(extractor, **changes)
     np.testing.assert_array_equal(extractor.transform(images), features)
     assert input_views(extractor, images) == views
 
@@ -196,7 +194,7 @@ def test_features_are_those_of_the_fitted_parameters(cropped, changes):
 def test_a_model_is_not_saved_with_other_parameters_than_the_fitted_ones(cropped, tmp_path, name):
     extractor, _, features, _ = cropped
     detector = SoftPatchDetector(discriminator=None, random_state=0).fit(features)
-    extractor = copy.copy(extractor).set_params(**{name: 333})
+    extractor = with_parameters(extractor, **{name: 333})
     model = PatchPipeline([("extractor", extractor), ("detector", detector)])
     with pytest.raises(ValueError, match=f"{name}=333 was .* when the extractor was fitted"):
         save(model, tmp_path / "model.skpatch")
@@ -209,7 +207,7 @@ def test_in_a_pipeline(features):
 
 
 def test_failed_fit_leaves_nothing_half_done(tmp_path):
-    extractor = PatchFeatureExtractor(image_size=64)
+    extractor = small_extractor(image_size=64)
     small = [*IMAGES, np.zeros((3, 3), np.uint8)]
     with pytest.raises(ValueError, match="image 7"):
         extractor.fit(small)

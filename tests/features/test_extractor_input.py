@@ -3,10 +3,10 @@ import threading
 
 import numpy as np
 import pytest
-from _networks import Pixels
+from _images import Lazy
+from _networks import Pixels, small_extractor, with_parameters
 from _photographs import IMAGES, photographs
 from PIL import Image
-from sklearn.base import clone
 
 from skpatch import PatchFeatureExtractor
 from skpatch.features.view import input_views
@@ -33,14 +33,7 @@ def test_forms_of_input(fitted, features, tmp_path):
     for path, image in zip(paths, IMAGES, strict=True):
         Image.fromarray(image).save(path)
 
-    class Lazy:
-        def __len__(self):
-            return len(paths)
-
-        def __getitem__(self, index):
-            return np.asarray(Image.open(paths[index]))
-
-    for X in (paths, list(map(Image.fromarray, IMAGES)), np.stack(IMAGES), Lazy()):
+    for X in (paths, list(map(Image.fromarray, IMAGES)), np.stack(IMAGES), Lazy(IMAGES)):
         np.testing.assert_array_equal(fitted.transform(X), features)
 
 
@@ -75,7 +68,7 @@ def test_error_while_decoding_names_the_file(fitted, tmp_path, n_jobs):
     path = tmp_path / "broken.png"
     Image.fromarray(IMAGES[0]).save(path)
     path.write_bytes(path.read_bytes()[:500])
-    extractor = clone(fitted).set_params(n_jobs=n_jobs, batch_size=2).fit(IMAGES)
+    extractor = with_parameters(fitted, n_jobs=n_jobs, batch_size=2)
     with pytest.raises(ValueError, match=r"broken\.png.*cannot be decoded"):
         extractor.transform([*IMAGES, path, *IMAGES])
     assert not [thread for thread in threading.enumerate() if "ThreadPool" in thread.name]
@@ -86,9 +79,9 @@ def test_error_while_decoding_names_the_file(fitted, tmp_path, n_jobs):
 
 def test_images_of_different_sizes():
     images = photographs((70, 80), (40, 200), (300, 100))
-    extractor = PatchFeatureExtractor(image_size=64).fit(images)
+    extractor = small_extractor(image_size=64).fit(images)
     features = extractor.transform(images)
-    assert features.shape == (3, 8, 10, 152)
+    assert features.shape == (3, 8, 10, 24)
     for index, image in enumerate(images):
         alone = extractor.transform([image])
         np.testing.assert_allclose(alone[0], features[index], atol=1e-4)
@@ -112,13 +105,15 @@ def test_images_of_different_sizes():
     ],
 )
 def test_image_size(image_size, sizes, expected):
-    extractor = PatchFeatureExtractor(image_size=image_size).fit(photographs(*sizes))
+    extractor = small_extractor(image_size=image_size).fit(photographs(*sizes))
     assert extractor.image_size_ == expected
     assert all(type(side) is int for side in extractor.image_size_)
 
 
 def test_stride_of_a_network_that_does_not_pad():
-    extractor = PatchFeatureExtractor(backbone="squeezenet1_1", weights=None, image_size=100)
+    extractor = PatchFeatureExtractor(
+        backbone="squeezenet1_1", weights=None, layers="features.6", image_size=100
+    )
     assert extractor.fit(photographs((100, 100))).image_size_ == (96, 96)
 
 
@@ -161,7 +156,7 @@ def test_image_smaller_than_the_grid(fitted, size):
     with pytest.raises(ValueError, match=message):
         fitted.transform([IMAGES[0], small])
     with pytest.raises(ValueError, match=message):
-        PatchFeatureExtractor(image_size=64).fit([IMAGES[0], small, IMAGES[1]])
+        small_extractor(image_size=64).fit([IMAGES[0], small, IMAGES[1]])
 
 
 def test_small_file_is_named(fitted, tmp_path):

@@ -3,27 +3,20 @@
 
 import numpy as np
 import pytest
-from _networks import small_network
+from _networks import small_extractor
 from _strange import any_array, ends_in_a_result_or_a_named_error, few
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from skpatch import PatchFeatureExtractor
 from skpatch.images.collection import check_images
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def extractor(**options):
-    return PatchFeatureExtractor(
-        backbone=small_network(), layers=["layer2", "layer3"], device="cpu", n_jobs=1, **options
-    )
-
-
 @pytest.fixture(scope="module")
-def fitted():
-    return extractor(image_size=16).fit(np.zeros((2, 16, 16), np.uint8))
+def tiny():
+    return small_extractor(image_size=16, n_jobs=1).fit(np.zeros((2, 16, 16), np.uint8))
 
 
 @few
@@ -49,9 +42,9 @@ def test_any_images_are_decoded_or_refused(X):
         elements=st.integers(0, 255),
     )
 )
-def test_features_of_an_image_of_any_size_and_type(fitted, image):
-    small = image.shape[0] < fitted.grid_size_[0] or image.shape[1] < fitted.grid_size_[1]
-    features = ends_in_a_result_or_a_named_error(fitted.transform, [image, image])
+def test_features_of_an_image_of_any_size_and_type(tiny, image):
+    small = image.shape[0] < tiny.grid_size_[0] or image.shape[1] < tiny.grid_size_[1]
+    features = ends_in_a_result_or_a_named_error(tiny.transform, [image, image])
     if image.dtype.kind == "f" and 0 < image.max() <= 1:
         assert features is None
         return
@@ -70,7 +63,7 @@ def test_features_of_an_image_of_any_size_and_type(fitted, image):
 )
 def test_any_sizes_are_learned_or_refused(sizes, image_size):
     images = [np.full(size, 9, np.uint8) for size in sizes]
-    model = extractor(image_size=image_size)
+    model = small_extractor(n_jobs=1, image_size=image_size)
     features = ends_in_a_result_or_a_named_error(model.fit_transform, images)
     if features is not None:
         assert features.shape == (len(images), *model.grid_size_, 24)
@@ -80,4 +73,4 @@ def test_any_sizes_are_learned_or_refused(sizes, image_size):
 def test_an_aspect_ratio_that_would_fill_the_memory():
     """The shorter side is image_size, so the longer one would be 5 million pixels."""
     with pytest.raises(ValueError, match=r"image_size=\(height, width\)"):
-        extractor(image_size=100).fit([np.zeros((1, 50_000), np.uint8)])
+        small_extractor(n_jobs=1, image_size=100).fit([np.zeros((1, 50_000), np.uint8)])

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A region of interest from the painted mask to maps, reports and the command line."""
 
-import copy
 import json
 import warnings
 
 import numpy as np
 import pytest
 from _cli import SMALL, read_csv, run
+from _networks import small_extractor, with_parameters
 from _persistence import assert_same, saved
 from _photographs import IMAGES
 from PIL import Image
@@ -44,6 +44,11 @@ def model(data, mask_file):
     return make_pipeline(extractor, SoftPatchDetector(random_state=0)).fit(data.images)
 
 
+@pytest.fixture(scope="module")
+def audit(model, data):
+    return model.audit(data.images)
+
+
 def inspected(region, sizes=((70, 80),), grid=(8, 10), crop_share=None):
     """Inspected patches of images of some sizes, without a network."""
     images = check_images([np.zeros(size, np.uint8) for size in sizes])
@@ -56,11 +61,11 @@ def inspected(region, sizes=((70, 80),), grid=(8, 10), crop_share=None):
 def test_features_outside_are_nan(fitted, features, tmp_path):
     mask = np.zeros((70, 80), bool)
     mask[:, :40] = True
-    extractor = clone(fitted).set_params(region=mask)
-    found = extractor.fit_transform(IMAGES)
+    extractor = clone(fitted).set_params(region=mask).fit(IMAGES)
+    found = extractor.transform(IMAGES)
     np.testing.assert_array_equal(found[:, :, :5], features[:, :, :5])
     assert np.isnan(found[:, :, 5:]).all()
-    on_disk = extractor.set_params(output=tmp_path / "features.npy").fit_transform(IMAGES)
+    on_disk = extractor.set_params(output=tmp_path / "features.npy").transform(IMAGES)
     np.testing.assert_array_equal(on_disk, found)
     assert fitted.inspected_.all()
     assert fitted.inspected_.shape == fitted.grid_size_
@@ -135,9 +140,9 @@ def test_bad_masks(region, error, message):
 
 def test_bad_masks_end_a_fit():
     with pytest.raises(ValueError, match="'region' parameter"):
-        PatchFeatureExtractor(region=3).fit(IMAGES)
+        small_extractor(region=3).fit(IMAGES)
     with pytest.raises(ValueError, match=r"64 x 64 pixels .* image 0 has 70 x 80"):
-        PatchFeatureExtractor(region=MASK).fit(IMAGES)
+        small_extractor(region=MASK).fit(IMAGES)
 
 
 # Maps
@@ -197,22 +202,21 @@ def test_saved_pipeline(model, data, mask_file, tmp_path):
 
 
 def test_the_mask_is_not_needed_to_load(model, data, tmp_path):
-    without = copy.copy(model[0]).set_params(region=tmp_path / "lost.png")
+    without = with_parameters(model[0], region=tmp_path / "lost.png")
     loaded = saved(skpatch.PatchPipeline([("extractor", without), model.steps[1]]), tmp_path)
     expected = model.score_samples(data.images)
     np.testing.assert_array_equal(loaded.score_samples(data.images), expected)
 
 
 def test_steps_with_different_regions_cannot_be_saved(model, tmp_path):
-    other = copy.copy(model[0])
+    other = with_parameters(model[0])
     other.inspected_ = np.ones_like(CELLS)
     mixed = skpatch.PatchPipeline([("extractor", other), ("detector", model[-1])])
     with pytest.raises(ValueError, match="not fitted with the same region"):
         skpatch.save(mixed, tmp_path / "model.skpatch")
 
 
-def test_audit(model, data):
-    audit = model.audit(data.images)
+def test_audit(model, audit):
     for values, outside in ((audit.patch_scores, np.nan), (audit.removed, False)):
         assert values.shape == (30, 8, 8)
         np.testing.assert_array_equal(values[:, ~CELLS], np.full((30, 34), outside))
@@ -237,11 +241,11 @@ def test_plots(model, data):
     pyplot.close("all")
 
 
-def test_reports_say_what_is_dark(model, data, tmp_path):
+def test_reports_say_what_is_dark(model, audit, data, tmp_path):
     path = tmp_path / "report.html"
     score_report(path, model, data.images[:3])
     assert "darkened: not inspected" in path.read_text(encoding="utf-8")
-    model.audit(data.images).to_html(path)
+    audit.to_html(path)
     assert "darkened: not inspected" in path.read_text(encoding="utf-8")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from _cli import run
 from _images import Lazy, load_one, save
+from _networks import small_extractor
 
 import skpatch
 from skpatch.images.collection import check_images
@@ -63,7 +64,7 @@ def test_images_that_change(tmp_path, change, error, message):
     paths = [save(tmp_path / f"{index}.png", PHOTO) for index in range(4)]
     output = tmp_path / "features.npy"
     # In one thread, so that the change is made once.
-    extractor = skpatch.PatchFeatureExtractor(image_size=64, output=output, n_jobs=1)
+    extractor = small_extractor(image_size=64, output=output, n_jobs=1)
     with pytest.raises(error, match=message) as caught:
         extractor.fit_transform(Changing(paths, change))
     assert "3.png" in str(caught.value)
