@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from functools import cached_property
 from pathlib import Path
 
 import jedi
@@ -187,6 +188,7 @@ def public_callables():
                 # Checkers give a method that overrides one of skpatch's the types of that.
                 origin = next(base for base in reversed(own) if key in vars(base))
                 method = getattr(origin, key)
+                method = method.func if isinstance(method, cached_property) else method
                 if inspect.isroutine(method) and (key == "__init__" or not key.startswith("_")):
                     yield f"{name}.{key}", method
 

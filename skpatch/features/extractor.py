@@ -114,6 +114,9 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         Size of the network's input.
     grid_size_ : tuple (h, w)
         Number of patches of an image.
+    crop_share_ : float or None
+        With `crop`: side of the central square that is seen, relative to the shorter side of an
+        image.
     inspected_ : ndarray of shape (h, w), bool
         The patches in the `region`; all of them without one.
     n_features_out_ : int
@@ -149,6 +152,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
     layers_: tuple[str, ...]
     image_size_: tuple[int, int]
     grid_size_: tuple[int, int]
+    crop_share_: float | None
     inspected_: NDArray[np.bool_]
     n_features_out_: int
     model_: "torch.nn.Module"
@@ -247,7 +251,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
             images.check_size(index, size, grid)
         learned["inspected_"] = np.ones(grid, bool)
         if mask is not None:
-            share = learned["_crop_share"]
+            share = learned["crop_share_"]
             learned["inspected_"] = patches_inside(mask, images, sizes, share, grid)
         # Only now: a fit that fails leaves the estimator as it was.
         vars(self).update(learned)  # type: ignore[attr-defined]
@@ -281,7 +285,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
             "grid_size_": tuple(embedding.grid),
             "n_features_out_": self.embedding_dim or sum(channels for channels, *_ in shapes),
             "model_": model.to(memory_format=torch.channels_last),
-            "_crop_share": None if self.crop is None else self.crop / self.resize,
+            "crop_share_": None if self.crop is None else self.crop / self.resize,
             "_tile": tile,
             "_embedding": embedding,
             "_converted": None,

@@ -99,7 +99,7 @@ def central_region(size, share):
 
 def visible_region(size, extractor):
     """Part of an image of a size (H, W) that a fitted extractor looks at."""
-    return central_region(size, extractor._crop_share)
+    return central_region(size, extractor.crop_share_)
 
 
 def input_views(extractor, images):

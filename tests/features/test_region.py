@@ -6,6 +6,7 @@ import pytest
 from _persistence import LEARNED, assert_same, saved
 
 from skpatch import LOFDiscriminator, SoftPatchDetector
+from skpatch.bank.memory import average_worst
 
 INSPECTED = np.ones((5, 6), bool)
 INSPECTED[:, 0] = INSPECTED[4] = INSPECTED[1, 3] = False
@@ -65,7 +66,9 @@ def assert_scores_like_cut_away(found, expected, queries):
     assert (matched[:, ~INSPECTED] == -1).all()
     known = {tuple(place) for place in found.memory_source_}
     assert {tuple(place) for place in matched[:, INSPECTED].reshape(-1, 3)} <= known
-    np.testing.assert_allclose(found._average_worst(maps), -found.score_samples(masked))
+    np.testing.assert_allclose(
+        average_worst(maps, found.n_worst_patches_), -found.score_samples(masked)
+    )
 
 
 @pytest.mark.parametrize("name", SETTINGS)

@@ -31,7 +31,7 @@ class _Detector(BaseEstimator):
 
 
 class _Extractor(BaseEstimator):
-    crop, n_jobs = None, 1
+    crop_share_, n_jobs = None, 1
 
 
 # In feature units; the threshold is 4.

@@ -116,7 +116,7 @@ def test_pipeline_round_trip(model, images, tmp_path):
         )
     first, second = loaded.audit(images), model.audit(images)
     np.testing.assert_array_equal(first.patch_scores, second.patch_scores)
-    np.testing.assert_array_equal(first.match(images[:2]), second.match(images[:2]))
+    np.testing.assert_array_equal(first.inspection.matches(1), second.inspection.matches(1))
     np.testing.assert_array_equal(first.maps([3]), second.maps([3]))
     for one in (loaded, model):
         one.set_params(softpatchdetector__contamination=0.3)
