@@ -2,6 +2,7 @@
 """The house: rooms import only rooms below them, and no room has grown too large."""
 
 import ast
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -78,6 +79,15 @@ def test_an_import_upwards_is_seen(tmp_path, monkeypatch):
 def test_rooms_say_what_lives_in_them():
     for face in HOUSE.glob("*/__init__.py"):
         assert ast.get_docstring(ast.parse(face.read_text(encoding="utf-8"))), face
+
+
+@pytest.mark.parametrize("face", sorted(HOUSE.glob("*/__init__.py")), ids=lambda f: f.parent.name)
+def test_rooms_say_what_they_import(face):
+    said = ast.get_docstring(ast.parse(face.read_text(encoding="utf-8"))).replace("\n", " ")
+    sentence = re.search(r"(?:Imports|May import) ([^.]*)\.", said).group(1)
+    if sentence not in ("no other room", "every other room"):
+        used = {room for path in face.parent.rglob("*.py") for room, _ in imported_rooms(path)}
+        assert set(re.split(", | and ", sentence)) == used - {face.parent.name}
 
 
 def test_rooms_stay_small():

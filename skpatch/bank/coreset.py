@@ -3,10 +3,10 @@
 
 import numpy as np
 
-from ..distances.accelerated import greedy_coreset_on
 from ..distances.scaling import LowerBounds, inner_products
 from ..runtime.devices import accelerator
 from ..runtime.threads import progress, run_blocks
+from .gpu import greedy_coreset_on
 
 __all__ = ["farthest_on_average", "greedy_coreset"]
 

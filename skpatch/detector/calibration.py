@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What scores mean: thresholds and p-values from the scores of training images."""
+"""What scores mean: thresholds and p-values from those of training images (training_scores.py)."""
 
 import numpy as np
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The steps of a fit: screen the patches, select the bank, judge it, calibrate its scores."""
+"""The steps of a fit: screen the patches, select the bank, judge it, and calibrate its scores."""
 
 import warnings
 from typing import NamedTuple
@@ -7,18 +7,18 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils.validation import has_fit_parameter
 
+from ..bank.bank import MemoryBank
 from ..bank.candidates import Candidates, Rows
 from ..bank.coreset import farthest_on_average, greedy_coreset
-from ..bank.memory import MemoryBank, average_worst
 from ..discriminators.base import Selection, TrainingPatches
 from ..distances.projection import project
 from ..distances.search import make_neighbors, on_device
 from ..features.patches import PatchGrid
 from .calibration import calibration_scores
-from .recognition import SPARE_PATCHES, TrainingImages
-from .state import FittedState, Settings, own_images
+from .state import FittedState, Settings
+from .training_scores import own_images, score_training
 
-__all__ = ["Fit", "complete", "learn_at_once", "score_again", "score_training", "screen", "select"]
+__all__ = ["Fit", "complete", "learn_at_once", "screen", "select"]
 
 
 class Fit(NamedTuple):
@@ -195,30 +195,3 @@ def _build_bank(memory, verdict, fit, random_state):
             reaches = given["reaches"] = verdict.reaches[kept]
     search = on_device(search.fit(memory.patches, **given), settings.device)
     return MemoryBank(memory.patches, memory.source, weights, reaches, search, fit.scoring_rule())
-
-
-def score_training(bank, patches, own):
-    """Score training images without themselves, and keep their worst patches.
-
-    Parameters
-    ----------
-    bank : MemoryBank
-    patches : ndarray of shape (n, h, w, d), float32
-    own : ndarray of shape (n,), int64
-        As of :func:`own_images`.
-
-    Returns
-    -------
-    TrainingImages
-        Its scores are high = anomalous, and inf where there is nothing to compare with.
-    """
-    n_rows = min(bank.rule.n_worst + SPARE_PATCHES, patches[0, ..., 0].size)
-    scores, rows = bank.score_images(patches, own, "calibration", n_rows)
-    flat = patches.reshape(len(patches), -1, patches.shape[-1])
-    return TrainingImages(scores, rows, np.take_along_axis(flat, rows[..., np.newaxis], axis=1))
-
-
-def score_again(bank, training, own):
-    """As of :func:`score_training`, from the worst patches of images whose others are not known."""
-    scores = bank.score_patches(training.worst_patches[:, :, np.newaxis], own)
-    return training._replace(scores=average_worst(scores, bank.rule.n_worst))

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from ..bank.bank import MemoryBank, ScoringRule
 from ..bank.candidates import Candidates
-from ..bank.memory import MemoryBank, ScoringRule
 from ..discriminators.base import NoiseDiscriminator
 from ..discriminators.resolving import make_discriminator
 from ..features.patches import PatchGrid
 from .recognition import TrainingImages
+from .training_scores import own_images
 
 __all__ = ["FittedState", "Settings"]
 
@@ -151,16 +152,3 @@ class FittedState:
             "calibration_scores_": self.calibration_scores,
             "grid_shape_": self.grid.shape,
         }
-
-
-def own_images(numbers, bank, kept, grid):
-    """Numbers (n,) of training images, -1 for those that are compared with all patches.
-
-    An image of one patch that is a memory patch: without it another one would be in a sparse bank
-    for its region, so the distance to the remaining ones says nothing about a new image.
-    """
-    own = np.array(numbers)
-    is_sparse = len(bank.patches) <= kept.sum() / 2
-    if is_sparse and grid.n_patches == 1:
-        own[np.isin(own, bank.source[:, 0])] = -1
-    return own

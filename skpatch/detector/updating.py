@@ -8,8 +8,9 @@ from ..bank.candidates import Candidates
 from ..discriminators.base import Selection
 from ..distances.projection import project, project_rows
 from ..features.patches import require_images
-from .learning import Fit, complete, score_again, score_training, screen, select
+from .learning import Fit, complete, screen, select
 from .recognition import TrainingImages
+from .training_scores import score_again, score_training
 
 __all__ = ["forget", "grow"]
 

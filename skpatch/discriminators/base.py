@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from ..bank.memory import MemoryBank
+from ..bank.bank import MemoryBank
 from ..features.patches import check_patches, require_images
 from ..runtime.parameters import fit_context
 

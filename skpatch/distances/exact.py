@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 from ..runtime.devices import accelerator
 from ..runtime.parameters import check_is_fitted
 from ..runtime.threads import run_blocks
-from .accelerated import kneighbors_on
+from .gpu import kneighbors_on
 from .rows import check_reaches, check_rows, check_search
 from .scaling import LowerBounds, inner_products
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
 
-from ..bank.memory import average_worst
+from ..bank.bank import average_worst
 from ..detector.calibration import conformal_pvalues
 from ..features.lazy import score_in_parts
 from ..features.view import visible_region

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from ..bank.memory import MemoryBank
+from ..bank.bank import MemoryBank
 from ..detector.estimator import SoftPatchDetector, fitted_state, restore
 from ..detector.state import FittedState, Settings
 from ..distances.rows import check_magnitude

@@ -5,6 +5,8 @@ A display stores what it draws. Its class methods compute and draw at once; its 
 draws again, into axes of your own if you pass them. Nothing is shown or saved by itself: in a
 script, call ``plt.show()`` or ``display.figure_.savefig("plot.png")``. The plots need matplotlib:
 ``pip install "skpatch[plot]"``.
+
+Imports inspection and images.
 """
 
 from .audit import NoiseAuditDisplay

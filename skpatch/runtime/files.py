@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Files written by the library: checked beforehand, whole or not at all; numbers in them."""
+"""Files written by the library: checked beforehand, and whole or not at all."""
 
 import errno
 import os

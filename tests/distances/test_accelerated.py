@@ -6,7 +6,8 @@ from scipy.spatial.distance import cdist
 
 from skpatch import ExactNeighbors, SoftPatchDetector
 from skpatch.bank.coreset import greedy_coreset
-from skpatch.distances.accelerated import greedy_coreset_on, kneighbors_on
+from skpatch.bank.gpu import greedy_coreset_on
+from skpatch.distances.gpu import kneighbors_on
 from skpatch.distances.search import on_device
 
 # The code is the same for all devices, so the CPU tests what it computes.
@@ -44,7 +45,7 @@ def test_neighbors_equal_brute_force(bank, queries, device, shift, scale):
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_neighbors_in_blocks_with_excluded_groups(bank, queries, device, monkeypatch):
-    monkeypatch.setattr("skpatch.distances.accelerated._BLOCK_SIZE", 9000)
+    monkeypatch.setattr("skpatch.distances.gpu._BLOCK_SIZE", 9000)
     rng = np.random.RandomState(2)
     groups = rng.randint(5, size=len(queries)), rng.randint(5, size=len(bank))
     found = kneighbors_on(torch.device(device), bank, queries, 2, groups)

@@ -6,7 +6,7 @@ import pytest
 from _persistence import LEARNED, assert_same, saved
 
 from skpatch import LOFDiscriminator, SoftPatchDetector
-from skpatch.bank.memory import average_worst
+from skpatch.bank.bank import average_worst
 
 INSPECTED = np.ones((5, 6), bool)
 INSPECTED[:, 0] = INSPECTED[4] = INSPECTED[1, 3] = False

@@ -15,7 +15,7 @@ from sklearn.base import clone
 
 import skpatch
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
-from skpatch.bank.memory import average_worst
+from skpatch.bank.bank import average_worst
 from skpatch.features.region import patches_inside, read_region
 from skpatch.images.collection import check_images
 from skpatch.inspection.heat import heat_picture

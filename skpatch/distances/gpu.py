@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The coreset and the exact search on a GPU.
+"""The exact search on a GPU.
 
 A GPU multiplies so fast that the bounds of the other modules would only cost time: all distances
 are computed. They are float32, so they and the choice between nearly equal ones agree with the
@@ -11,17 +11,15 @@ import numpy as np
 from ..runtime.threads import progress
 from .scaling import Scaling
 
-__all__ = ["greedy_coreset_on", "kneighbors_on"]
+__all__ = ["DevicePoints", "kneighbors_on"]
 
 # Floats of one block of distances.
 _BLOCK_SIZE = 2**26
 # Rows measured in float64 beyond the wanted ones, since float32 may misplace the last of them.
 _SPARE = 4
-# Picks between two updates of the progress bar.
-_BAR_STEP = 256
 
 
-class _Points:
+class DevicePoints:
     """Scaled points on a device, centred so that their products lose little."""
 
     def __init__(self, points, device):
@@ -37,45 +35,13 @@ class _Points:
         return torch.from_numpy(scaled).to(self._device), torch.from_numpy(halves).to(self._device)
 
 
-def greedy_coreset_on(device, points, size, start, rows):
-    """Select points greedily; see :func:`skpatch.bank.coreset.greedy_coreset`.
-
-    One pass over all points per pick, which never waits for the CPU.
-    """
-    import torch
-
-    scale = _Points(points, device)
-    scaled, halves = scale.put(points[rows])
-    distances = torch.full_like(halves, torch.inf)
-    picks = torch.empty(size, dtype=torch.int64, device=device)
-    radii = torch.empty(size, device=device)
-    first = farthest = torch.from_numpy(np.searchsorted(rows, np.atleast_1d(start))).to(device)
-    with progress(size, "coreset") as bar:
-        for count in range(size):
-            pick = first[count : count + 1] if count < len(first) else farthest
-            picks[count : count + 1] = pick
-            # Half of the squared distances: |a|^2 / 2 + |b|^2 / 2 - a.b
-            gaps = halves + halves.index_select(0, pick)
-            gaps -= torch.mv(scaled, scaled.index_select(0, pick)[0])
-            torch.minimum(distances, gaps.clamp_(min=0), out=distances)
-            distances.index_fill_(0, pick, 0)
-            radii[count], farthest = distances.max(dim=0, keepdim=True)
-            if count % _BAR_STEP == 0:
-                bar.update(min(_BAR_STEP, size - count))
-    # Nothing is left to select once all points have a copy in the selection.
-    exhausted = torch.nonzero(radii == 0)
-    count = int(exhausted[0]) + 1 if len(exhausted) else size
-    radius = float(torch.sqrt(2 * scale.unit * radii[count - 1].double()))
-    return rows[picks[:count].cpu().numpy()], radius
-
-
 def kneighbors_on(
     device, bank, queries, n_neighbors, excluded=None, description=None, reaches=None
 ):
     """Find the nearest rows of the bank; see :meth:`skpatch.ExactNeighbors.kneighbors`."""
     import torch
 
-    scale = _Points(bank, device)
+    scale = DevicePoints(bank, device)
     rows, row_halves = scale.put(bank)
     n_wanted = min(n_neighbors + _SPARE, len(bank))
     n_found = min(n_neighbors, len(bank))

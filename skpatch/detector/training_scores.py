@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Training images are scored without themselves: an image compared with itself looks normal."""
+
+import numpy as np
+
+from ..bank.bank import average_worst
+from .recognition import SPARE_PATCHES, TrainingImages
+
+__all__ = ["own_images", "score_again", "score_training"]
+
+
+def own_images(numbers, bank, kept, grid):
+    """Numbers (n,) of training images, -1 for those that are compared with all patches.
+
+    An image of one patch that is a memory patch: without it another one would be in a sparse bank
+    for its region, so the distance to the remaining ones says nothing about a new image.
+    """
+    own = np.array(numbers)
+    is_sparse = len(bank.patches) <= kept.sum() / 2
+    if is_sparse and grid.n_patches == 1:
+        own[np.isin(own, bank.source[:, 0])] = -1
+    return own
+
+
+def score_training(bank, patches, own):
+    """Score training images without themselves, and keep their worst patches.
+
+    Parameters
+    ----------
+    bank : MemoryBank
+    patches : ndarray of shape (n, h, w, d), float32
+    own : ndarray of shape (n,), int64
+        As of :func:`own_images`.
+
+    Returns
+    -------
+    TrainingImages
+        Its scores are high = anomalous, and inf where there is nothing to compare with.
+    """
+    n_rows = min(bank.rule.n_worst + SPARE_PATCHES, patches[0, ..., 0].size)
+    scores, rows = bank.score_images(patches, own, "calibration", n_rows)
+    flat = patches.reshape(len(patches), -1, patches.shape[-1])
+    return TrainingImages(scores, rows, np.take_along_axis(flat, rows[..., np.newaxis], axis=1))
+
+
+def score_again(bank, training, own):
+    """As of :func:`score_training`, from the worst patches of images whose others are not known."""
+    scores = bank.score_patches(training.worst_patches[:, :, np.newaxis], own)
+    return training._replace(scores=average_worst(scores, bank.rule.n_worst))
