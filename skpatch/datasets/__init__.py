@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Image sets: solar cells, folders, and training sets with defects hidden in them.
 
-Imports images and runtime.
+Imports images.
 """
 
 from .elpv import load_elpv
