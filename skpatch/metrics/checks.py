@@ -2,7 +2,6 @@
 """Input checks of the metrics."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 __all__ = ["check_image_scores", "check_pixels", "pool_pixels"]
 
@@ -64,7 +63,7 @@ def _check_image_pixels(mask, map_, index):
     return _check_mask(mask, map_.shape, index), map_, ~np.isnan(map_)
 
 
-def _check_mask(mask, shape, index) -> NDArray[np.bool_]:
+def _check_mask(mask, shape, index):
     if mask is None:
         return np.zeros(shape, bool)
     mask = np.asarray(mask)

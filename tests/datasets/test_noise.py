@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-
 import numpy as np
 import pytest
+from _images import Lazy
 from numpy.testing import assert_array_equal
 from PIL import Image
 from scipy import ndimage
@@ -51,21 +51,10 @@ def test_inject_noise_draws_nothing_from_the_global_generator():
 
 
 def test_inject_noise_takes_arrays_and_lazy_sequences():
-    class Lazy:
-        def __init__(self):
-            self.asked = []
-
-        def __len__(self):
-            return 12
-
-        def __getitem__(self, i):
-            self.asked.append(i)
-            return DEFECTS[i]
-
-    lazy = Lazy()
+    lazy = Lazy(DEFECTS)
     expected = inject_noise(NORMALS, DEFECTS, random_state=0)
     assert inject_noise(NORMALS, lazy, random_state=0).train_images == expected.train_images
-    assert sorted(lazy.asked) == list(range(12))
+    assert sorted(lazy.accessed) == list(range(12))
 
     images = make_contaminated_images(10, 0, random_state=0).images
     noisy = inject_noise(images, images[:3], noise_ratio=0.2, overlap=True, random_state=0)
