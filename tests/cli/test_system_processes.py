@@ -63,22 +63,36 @@ processes = [context.Process(target=work, args=(model, images, expected, i)) for
 for process in processes:
     process.start()
 for process in processes:
-    process.join(100)
+    process.join(60)
+codes = [process.exitcode for process in processes]
+for process in processes:
     process.kill()
-    assert process.exitcode == 0, process.exitcode
+if None in codes:
+    sys.exit(HUNG)
+assert codes == [0, 0], codes
 assert torch.get_num_threads() == 2
 """
+# Exit code of a try in which a forked process never came back.
+HUNG = 75
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="fork is not safe elsewhere")
 def test_forked_processes():
-    """The parent has used the threads of OpenMP, which a forked process does not have."""
-    process = subprocess.run(
-        [sys.executable, "-c", FORK],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-    )
+    """The parent has used the threads of OpenMP, which a forked process does not have.
+
+    About one try in twenty, on a busy machine, MKL's memory manager spins forever in a forked
+    process (mm_account_ptr_by_tid, at its first matrix product). A lock of skpatch's own would be
+    waited for each time, so it shows in three tries.
+    """
+    for _ in range(3):
+        process = subprocess.run(
+            [sys.executable, "-c", FORK.replace("HUNG", str(HUNG))],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+        if process.returncode != HUNG:
+            break
     assert process.returncode == 0, process.stderr
