@@ -31,6 +31,7 @@ from skpatch.bench.protocol import load_parts, load_solar_cells
 from skpatch.bench.settings import ELPV_SETS
 from skpatch.datasets import inject_noise
 from skpatch.discriminators import NoiseDiscriminator, SupportDiscriminator
+from skpatch.discriminators.base import KeepAll
 from skpatch.metrics import image_auroc
 
 NOISE = (0.0, 0.05, 0.1, 0.2, 0.4)
@@ -46,17 +47,8 @@ class _EqualTerms:
     worst_patches = WORST
 
 
-class Nothing(_EqualTerms, NoiseDiscriminator):
+class Nothing(_EqualTerms, KeepAll):
     """PatchCore."""
-
-    def score_patches(self, patches):
-        """Score all patches alike."""
-        return np.ones(patches.shape[:3])
-
-    def screen(self, training, threshold):
-        """Keep all patches."""
-        shape = training.patches.shape[:3]
-        return np.ones(shape), np.ones(shape, bool)
 
 
 class LOF(_EqualTerms, LOFDiscriminator):

@@ -26,7 +26,6 @@ class Settings(NamedTuple):
     noise_threshold: str | float
     soft_weights: bool
     coreset_size: float | int
-    projection_dim: int | None
     n_neighbors: int
     worst_patches: str | float | int
     metric: str

@@ -16,7 +16,14 @@ from ..bank.bank import MemoryBank
 from ..features.patches import check_patches, require_images
 from ..runtime.parameters import fit_context
 
-__all__ = ["NoiseDiscriminator", "Selection", "TrainingPatches", "Verdict"]
+__all__ = [
+    "KeepAll",
+    "NoiseDiscriminator",
+    "Selection",
+    "TrainingPatches",
+    "Verdict",
+    "keep_all",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -315,5 +322,10 @@ class KeepAll(NoiseDiscriminator):
 
     def screen(self, training, threshold):
         """Keep all patches."""
-        shape = training.patches.shape[:3]
-        return np.ones(shape), np.ones(shape, bool)
+        return keep_all(training)
+
+
+def keep_all(training):
+    """What :meth:`NoiseDiscriminator.screen` returns where no patch is dropped, nor scored."""
+    shape = training.patches.shape[:3]
+    return np.ones(shape), np.ones(shape, bool)

@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from ..runtime.parameters import Interval, StrOptions
 from ..runtime.threads import run_blocks
-from .base import NoiseDiscriminator, Verdict
+from .base import NoiseDiscriminator, Verdict, keep_all
 from .jury import Jury, jury_of
 
 __all__ = ["SupportDiscriminator", "distance_ratios", "measure_support", "suspicion_cut"]
@@ -85,8 +85,7 @@ class SupportDiscriminator(NoiseDiscriminator):
 
     def screen(self, training, threshold):
         """Keep all patches: they are judged once they are few; see the base class."""
-        shape = training.patches.shape[:3]
-        return np.ones(shape), np.ones(shape, bool)
+        return keep_all(training)
 
     def witnesses(self, images):
         """Choose the images that are asked for support; see the base class."""
