@@ -7,6 +7,7 @@ from typing import Any, overload
 import numpy as np
 from joblib import Memory
 from numpy.typing import ArrayLike, NDArray
+from sklearn import get_config
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import Pipeline
 from sklearn.pipeline import make_pipeline as sklearn_make_pipeline
@@ -14,6 +15,7 @@ from sklearn.utils import get_tags
 
 from .features.lazy import LazyFeatures, score_in_parts
 from .images.collection import Images
+from .images.names import find_by_name, training_names
 from .inspection.audit import NoiseAudit
 from .inspection.maps import image_maps
 from .inspection.result import Inspection
@@ -26,17 +28,27 @@ class PatchPipeline(Pipeline):
 
     A :class:`sklearn.pipeline.Pipeline` whose first step is a :class:`PatchFeatureExtractor` and
     whose last is a :class:`SoftPatchDetector`, with :meth:`predict_map`, :meth:`predict_pvalue`,
-    :meth:`inspect`, :meth:`audit`, :meth:`partial_fit` and :meth:`forget` added.
+    :meth:`inspect`, :meth:`audit`, :meth:`partial_fit`, :meth:`forget` and :meth:`trust` added.
 
     Scoring holds the features of few images at a time. So does `fit`, where they would exceed the
     detector's `memory_limit`: it extracts them twice then, unless the extractor has an `output`.
+
+    Attributes
+    ----------
+    image_names_ : list of str
+        Names of the training images: their paths, of absolute ones from the folder that holds all
+        those of a fit or an update; "image 0" and so on of others.
 
     See Also
     --------
     skpatch.make_pipeline : Names the steps by themselves.
     """
 
-    def fit(self, X: Images, y: None = None, **params: Any) -> "PatchPipeline":
+    image_names_: list[str]
+
+    def fit(
+        self, X: Images, y: None = None, *, trusted: ArrayLike | None = None, **params: Any
+    ) -> "PatchPipeline":
         """Learn from images.
 
         Parameters
@@ -45,6 +57,8 @@ class PatchPipeline(Pipeline):
             As for :meth:`PatchFeatureExtractor.fit`.
         y : None
             Ignored.
+        trusted : array-like of shape (k,), int or str, optional
+            Images that are known to be normal, as for :meth:`trust`.
         **params
             As for :class:`sklearn.pipeline.Pipeline`.
 
@@ -52,6 +66,16 @@ class PatchPipeline(Pipeline):
         -------
         self
         """
+        if trusted is not None:
+            is_routed = get_config()["enable_metadata_routing"]
+            parameter = "trusted" if is_routed else f"{self.steps[-1][0]}__trusted"
+            params[parameter] = find_by_name(trusted, training_names(X))
+        self._learn(X, y, **params)
+        self.image_names_ = training_names(X)
+        return self
+
+    def _learn(self, X, y, **params):
+        """Fit all steps, with features that stay lazy under a memory limit."""
         (name, extractor), (_, detector) = self.steps[0], self.steps[-1]
         is_bounded = getattr(detector, "memory_limit", None) is not None
         if not is_bounded or len(self.steps) > 2 or extractor.output is not None:
@@ -177,6 +201,8 @@ class PatchPipeline(Pipeline):
         if not hasattr(self.steps[-1][1], "memory_bank_"):
             return self.fit(X)
         self.steps[-1][1].partial_fit(self[:-1].transform(X))
+        if self._names is not None:
+            self.image_names_ = self._names + training_names(X, len(self._names))
         return self
 
     def forget(self, images: ArrayLike) -> "PatchPipeline":
@@ -184,15 +210,36 @@ class PatchPipeline(Pipeline):
 
         Parameters
         ----------
-        images : array-like of shape (k,), int
-            Numbers of the images, for instance ``audit.ranking[:3]``.
+        images : array-like of shape (k,), int or str
+            Numbers of the images, for instance ``audit.ranking[:3]``; or names, of which the last
+            part is enough if no other image has it.
 
         Returns
         -------
         self
         """
-        self.steps[-1][1].forget(images)
+        self.steps[-1][1].forget(find_by_name(images, self._names))
         return self
+
+    def trust(self, images: ArrayLike) -> "PatchPipeline":
+        """Declare training images normal; see :meth:`SoftPatchDetector.trust`.
+
+        Parameters
+        ----------
+        images : array-like of shape (k,), int or str
+            As for :meth:`forget`.
+
+        Returns
+        -------
+        self
+        """
+        self.steps[-1][1].trust(find_by_name(images, self._names))
+        return self
+
+    @property
+    def _names(self):
+        """Names of the training images; None where they are not known."""
+        return getattr(self, "image_names_", None)
 
     def audit(self, X: Images) -> NoiseAudit:
         """Rank the training images by evidence of noise.

@@ -51,7 +51,7 @@ def farthest_on_average(points, random_state, rows=None):
     return int(rows[np.argmax(mean_distance)])
 
 
-def greedy_coreset(points, size, start, rows=None, device="cpu"):
+def greedy_coreset(points, size, start, rows=None, device="cpu", enough=0.0):
     """Select points greedily, each the farthest from those selected before.
 
     The picks are those of the plain algorithm, one pass over all points per pick, for a small
@@ -71,12 +71,14 @@ def greedy_coreset(points, size, start, rows=None, device="cpu"):
         Rows that take part, ascending, those of the first picks included; all by default.
     device : str
         Torch device.
+    enough : float
+        Radius at which the selection ends, whatever its size.
 
     Returns
     -------
     picks : ndarray of shape (n_selected,), int64
-        Rows of `points` in the order of selection. Fewer than `size` when the selection already
-        holds a copy of every point.
+        Rows of `points` in the order of selection. Fewer than `size` when the radius is small
+        enough, at the latest when the selection holds a copy of every point.
     radius : float
         Largest distance of a point to its nearest selected one.
 
@@ -90,7 +92,7 @@ def greedy_coreset(points, size, start, rows=None, device="cpu"):
     size = min(size, len(rows))
     gpu = accelerator(device)
     if gpu is not None:
-        return greedy_coreset_on(gpu, points, size, start, rows)
+        return greedy_coreset_on(gpu, points, size, start, rows, enough)
     selection = _Selection(points, rows, size)
     with progress(size, "coreset") as bar:
         selection.add(np.searchsorted(rows, np.atleast_1d(start)))
@@ -98,9 +100,9 @@ def greedy_coreset(points, size, start, rows=None, device="cpu"):
             bar.update(selection.count - bar.n)
             farthest, bound = selection.farthest()
             squared_radius = selection.distances[farthest[0]]
-            if selection.count == size or squared_radius == 0:
+            if selection.count == size or squared_radius <= enough**2:
                 break
-            selection.add(selection.pick(farthest, bound))
+            selection.add(selection.pick(farthest, max(bound, np.nextafter(enough**2, np.inf))))
     return rows[selection.picks[: selection.count]], float(np.sqrt(squared_radius))
 
 

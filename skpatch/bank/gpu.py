@@ -12,7 +12,7 @@ __all__ = ["greedy_coreset_on"]
 _BAR_STEP = 256
 
 
-def greedy_coreset_on(device, points, size, start, rows):
+def greedy_coreset_on(device, points, size, start, rows, enough):
     """Select points greedily; see :func:`skpatch.bank.coreset.greedy_coreset`.
 
     One pass over all points per pick, which never waits for the CPU.
@@ -37,8 +37,8 @@ def greedy_coreset_on(device, points, size, start, rows):
             radii[count], farthest = distances.max(dim=0, keepdim=True)
             if count % _BAR_STEP == 0:
                 bar.update(min(_BAR_STEP, size - count))
-    # Nothing is left to select once all points have a copy in the selection.
-    exhausted = torch.nonzero(radii == 0)
-    count = int(exhausted[0]) + 1 if len(exhausted) else size
-    radius = float(torch.sqrt(2 * scale.unit * radii[count - 1].double()))
+    radii = torch.sqrt(2 * scale.unit * radii.double())
+    reached = torch.nonzero(radii[len(first) - 1 :] <= enough)
+    count = len(first) + int(reached[0]) if len(reached) else size
+    radius = float(radii[count - 1])
     return rows[picks[:count].cpu().numpy()], radius

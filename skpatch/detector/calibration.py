@@ -6,7 +6,7 @@ import numpy as np
 __all__ = ["calibration_scores", "conformal_pvalues", "score_threshold", "training_pvalues"]
 
 
-def calibration_scores(training_scores, noise_ratio):
+def calibration_scores(training_scores, noise_ratio, declared=False):
     """Scores of the training images that pass for normal, ascending.
 
     As many images as should be normal are taken, those with the highest scores. Taking those that
@@ -18,14 +18,18 @@ def calibration_scores(training_scores, noise_ratio):
     training_scores : ndarray of shape (n,), float64
         High = normal; NaN where there is none.
     noise_ratio : float
-        Share of the images that should not be normal.
+        Share of the images, without those declared normal, that should not be normal.
+    declared : bool or ndarray of shape (n,), bool
+        Images that the user declared normal.
 
     Returns
     -------
     ndarray of shape (at most n,), float64
     """
-    scores = np.sort(training_scores[np.isfinite(training_scores)])
-    return scores[int(noise_ratio * len(scores)) :]
+    is_known = np.isfinite(training_scores)
+    normal = training_scores[is_known & declared]
+    others = np.sort(training_scores[is_known & np.logical_not(declared)])
+    return np.sort(np.append(normal, others[int(noise_ratio * len(others)) :]))
 
 
 def score_threshold(calibration, contamination):

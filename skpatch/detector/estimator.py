@@ -31,7 +31,7 @@ from .calibration import conformal_pvalues, score_threshold
 from .learning import Fit, learn_at_once
 from .shards import learn_in_shards, plan_shards
 from .state import FittedState, Settings
-from .updating import forget, grow
+from .updating import forget, grow, trust
 
 __all__ = ["SoftPatchDetector", "fitted_state", "restore"]
 
@@ -131,6 +131,9 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         unless with "support". False for forgotten ones.
     forgotten_images_ : ndarray of shape (n,), bool
         Training images that `forget` took out.
+    declared_normal_ : ndarray of shape (n,), bool
+        Training images that the user declared normal, in `fit` or by `trust`. False for forgotten
+        ones.
     discriminator_ : NoiseDiscriminator or None
         The fitted discriminator, of the last call of `partial_fit`; None with "support" and where
         shards had one each.
@@ -229,6 +232,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     inspected_: NDArray[np.bool_]
     trusted_images_: NDArray[np.bool_]
     forgotten_images_: NDArray[np.bool_]
+    declared_normal_: NDArray[np.bool_]
     discriminator_: NoiseDiscriminator | None
     neighbors_: Any
     coreset_radius_: float
@@ -275,7 +279,9 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: ArrayLike, y: None = None) -> "SoftPatchDetector":
+    def fit(
+        self, X: ArrayLike, y: None = None, *, trusted: ArrayLike | None = None
+    ) -> "SoftPatchDetector":
         """Build the memory bank.
 
         Parameters
@@ -285,6 +291,8 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
             A patch that is NaN in all images, and all features, is not inspected.
         y : None
             Ignored.
+        trusted : array-like of shape (k,), int, optional
+            Numbers of images that are known to be normal, as of :meth:`trust`.
 
         Returns
         -------
@@ -294,13 +302,13 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         ------
         ValueError
             For fewer than two images, other NaN or infinite features, a wrong number of
-            dimensions, or a parameter out of its range.
+            dimensions, a parameter out of its range, or if there is no such image to trust.
         """
         with _unchanged_on_error(self), self._execution():
-            self._take(self._learn(X))
+            self._take(self._learn(X, () if trusted is None else trusted))
         return self
 
-    def _learn(self, X):
+    def _learn(self, X, trusted):
         """State after a fit to the features."""
         is_limited = self.memory_limit is not None
         # They may not fit in memory, and one image is enough to know what they are.
@@ -311,15 +319,17 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         )
         patches = patches if is_limited else known
         require_images(patches, 2, "an image is compared with the others, so fit needs")
+        declared = np.zeros(len(patches), bool)
+        declared[_check_image_numbers(trusted, len(patches), "trusted")] = True
         random_state = check_random_state(self.random_state)
         components = draw_components(self.n_features_in_, self.projection_dim, random_state)
         fit = Fit(grid, components, Settings.of(self))
         plan = plan_shards(len(patches), self.n_features_in_, fit)
         if plan.n_shards > 1:
-            return learn_in_shards(patches, plan, fit, random_state)
+            return learn_in_shards(patches, plan, fit, random_state, declared)
         if is_limited:
             patches = self._check(patches, grid)
-        return learn_at_once(patches, fit, random_state)
+        return learn_at_once(patches, fit, random_state, declared)
 
     @fit_context(prefer_skip_nested_validation=False)
     def partial_fit(self, X: ArrayLike, y: None = None) -> "SoftPatchDetector":
@@ -375,10 +385,58 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         ValueError
             If there is no such image, or too few would be left to compare with each other.
         """
+        return self._update(forget, images)
+
+    def trust(self, images: ArrayLike) -> "SoftPatchDetector":
+        """Declare training images normal, for instance a rare variant that an audit found.
+
+        Whether a few images that resemble each other are a normal variant or the same defect is
+        not in the images. None of their patches is noise from now on: those that were dropped come
+        back, count in full, and support others, and their scores always help to set the threshold.
+        It holds until they are forgotten.
+
+        Parameters
+        ----------
+        images : array-like of shape (k,), int
+            Numbers of the images, in the order in which they were given to fit and partial_fit.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If there is no such image, if it was forgotten, or if patches of it that were dropped
+            before the memory bank was selected are not known any more: after a fit in shards, or of
+            a model that an older version saved.
+
+        Notes
+        -----
+        What a discriminator of the paper drops, before the selection, is kept for this as far as
+        the memory bank lacks it, up to a quarter of its size. ``fit(X, trusted=...)`` has no such
+        limit.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skpatch import SoftPatchDetector
+        >>> features = np.random.RandomState(0).normal(size=(60, 4, 4, 8)).astype(np.float32)
+        >>> features[:6, 1, 1] += 8  # a rare variant, or a defect
+        >>> detector = SoftPatchDetector(random_state=0).fit(features)
+        >>> detector.kept_[:6, 1, 1].any()
+        np.False_
+        >>> detector.trust(range(6)).kept_[:6, 1, 1].all()
+        np.True_
+        """
+        return self._update(trust, images)
+
+    def _update(self, change, images):
+        """Forget or trust training images."""
         check_is_fitted(self)
         numbers = _check_image_numbers(images, self._state.n_images)
         with self._execution():
-            self._take(forget(self._state, numbers, Settings.of(self), self.random_state))
+            self._take(change(self._state, numbers, Settings.of(self), self.random_state))
         return self
 
     def _take(self, state):
@@ -567,15 +625,15 @@ def _unchanged_on_error(detector):
         raise
 
 
-def _check_image_numbers(images, n_images):
+def _check_image_numbers(images, n_images, name="images"):
     """Return distinct numbers of images as an integer array, or raise."""
     numbers = np.atleast_1d(np.asarray(images))
     if numbers.size and not np.issubdtype(numbers.dtype, np.integer):
-        raise ValueError(f"images must be integers, the numbers of images; it is {images!r}.")
+        raise ValueError(f"{name} must be integers, the numbers of images; it is {images!r}.")
     wrong = numbers[(numbers < 0) | (numbers >= n_images)]
     if len(wrong):
         raise ValueError(
-            f"images contains {wrong[0]}, but the model was trained on {n_images} images, which "
+            f"{name} contains {wrong[0]}, but the model was trained on {n_images} images, which "
             f"have the numbers 0 to {n_images - 1}."
         )
     return np.unique(numbers).astype(np.int64)

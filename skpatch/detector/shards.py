@@ -107,7 +107,7 @@ def _needs(n_images, n_features, fit):
     return patch, selected, patch + selected, model
 
 
-def learn_in_shards(features, plan, fit, random_state):
+def learn_in_shards(features, plan, fit, random_state, declared):
     """Learn everything from features that are not held at once.
 
     Parameters
@@ -117,6 +117,8 @@ def learn_in_shards(features, plan, fit, random_state):
     plan : Plan
     fit : Fit
     random_state : numpy.random.RandomState
+    declared : ndarray of shape (n,), bool
+        Images that the user declared normal.
 
     Returns
     -------
@@ -126,7 +128,7 @@ def learn_in_shards(features, plan, fit, random_state):
     # At random: neighbours in a folder are often alike, or all defective.
     shards = np.array_split(random_state.permutation(n_images), plan.n_shards)
     shards = [np.sort(images) for images in shards]
-    candidates, *noise = _select_in_shards(features, shards, plan, fit, random_state)
+    candidates, *noise = _select_in_shards(features, shards, plan, fit, random_state, declared)
     model = fit.settings.noise_model()
     selection = Selection(
         points=project_rows(candidates.patches, fit.components),
@@ -135,6 +137,7 @@ def learn_in_shards(features, plan, fit, random_state):
         scores=noise[0][tuple(candidates.source.T)],
         n_images=n_images,
         features_at=partial(_features_at, features, plan, fit),
+        declared=declared,
     )
     evidence = None
     for images in _blocks(model.witnesses(np.arange(n_images)), plan.n_shards, n_images):
@@ -148,6 +151,7 @@ def learn_in_shards(features, plan, fit, random_state):
         evidence,
         selection,
         noise=noise,
+        screened=None,
         forgotten=np.zeros(n_images, bool),
         radius=candidates.radius,
         random_state=random_state,
@@ -155,7 +159,7 @@ def learn_in_shards(features, plan, fit, random_state):
     )
 
 
-def _select_in_shards(features, shards, plan, fit, random_state):
+def _select_in_shards(features, shards, plan, fit, random_state, declared):
     """Candidates from all shards; outlier scores and kept patches (n, h, w) of all images."""
     seeds = random_state.randint(np.iinfo(np.int32).max, size=len(shards))
     size, shape = fit.bank_size(len(features)), (len(features), *fit.grid.shape)
@@ -165,7 +169,8 @@ def _select_in_shards(features, shards, plan, fit, random_state):
     def learn(numbers, leaders):
         """Leaders, and selections from shards, in turn; notes which patches are kept."""
         tasks = (
-            _Task(fit, features[shards[i]], shards[i], (size, seeds[i], leaders)) for i in numbers
+            _Task(fit, features[images], images, (size, seeds[i], leaders, declared[images]))
+            for i, images in ((i, shards[i]) for i in numbers)
         )
         found = Parallel(return_as="generator")(delayed(_learn_shard)(task) for task in tasks)
         for i, (selections, judged) in zip(numbers, found, strict=True):
@@ -233,13 +238,13 @@ def _learn_shard(task):
     judged : tuple or None
         Noise scores, and which patches are kept; None if all are, and were not scored.
     """
-    fit, features, images, (size, seed, leaders) = task
+    fit, features, images, (size, seed, leaders, declared) = task
     random_state = np.random.RandomState(seed)
     patches = _read(features, fit)
     with execution(fit.settings.n_jobs, False):
         points = project(patches, fit.components)
         model = fit.settings.noise_model(random_state)
-        judged = screen(model, patches, points, fit)
+        judged = screen(model, patches, points, fit, declared)
         survivors = np.flatnonzero(judged[1])
         points, patches = (array.reshape(-1, array.shape[-1]) for array in (points, patches))
         n_given = 0

@@ -78,6 +78,9 @@ class FittedState:
         Those of the memory patches; see :class:`Candidates`.
     dropped : Candidates
         Patches that were selected for the memory bank, and are noise.
+    screened : Candidates or None
+        Patches that could not be selected, as many as the bank would lack if they were normal;
+        None where they are not known.
     coreset_radius : float
     discriminator : NoiseDiscriminator or None
         Fitted; None if it scored no patches before the selection, or only in workers.
@@ -87,7 +90,8 @@ class FittedState:
         Whether training images are recognised when they are scored.
     noise_scores : ndarray of shape (n, h, w), float64
     kept : ndarray of shape (n, h, w), bool
-    trusted, forgotten : ndarray of shape (n,), bool
+    trusted, forgotten, declared : ndarray of shape (n,), bool
+        The last are those that the user declared normal, and has not taken out since.
     training : TrainingImages
     calibration_scores : ndarray of shape (at most n,), float64
     """
@@ -97,6 +101,7 @@ class FittedState:
     bank: MemoryBank
     ratios: np.ndarray
     dropped: Candidates
+    screened: Candidates | None
     coreset_radius: float
     discriminator: NoiseDiscriminator | None
     evidence: Any
@@ -105,6 +110,7 @@ class FittedState:
     kept: np.ndarray
     trusted: np.ndarray
     forgotten: np.ndarray
+    declared: np.ndarray
     training: TrainingImages
     calibration_scores: np.ndarray
 
@@ -145,6 +151,7 @@ class FittedState:
             "inspected_": self.grid.inspected,
             "trusted_images_": self.trusted,
             "forgotten_images_": self.forgotten,
+            "declared_normal_": self.declared,
             "discriminator_": self.discriminator,
             "coreset_radius_": self.coreset_radius,
             "training_scores_": self.training.scores,

@@ -8,11 +8,11 @@ from ..bank.candidates import Candidates
 from ..discriminators.base import Selection
 from ..distances.projection import project, project_rows
 from ..features.patches import require_images
-from .learning import Fit, complete, screen, select
+from .learning import Fit, complete, screen, select, spare
 from .recognition import TrainingImages
 from .training_scores import score_again, score_training
 
-__all__ = ["forget", "grow"]
+__all__ = ["forget", "grow", "trust"]
 
 
 def grow(state, patches, settings, random_state):
@@ -37,12 +37,13 @@ def grow(state, patches, settings, random_state):
     fit, n_before = Fit(state.grid, state.components, settings), state.n_images
     points = project(patches, fit.components)
     model = _noise_model(state, settings, check_random_state(random_state))
-    new_scores, new_kept = screen(model, patches, points, fit)
+    nothing = np.zeros(len(patches), bool)
+    new_scores, new_kept = screen(model, patches, points, fit, nothing)
     scores = np.concatenate([state.noise_scores, fit.grid.expand(new_scores)])
     kept = np.concatenate([_kept_before(state), fit.grid.expand(new_kept, False)])
-    forgotten = np.append(state.forgotten, np.zeros(len(patches), bool))
-    candidates, radius = _select_again(state, patches, new_kept, forgotten, fit)
-    selection = _selection(candidates, scores, fit)
+    forgotten = np.append(state.forgotten, nothing)
+    candidates, screened, radius = _select_again(state, patches, new_kept, forgotten, fit)
+    selection = _selection(candidates, scores, np.append(state.declared, nothing), fit)
     numbers = np.arange(n_before, len(forgotten))
     evidence = model.collect(state.evidence, selection, points, numbers)
     del points
@@ -58,6 +59,7 @@ def grow(state, patches, settings, random_state):
         evidence,
         selection,
         noise=(scores, kept),
+        screened=screened,
         forgotten=forgotten,
         radius=radius,
         random_state=check_random_state(random_state),
@@ -67,20 +69,65 @@ def grow(state, patches, settings, random_state):
 
 def forget(state, numbers, settings, random_state):
     """Take training images, given by their numbers, out; parameters and result as of `grow`."""
-    fit = Fit(state.grid, state.components, settings)
     forgotten = state.forgotten.copy()
     forgotten[numbers] = True
-    candidates = state.candidates()
-    candidates = candidates.take(~forgotten[candidates.source[:, 0]])
+    candidates, screened = (
+        some if some is None else some.take(~forgotten[some.source[:, 0]])
+        for some in (state.candidates(), state.screened)
+    )
     left = np.unique(candidates.source[:, 0])
     require_images(left, 2, "memory patches must be left, after forgetting, of")
     model = _noise_model(state, settings)
+    evidence = model.dismiss(state.evidence, numbers)
+    images = forgotten, state.declared & ~forgotten
+    return _judge_again(
+        state, settings, random_state, model, evidence, candidates, screened, images
+    )
+
+
+def trust(state, numbers, settings, random_state):
+    """Take training images, given by their numbers, for normal; else as `grow`."""
+    _require_patches(state, numbers)
+    declared = state.declared.copy()
+    declared[numbers] = True
+    candidates, screened = state.candidates(), state.screened
+    if screened is not None:
+        is_back = declared[screened.source[:, 0]]
+        back, screened = screened.take(is_back), screened.take(~is_back)
+        ratios = np.full(len(back.ratios), np.median(candidates.ratios))
+        candidates = candidates.join(back._replace(ratios=ratios))
+    model = _noise_model(state, settings)
+    images = state.forgotten, declared
+    return _judge_again(
+        state, settings, random_state, model, state.evidence, candidates, screened, images
+    )
+
+
+def _require_patches(state, numbers):
+    """Raise unless all is known that images need to be taken for normal."""
+    taken_out = numbers[state.forgotten[numbers]]
+    if len(taken_out):
+        raise ValueError(f"images contains {taken_out[0]}, which was forgotten.")
+    is_lacking = (state.grid.inspected & ~_kept_before(state)[numbers]).any(axis=(1, 2))
+    if state.screened is None and is_lacking.any():
+        raise ValueError(
+            f"images contains {numbers[is_lacking][0]}, but the patches of it that were dropped as "
+            "noise are not known any more: the model was fitted in shards, or by an older "
+            f"skpatch. Fit again with trusted={numbers.tolist()}."
+        )
+
+
+def _judge_again(state, settings, random_state, model, evidence, candidates, screened, images):
+    """State of the same images, some of which are now (forgotten, declared normal)."""
+    fit = Fit(state.grid, state.components, settings)
+    forgotten, declared = images
     return complete(
         fit,
         model,
-        model.dismiss(state.evidence, numbers),
-        _selection(candidates, state.noise_scores, fit),
+        evidence,
+        _selection(candidates, state.noise_scores, declared, fit),
         noise=(state.noise_scores, _kept_before(state)),
+        screened=screened,
         forgotten=forgotten,
         radius=state.coreset_radius,
         random_state=check_random_state(random_state),
@@ -107,23 +154,33 @@ def _kept_before(state):
 
 
 def _select_again(state, patches, new_kept, forgotten, fit):
-    """Candidates from those of before and all new patches, and a bound of the coreset's radius."""
+    """Candidates from those of before and all new patches, and a bound of the coreset's radius.
+
+    Between the two, the screened ones of a FittedState.
+    """
     before = state.candidates()
     source = fit.grid.places(np.arange(new_kept.size), state.n_images)
     ratios = np.full(new_kept.size, np.median(before.ratios))
     n_before = len(before.patches)
+    if state.screened is not None:
+        before = before.join(state.screened)
+    n_old = len(before.patches)
     joined = before.join(Candidates(patches.reshape(new_kept.size, -1), source, ratios))
     del before
-    survivors = np.append(np.arange(n_before), n_before + np.flatnonzero(new_kept))
+    survivors = np.append(np.arange(n_before), n_old + np.flatnonzero(new_kept))
     size = fit.bank_size(np.count_nonzero(~forgotten))
     points = project_rows(joined.patches, fit.components)
     rows, radius = select(points, size, 0, survivors, fit)
     is_whole = np.count_nonzero(rows < n_before) == n_before
     bound = max(state.coreset_radius, radius) if is_whole else state.coreset_radius + radius
-    return joined.take(rows), bound
+    screened = None
+    if state.screened is not None:
+        others = np.setdiff1d(np.arange(len(points)), survivors, assume_unique=True)
+        screened = joined.take(spare(points, rows, others, radius, fit))
+    return joined.take(rows), screened, bound
 
 
-def _selection(candidates, scores, fit):
+def _selection(candidates, scores, declared, fit):
     """Candidates as a discriminator is given them; `scores` are those of all patches."""
     return Selection(
         points=project_rows(candidates.patches, fit.components),
@@ -132,4 +189,5 @@ def _selection(candidates, scores, fit):
         scores=scores[tuple(candidates.source.T)],
         n_images=len(scores),
         ratios=candidates.ratios,
+        declared=declared,
     )

@@ -40,11 +40,14 @@ class TrainingPatches:
         ``MemoryBank`` that is selected from them, in features; nothing else is kept out of it.
     features : ndarray of shape (n, h, w, d), float32
         The same patches as features, as a memory bank is given them.
+    is_trusted : ndarray of shape (n,), bool
+        Images that the user declared normal; the detector keeps all their patches in any case.
     """
 
     patches: NDArray[np.float32]
     features: NDArray[np.float32]
     trial_bank: Callable[[NDArray[np.bool_]], MemoryBank]
+    is_trusted: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +71,9 @@ class Selection:
     features_at : callable or None
         From an integer array (c, 2) of images and the numbers of patches in them to their
         features (c, d), Rows or array; None in an update, when they are no longer known.
+    declared : ndarray of shape (n,), bool, or None
+        Images that the user declared normal; None for none. Whatever the verdict on them and their
+        patches, the detector takes them for normal.
     """
 
     points: Any
@@ -77,6 +83,7 @@ class Selection:
     n_images: int
     ratios: NDArray[np.float64] | None = None
     features_at: Callable[[NDArray[np.int64]], Any] | None = None
+    declared: NDArray[np.bool_] | None = None
 
 
 class Verdict(NamedTuple):
@@ -91,7 +98,7 @@ class Verdict(NamedTuple):
     is_trusted : ndarray of shape (n,), bool
         Training images that look normal.
     noise_ratio : float
-        Share of the training images that should not be normal.
+        Share of the training images, without those declared normal, that should not be normal.
     scores : ndarray of shape (c,), float64, or None
         Outlier scores of the patches that replace those from before, 1 = limit for noise.
     reaches : ndarray of shape (c,), float64, or None

@@ -103,6 +103,7 @@ class SupportDiscriminator(NoiseDiscriminator):
             selection.source[:, 0],
             evidence,
             selection.n_images,
+            selection.declared,
         )
         ratios = selection.ratios
         if selection.features_at is not None:
@@ -154,7 +155,7 @@ class Support(NamedTuple):
     is_trusted : ndarray of shape (n,), bool
         False for images with a patch that trusted images do not support.
     noise_ratio : float
-        Share of the images that are beyond what is usual.
+        Share of the images, without those declared normal, that are beyond what is usual.
     """
 
     distances: np.ndarray
@@ -164,7 +165,7 @@ class Support(NamedTuple):
     noise_ratio: float
 
 
-def measure_support(points, source, jury, n_images):
+def measure_support(points, source, jury, n_images, declared=None):
     """Measure how well images support each other's memory patches.
 
     An image is as suspicious as the memory patch of it that is farthest from all patches of the
@@ -181,11 +182,14 @@ def measure_support(points, source, jury, n_images):
         Their images.
     jury : Jury
     n_images : int
+    declared : ndarray of shape (n,), bool, optional
+        Images that are trusted whatever they look like.
 
     Returns
     -------
     Support
     """
+    declared = np.zeros(n_images, bool) if declared is None else declared
     scored = np.unique(source)
     is_trusted = np.ones(n_images, bool)
     everyone = jury.nearest(points, source, is_trusted)
@@ -206,12 +210,13 @@ def measure_support(points, source, jury, n_images):
     for _ in range(_ROUNDS):
         before = is_trusted
         is_trusted = np.ones(n_images, bool)
-        is_trusted[scored] = scores <= cut
+        is_trusted[scored] = (scores <= cut) | declared[scored]
         if np.array_equal(is_trusted, before):
             break
         distances, places, scores = ask(is_trusted)
         cut = suspicion_cut(scores, _CUT)
-    beyond = np.mean(scores > suspicion_cut(scores, _NOISE_CUT))
+    is_beyond = (scores > suspicion_cut(scores, _NOISE_CUT)) & ~declared[scored]
+    beyond = is_beyond.sum() / max(1, np.count_nonzero(~declared[scored]))
     noise_ratio = max(0.0, float(beyond - norm.sf(_NOISE_CUT)))
     return Support(
         distances,

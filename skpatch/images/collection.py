@@ -49,9 +49,14 @@ class ImageList:
         is_labelled = isinstance(item, tuple) and item and _is_image(item[0])
         return item[0] if is_labelled else item
 
+    @property
+    def is_listed(self):
+        """Whether all images, or their paths, are at hand."""
+        return isinstance(self._items, (list, tuple, np.ndarray))
+
     def take(self, numbers):
         """Some of the images, not decoded yet; of a lazy sequence not even asked for."""
-        if isinstance(self._items, (list, tuple, np.ndarray)):
+        if self.is_listed:
             return ImageList([self._items[number] for number in numbers])
         from torch.utils.data import Subset
 

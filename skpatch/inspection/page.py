@@ -4,7 +4,6 @@
 import base64
 import hashlib
 import io
-import os
 from datetime import datetime
 from importlib import resources
 
@@ -13,6 +12,7 @@ from PIL import Image
 
 from .. import __version__
 from ..features.view import visible_region
+from ..images.names import shorten_names
 from ..runtime.files import check_output, replacing
 from ..runtime.text import number
 from ..runtime.threads import progress, thread_pool
@@ -42,7 +42,7 @@ def write_report(path, inspection, names=None, *, title, meaning, removed=None):
         Number of patches of each image that are noise.
     """
     check_output(path, ".html", "path")
-    names = _short(inspection.names) if names is None else names
+    names = shorten_names(inspection.names) if names is None else names
     images, extractor = inspection.images, inspection.model.steps[0][1]
     patch_scores = inspection.patch_scores
     side = _SIDE_OF_FEW if len(images) <= _FEW else _SIDE_OF_MANY
@@ -70,18 +70,6 @@ def write_report(path, inspection, names=None, *, title, meaning, removed=None):
     }
     with thread_pool(extractor.n_jobs) as pool:
         _render(path, page, pool.map(card, range(1, len(images) + 1), inspection.ranking))
-
-
-def _short(names):
-    """Paths from the folder that holds all images: short, but unique."""
-    if not all(os.path.isabs(name) for name in names):
-        return names
-    try:
-        folder = os.path.commonpath([os.path.dirname(name) for name in names])
-    except ValueError:
-        # Several drives.
-        return names
-    return [os.path.relpath(name, folder) for name in names]
 
 
 def _render(path, page, cards):

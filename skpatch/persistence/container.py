@@ -138,6 +138,9 @@ class StoredArrays:
         self._arrays = arrays
         self.sizes = {}
 
+    def __contains__(self, name):
+        return name in self._arrays
+
     def take(self, name, dtype, axes, least=None, may_be_nan=False):
         """Take an array out; its shape is checked against letters and digits, as in "md" or "m3".
 

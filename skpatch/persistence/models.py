@@ -77,6 +77,7 @@ def save(model: Pipeline | SoftPatchDetector, path: str | os.PathLike) -> None:
         packed = {
             "steps": names,
             "verbose": bool(model.verbose),
+            "image_names": getattr(model, "image_names_", None),
             "extractor": pack_extractor(extractor, arrays),
             "detector": packed,
         }
@@ -175,8 +176,10 @@ def _check_fit_together(extractor, detector):
 
 
 def _unpack_pipeline(packed, versions, arrays, backbone, weights):
-    names, verbose, extractor, detector = entries(
-        packed, "steps", "verbose", "extractor", "detector"
+    # Files of 0.1.0.dev0 may lack them.
+    packed.setdefault("image_names", None)
+    names, verbose, image_names, extractor, detector = entries(
+        packed, "steps", "verbose", "image_names", "extractor", "detector"
     )
     detector = unpack_detector(detector, arrays)
     extractor = unpack_extractor(extractor, versions, arrays, backbone, weights, detector)
@@ -185,4 +188,12 @@ def _unpack_pipeline(packed, versions, arrays, backbone, weights):
     first, last = names
     pipeline = PatchPipeline([(first, extractor), (last, detector)], verbose=verbose)
     pipeline._validate_names(names)
+    if image_names is not None:
+        pipeline.image_names_ = _check_image_names(image_names, len(detector.kept_))
     return pipeline
+
+
+def _check_image_names(names, n_images):
+    if len(names) != n_images or not all(isinstance(name, str) for name in names):
+        raise ValueError("its names of images are not one for each")
+    return list(names)

@@ -20,18 +20,21 @@ _ARRAYS = {
     "_worst_rows": ("i8", "nq"),
     "_worst_patches": ("f4", "nqd"),
 }
-_DROPPED = {"patches": ("f4", "ud"), "source": ("i8", "u3"), "ratios": ("f8", "u")}
+_CANDIDATES = {"patches": ("f4", "ud"), "source": ("i8", "u3"), "ratios": ("f8", "u")}
 
 
 def pack_updates(state):
     """JSON and arrays of a FittedState."""
     arrays = {
         "forgotten_images_": state.forgotten,
+        "declared_normal_": state.declared,
         "_ratios": state.ratios,
         "_worst_rows": state.training.worst_rows,
         "_worst_patches": state.training.worst_patches,
     }
-    arrays.update((f"dropped.{name}", array) for name, array in state.dropped._asdict().items())
+    for kind, candidates in [("dropped", state.dropped), ("screened", state.screened)]:
+        fields = {} if candidates is None else candidates._asdict()
+        arrays.update((f"{kind}.{name}", array) for name, array in fields.items())
     packed = {"projects": state.components is not None, "jury": None}
     if packed["projects"]:
         arrays["components"] = state.components
@@ -58,18 +61,25 @@ def unpack_updates(packed, arrays, grid, learned):
     forgotten, ratios, worst_rows, worst_patches = (
         arrays.take(name, *kind) for name, kind in _ARRAYS.items()
     )
-    dropped = Candidates(
-        *(arrays.take(f"dropped.{name}", *kind) for name, kind in _DROPPED.items())
-    )
+    # Files of 0.1.0.dev0 may lack both.
+    declared = np.zeros(len(forgotten), bool)
+    if "declared_normal_" in arrays:
+        declared = arrays.take("declared_normal_", "?", "n")
+    dropped = _take_candidates(arrays, "dropped", "u")
+    screened = None
+    if "screened.source" in arrays:
+        screened = _take_candidates(arrays, "screened", "s")
     sizes = arrays.sizes
-    arrays.check_below("dropped.source", dropped.source, [sizes["n"], sizes["h"], sizes["w"]])
     arrays.check_below("_worst_rows", worst_rows, grid.n_patches)
     check_magnitude(worst_patches, "its _worst_patches")
     # Of the memory patches, and of those that may become memory patches again.
-    candidates = np.concatenate([learned["memory_source_"], dropped.source])
+    sources = [
+        learned["memory_source_"],
+        *(some.source for some in (dropped, screened) if some is not None),
+    ]
+    candidates = np.concatenate(sources)
     if np.isnan(learned["noise_scores_"][tuple(candidates.T)]).any():
         raise ValueError("its array 'noise_scores_' lacks those of memory patches")
-    check_magnitude(dropped.patches, "its dropped.patches")
     components = arrays.take("components", "f4", "dp") if projects else None
     if projects and np.abs(components).max(initial=0) > _LARGEST_COMPONENT:
         raise ValueError("its array 'components' has numbers that no model has")
@@ -77,12 +87,26 @@ def unpack_updates(packed, arrays, grid, learned):
     sizes["g"] = grid.n_patches
     return {
         "forgotten": forgotten,
+        "declared": declared,
         "ratios": ratios,
         "training": TrainingImages(learned["training_scores_"], worst_rows, worst_patches),
         "dropped": dropped,
+        "screened": screened,
         "components": components,
         "evidence": None if jury is None else _unpack_jury(arrays, *entries(jury, "reduced")),
     }
+
+
+def _take_candidates(arrays, kind, size):
+    """Candidates, as many as a letter says."""
+    fields = {
+        name: arrays.take(f"{kind}.{name}", dtype, axes.replace("u", size))
+        for name, (dtype, axes) in _CANDIDATES.items()
+    }
+    candidates, sizes = Candidates(**fields), arrays.sizes
+    arrays.check_below(f"{kind}.source", candidates.source, [sizes["n"], sizes["h"], sizes["w"]])
+    check_magnitude(candidates.patches, f"its {kind}.patches")
+    return candidates
 
 
 def _unpack_jury(arrays, reduced):
