@@ -16,6 +16,7 @@ LEARNED = [
     "kept_",
     "trusted_images_",
     "forgotten_images_",
+    "declared_normal_",
     "training_scores_",
     "calibration_scores_",
     "coreset_radius_",

@@ -3,6 +3,7 @@ import joblib
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
@@ -15,7 +16,9 @@ from skpatch import (
     PatchFeatureExtractor,
     PatchPipeline,
     SoftPatchDetector,
+    load,
     make_pipeline,
+    save,
 )
 from skpatch.datasets import make_contaminated_images
 from skpatch.metrics import pixel_auroc
@@ -164,3 +167,70 @@ def test_grid_search_over_thresholds_and_discriminators(data):
     search.fit(data.images, truth)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     assert len(search.best_estimator_.predict_map(data.images[:2])) == 2
+
+
+@pytest.fixture(scope="module")
+def variant_files(tmp_path_factory):
+    """Paths of 30 grey photographs, three of which show another object."""
+    folder, rng = tmp_path_factory.mktemp("photos"), np.random.RandomState(0)
+    for name in ("usual", "rare"):
+        (folder / name).mkdir()
+    paths = [folder / "usual" / f"{i:02}.png" for i in range(27)]
+    paths += [folder / "rare" / f"{i:02}.png" for i in range(3)]
+    for path in paths:
+        pixels = rng.randint(90, 110, (64, 64, 3)).astype(np.uint8)
+        if path.parent.name == "rare":
+            pixels[16:48:4, 16:48] = 250
+        Image.fromarray(pixels).save(path)
+    return paths
+
+
+RARE = ["rare/00.png", "rare/01.png", "rare/02.png"]
+
+
+def test_training_images_have_names(variant_files):
+    model = pipeline().fit(variant_files)
+    assert model.image_names_[27:] == RARE
+    assert model.image_names_[0] == "usual/00.png"
+    model.trust(RARE[:1]).trust(variant_files[28])
+    assert np.flatnonzero(model[-1].declared_normal_).tolist() == [27, 28]
+    model.forget(["rare/01.png"])
+    assert np.flatnonzero(model[-1].forgotten_images_).tolist() == [28]
+    with pytest.raises(
+        ValueError, match=r"'02.png' is the name of 2 images: 'usual/02.png' \(image"
+    ):
+        model.forget("02.png")
+    model.partial_fit([np.zeros((64, 64, 3), np.uint8)])
+    assert model.image_names_[29:] == ["rare/02.png", "image 30"]
+    assert np.flatnonzero(model.trust(["image 30"])[-1].declared_normal_).tolist() == [27, 30]
+
+
+@pytest.mark.parametrize("memory_limit", [None, "1G"])
+@pytest.mark.parametrize("routing", [False, True])
+def test_trusted_by_name_in_fit(variant_files, memory_limit, routing):
+    model = pipeline().set_params(softpatchdetector__memory_limit=memory_limit)
+    with config_context(enable_metadata_routing=routing):
+        if routing:
+            model[-1].set_fit_request(trusted=True)
+        model.fit(variant_files, trusted=[*RARE, 3])
+        with pytest.raises(
+            ValueError, match=r"no training image 'rare/03.png'; there are: 'rare/0"
+        ):
+            model.fit(variant_files, trusted=["rare/03.png"])
+    assert np.flatnonzero(model[-1].declared_normal_).tolist() == [3, 27, 28, 29]
+
+
+def test_names_are_saved(variant_files, tmp_path):
+    path = tmp_path / "model.skpatch"
+    model = pipeline().fit(variant_files)
+    save(model, path)
+    assert load(path).image_names_ == model.image_names_
+    del model.image_names_
+    save(model, path)
+    unnamed = load(path)
+    assert not hasattr(unnamed, "image_names_")
+    with pytest.raises(ValueError, match="names of the training images are not known"):
+        unnamed.trust(RARE)
+    assert unnamed.trust([27])[-1].declared_normal_[27]
+    # Numbers stay right: a name for some of the images only would be wrong.
+    assert not hasattr(unnamed.partial_fit(variant_files[:1]), "image_names_")

@@ -94,6 +94,14 @@ _TRAINING = [
         help="Picture of the images' proportions, white where they are inspected.",
     ),
     click.option(
+        "--trust",
+        "trusted",
+        multiple=True,
+        metavar="NAME",
+        help="An image that is known to be normal, such as a rare variant; the end of its path "
+        "will do. Repeatable.",
+    ),
+    click.option(
         "--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Seed of the random choices."
     ),
     device_option,

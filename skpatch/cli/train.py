@@ -2,6 +2,7 @@
 """The commands that learn from a folder: fit and audit."""
 
 import os
+import shlex
 import time
 
 import click
@@ -15,7 +16,7 @@ from .output import write_csv
 
 __all__ = ["run_audit", "run_fit"]
 
-_COLUMNS = ("rank", "image", "score", "p_value", "suspicious", "noise_patches")
+_COLUMNS = ("rank", "image", "score", "p_value", "suspicious", "noise_patches", "group")
 
 
 def run_fit(*, folder, output, quiet, **options):
@@ -44,18 +45,19 @@ def run_audit(*, folder, output, csv, top, quiet, **options):
     rows = _ranked_rows(audit)
     if csv is not None:
         write_csv(csv, _COLUMNS, map(_csv_row, rows))
-    audit.to_html(output, names=[os.path.relpath(path, folder) for path in paths])
+    audit.to_html(output, names=model.image_names_)
     if quiet:
         return
     _print_ranking(rows[:top])
     n_suspicious = np.count_nonzero(audit.is_suspicious)
     click.echo(f"{n_suspicious} of {len(paths)} images are suspicious (score above 1).")
+    _print_groups(audit.groups, model.image_names_)
     click.echo(f"Report: {shown(output)}")
     if csv is not None:
         click.echo(f"Ranking: {shown(csv)}")
 
 
-def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, **options):
+def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, trusted, **options):
     """Fitted pipeline, the paths of its images, and their features (n, h, w, d), perhaps lazy."""
     paths = training_images(folder)
     if len(paths) == 1:
@@ -70,9 +72,14 @@ def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, **options):
     from ..detector.estimator import SoftPatchDetector
     from ..features.extractor import PatchFeatureExtractor
     from ..features.lazy import lazy_features
+    from ..images.names import find_by_name
     from ..inspection.result import check_threshold
     from ..pipeline import make_pipeline
 
+    names = [os.path.relpath(path, folder) for path in paths]
+    # A shell completes paths from the working directory.
+    trusted = [os.path.relpath(one, folder) if os.path.isfile(one) else one for one in trusted]
+    trusted = find_by_name(trusted, names)
     extractor = PatchFeatureExtractor(
         backbone=options["backbone"],
         weights="default" if weights is None else weights,
@@ -98,9 +105,10 @@ def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, **options):
     model = make_pipeline(extractor, detector)
     if options["memory_limit"] is None:
         features = extractor.fit_transform(paths)
-        detector.fit(features)
+        detector.fit(features, trusted=trusted)
     else:
-        features = lazy_features(model.fit(paths), paths)
+        features = lazy_features(model.fit(paths, trusted=trusted), paths)
+    model.image_names_ = names
     check_threshold(detector)
     return model, paths, features
 
@@ -108,7 +116,8 @@ def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, **options):
 def _print_fit(detector, n_images, output, seconds):
     judged = np.isfinite(detector.noise_scores_)
     dropped = 1 - detector.kept_[judged].mean()
-    n_suspicious = np.count_nonzero(detector.training_scores_ < detector.offset_)
+    is_suspicious = detector.training_scores_ < detector.offset_
+    n_suspicious = np.count_nonzero(is_suspicious & ~detector.declared_normal_)
     for name, value in {
         "images": f"{n_images}, {n_suspicious} of them suspicious",
         "memory patches": len(detector.memory_bank_),
@@ -129,8 +138,9 @@ def _ranked_rows(audit):
             found.names[index],
             found.scores[index],
             found.pvalues[index],
-            "yes" if found.is_anomalous[index] else "no",
+            "yes" if audit.is_suspicious[index] else "no",
             audit.n_removed[index],
+            audit.groups[index] + 1 or "",
         )
         for rank, index in enumerate(found.ranking, start=1)
     ]
@@ -144,8 +154,18 @@ def _csv_row(row):
 def _print_ranking(rows):
     if rows:
         click.echo("rank  score  p-value  suspicious  noise patches  image")
-    for rank, path, score, pvalue, suspicious, removed in rows:
+    for rank, path, score, pvalue, suspicious, removed, _ in rows:
         click.echo(
             f"{rank:>4}  {number(score, '.2f', '-'):>5}  {number(pvalue, '.4f', '-'):>7}  "
             f"{suspicious:>10}  {removed:>13}  {shown(path)}"
+        )
+
+
+def _print_groups(groups, names):
+    """Ask what each group of images that look alike is, and say how to answer."""
+    for group in range(groups.max() + 1):
+        options = [f"--trust {shlex.quote(names[i])}" for i in np.flatnonzero(groups == group)]
+        click.echo(
+            f"These {len(options)} look alike: a normal variant, or the same defect? If normal: "
+            f"{shown(' '.join(options))}"
         )

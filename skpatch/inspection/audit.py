@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from ..detector.calibration import training_pvalues
+from ..detector.estimator import fitted_state
 from ..features.lazy import LazyFeatures, lazy_features, map_parts
 from ..images.collection import Images
 from ..runtime.parameters import check_is_fitted
 from ..runtime.threads import execution
+from .groups import group_images
 from .maps import image_maps
 from .result import Inspection, as_frame
 
@@ -45,7 +47,11 @@ class NoiseAudit:
         Conformal p-value of each image among those that pass for normal, low = suspicious; NaN
         where there is no score.
     is_suspicious : ndarray of shape (n,), bool
-        Whether the model would call the image an outlier.
+        Whether the model would call the image an outlier; never of one that was declared normal.
+    groups : ndarray of shape (n,), int64
+        Groups of suspicious images that resemble each other more than any other images, numbered
+        from that of the most suspicious image on; -1 for none. Whether a group is a normal variant
+        or the same defect only the user can tell: see :meth:`skpatch.PatchPipeline.trust`.
     patch_scores : ndarray of shape (n, h, w), float64
         Anomaly score of each patch without its own image, high = anomalous; NaN for patches that
         are not inspected.
@@ -55,6 +61,8 @@ class NoiseAudit:
         Number of these patches in each image.
     trusted : ndarray of shape (n,), bool
         Images whose patches could support others; see ``trusted_images_`` of the detector.
+    declared_normal : ndarray of shape (n,), bool
+        Images that the user declared normal.
     inspection : Inspection
         Scores and maps in units of the threshold, regions and pictures of the training images,
         each scored without itself.
@@ -87,6 +95,7 @@ class NoiseAudit:
         self.removed = ~detector.kept_ & detector.inspected_ & is_left
         self.n_removed = self.removed.sum(axis=(1, 2))
         self.trusted = detector.trusted_images_
+        self.declared_normal = detector.declared_normal_
         self.inspection = Inspection(
             model,
             images,
@@ -95,10 +104,12 @@ class NoiseAudit:
             self.pvalues,
             title="Audit of the training images",
             meaning=_MEANING,
-            removed=self.n_removed,
+            audit=self,
         )
         self.ranking = self.inspection.ranking
-        self.is_suspicious = self.inspection.is_anomalous
+        self.is_suspicious = self.inspection.is_anomalous & ~self.declared_normal
+        suspicious = self.ranking[self.is_suspicious[self.ranking]]
+        self.groups = group_images(fitted_state(detector), suspicious)
 
     @classmethod
     def from_estimator(cls, model: Pipeline, images: Images) -> "NoiseAudit":
@@ -161,7 +172,8 @@ class NoiseAudit:
         -------
         dict of str to ndarray of shape (n,)
             - rank : place in the ranking, 1 for the most suspicious image;
-            - score, pvalue, is_suspicious, trusted : as the attributes;
+            - score, pvalue, is_suspicious, trusted, declared_normal : as the attributes;
+            - group : as `groups`;
             - n_removed : number of patches that were kept out of the memory bank.
         """
         return {
@@ -170,6 +182,8 @@ class NoiseAudit:
             "pvalue": self.pvalues,
             "is_suspicious": self.is_suspicious,
             "trusted": self.trusted,
+            "declared_normal": self.declared_normal,
+            "group": self.groups,
             "n_removed": self.n_removed,
         }
 

@@ -25,7 +25,7 @@ _FEW, _SIDE_OF_FEW, _SIDE_OF_MANY = 1000, 320, 160
 _JPEG_QUALITY = 70
 
 
-def write_report(path, inspection, names=None, *, title, meaning, removed=None):
+def write_report(path, inspection, names=None, *, title, meaning, audit=None):
     """Write a report of scored images, the most suspicious first.
 
     Parameters
@@ -38,13 +38,14 @@ def write_report(path, inspection, names=None, *, title, meaning, removed=None):
         Names to show; by default those of the inspection, short.
     title, meaning : str
         Heading, and what a score is.
-    removed : ndarray of shape (n,), int, optional
-        Number of patches of each image that are noise.
+    audit : NoiseAudit, optional
+        What else is known of training images.
     """
     check_output(path, ".html", "path")
     names = shorten_names(inspection.names) if names is None else names
     images, extractor = inspection.images, inspection.model.steps[0][1]
     patch_scores = inspection.patch_scores
+    is_suspicious = inspection.is_anomalous if audit is None else audit.is_suspicious
     side = _SIDE_OF_FEW if len(images) <= _FEW else _SIDE_OF_MANY
 
     def card(rank, index):
@@ -54,8 +55,10 @@ def write_report(path, inspection, names=None, *, title, meaning, removed=None):
             "name": names[index],
             "score": inspection.scores[index],
             "pvalue": inspection.pvalues[index],
-            "is_suspicious": inspection.is_anomalous[index],
-            "removed": None if removed is None else removed[index],
+            "is_suspicious": is_suspicious[index],
+            "removed": None if audit is None else audit.n_removed[index],
+            "is_declared": audit is not None and audit.declared_normal[index],
+            "group": 0 if audit is None else audit.groups[index] + 1,
             "heat": _heat_map(patch_scores[index]),
             **_small_copy(pixels, side, visible_region(pixels.shape[:2], extractor)),
         }
@@ -64,12 +67,21 @@ def write_report(path, inspection, names=None, *, title, meaning, removed=None):
         "title": title,
         "meaning": meaning,
         "n_images": len(images),
-        "n_suspicious": int(inspection.is_anomalous.sum()),
-        "has_removed": removed is not None,
+        "n_suspicious": int(is_suspicious.sum()),
+        "groups": [] if audit is None else _groups(audit, names),
+        "has_removed": audit is not None,
         "has_outside": bool(np.isnan(patch_scores).any()),
     }
     with thread_pool(extractor.n_jobs) as pool:
         _render(path, page, pool.map(card, range(1, len(images) + 1), inspection.ranking))
+
+
+def _groups(audit, names):
+    """Names of the images of each group, the most suspicious first."""
+    return [
+        [names[index] for index in audit.ranking if audit.groups[index] == group]
+        for group in range(audit.groups.max() + 1)
+    ]
 
 
 def _render(path, page, cards):
@@ -83,7 +95,7 @@ def _render(path, page, cards):
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = number
+    environment.filters |= {"number": number, "literal": repr}
     for kind, suffix in [("style", "css"), ("script", "js")]:
         file = resources.files("skpatch.inspection").joinpath(f"templates/report.{suffix}")
         text = file.read_text(encoding="utf-8")

@@ -55,7 +55,7 @@ class Inspection:
         Their p-values.
     names : sequence of str, optional
         Names of the images: by default their paths, or "image 0" and so on.
-    **report : str or ndarray of shape (n,)
+    **report : object
         What :meth:`to_html` says beyond that: its title, for instance.
 
     Attributes

@@ -30,7 +30,10 @@ def test_found_by_as_much_as_is_needed(given, number):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("003.png", r"'003.png' is the name of 2 images: 'good/003.png' \(image 1\), 'bad/003.png'"),
+        (
+            "003.png",
+            r"'003.png' is the name of 2 images: 'good/003.png' \(image 1\), 'bad/003.png'",
+        ),
         ("good/002.png", r"no training image 'good/002.png'; there are: 'good/003.png'"),
         # Ends of names, not of parts of them.
         ("1.png", "no training image"),

@@ -19,6 +19,8 @@
     for (const card of [...ranking].sort(orders[byId("order").value])) gallery.append(card);
   }
 
+  let group = null;
+
   function filter() {
     const wanted = byId("search").value.toLowerCase();
     const least = number(byId("least").value);
@@ -28,6 +30,7 @@
       const { name, score } = card.dataset;
       card.hidden =
         !name.toLowerCase().includes(wanted) ||
+        (group !== null && card.dataset.group !== group) ||
         (only && !card.classList.contains("suspicious")) ||
         (least > 0 && !(number(score) >= least));
       shown += !card.hidden;
@@ -42,10 +45,22 @@
     byId("nothing").hidden = shown > 0;
   }
 
+  const groupButtons = document.querySelectorAll(".groups button");
+
+  function choose(wanted) {
+    group = wanted;
+    for (const button of groupButtons) {
+      const pressed = button.dataset.group === group;
+      button.ariaPressed = pressed;
+      button.textContent = pressed ? "Show all" : "Show them";
+    }
+    filter();
+  }
+
   function clear() {
     byId("search").value = byId("least").value = "";
     byId("only").checked = false;
-    filter();
+    choose(null);
     byId("search").focus();
   }
 
@@ -63,12 +78,12 @@
     const header = ["rank", "name", "score", "p_value", "suspicious"];
     const hasRemoved = "removed" in ranking[0].dataset;
     const rows = ranking.map((card) => {
-      const { rank, name, score, pvalue, removed } = card.dataset;
+      const { rank, name, score, pvalue, removed, group = "", declared = "no" } = card.dataset;
       const suspicious = card.classList.contains("suspicious") ? "yes" : "no";
       const fields = [rank, csvField(name), score, pvalue, suspicious];
-      return hasRemoved ? [...fields, removed] : fields;
+      return hasRemoved ? [...fields, removed, group, declared] : fields;
     });
-    if (hasRemoved) header.push("removed_patches");
+    if (hasRemoved) header.push("removed_patches", "group", "declared_normal");
     return [header, ...rows].map((fields) => `${fields.join(",")}\r\n`).join("");
   }
 
@@ -104,7 +119,7 @@
   function show(card) {
     if (!card) return;
     opened = card;
-    const { rank, name, score, pvalue, removed } = card.dataset;
+    const { rank, name, score, pvalue, removed, group: alike, declared } = card.dataset;
     const suspicious = card.classList.contains("suspicious");
     const shown = score === "" ? "none" : Number(score).toFixed(2);
     byId("viewer-name").textContent = name;
@@ -119,6 +134,8 @@
       fact("p-value", pvalue === "" ? "none" : String(Number(Number(pvalue).toPrecision(3)))),
     );
     if (removed !== undefined) byId("facts").append(fact("Noise patches", removed));
+    if (alike !== undefined) byId("facts").append(fact("Group", alike));
+    if (declared !== undefined) byId("facts").append(fact("Declared normal", declared));
     // Not `disabled`: a button that has the focus would lose it.
     byId("previous").ariaDisabled = !neighbour(-1);
     byId("next").ariaDisabled = !neighbour(1);
@@ -144,6 +161,12 @@
   byId("order").addEventListener("change", sort);
   for (const id of ["search", "least", "only"]) byId(id).addEventListener("input", filter);
   byId("strength").addEventListener("input", setStrength);
+  for (const button of groupButtons) {
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      choose(button.dataset.group === group ? null : button.dataset.group);
+    });
+  }
   byId("clear").addEventListener("click", clear);
   byId("save").addEventListener("click", save);
 
