@@ -16,6 +16,7 @@ import skpatch
 from skpatch import __version__
 from skpatch.cli import demo as _demo
 from skpatch.cli.commands import main
+from skpatch.cli.train import _print_groups
 
 
 def start(*arguments, code="", **options):
@@ -207,3 +208,29 @@ def test_demo(tmp_path, capsys, monkeypatch):
         pixels = np.asarray(picture)
     assert pixels.shape[1] > 1000
     assert len(np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0)) > 1000
+
+
+def test_trust(photos, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "model.skpatch"
+    names = sorted(str(one.relative_to(photos)) for one in photos.rglob("*.png"))
+    monkeypatch.chdir(photos.parent)
+    # As in the report, as the shell completes it, and as long as is needed.
+    trusted = [names[0], f"photos/{names[1]}", os.path.basename(names[2])]
+    options = [text for name in trusted for text in ("--trust", name)]
+    for limit in ([], ["--memory-limit", "2G"]):
+        assert run("fit", "photos", "-o", path, *SMALL, "-q", *options, *limit) == 0
+        model = skpatch.load(path)
+        assert sorted(model.image_names_) == names
+        declared = np.flatnonzero(model[-1].declared_normal_)
+        assert {model.image_names_[i] for i in declared} == set(names[:3])
+    capsys.readouterr()
+    assert run("fit", "photos", "-o", path, *SMALL, "-q", "--trust", "nowhere.png") == 1
+    assert "There is no training image 'nowhere.png'; there are: " in capsys.readouterr().err
+
+
+def test_groups_are_asked_about(capsys):
+    _print_groups(np.array([1, -1, 0, 1, 0]), ["a.png", "b.png", "c d.png", "e.png", "f.png"])
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("These 2 look alike: a normal variant, or the same defect?")
+    assert first.endswith("If normal: --trust 'c d.png' --trust f.png")
+    assert second.endswith("If normal: --trust a.png --trust e.png")

@@ -10,6 +10,7 @@ from skpatch.bank.coreset import greedy_coreset
 from skpatch.detector.calibration import calibration_scores
 from skpatch.detector.estimator import fitted_state
 from skpatch.discriminators import NoiseDiscriminator
+from skpatch.persistence.container import read_container, write_container
 
 VARIANT = np.arange(0, 60, 10)
 
@@ -218,3 +219,26 @@ def test_a_selection_ends_at_a_radius():
     some, radius = greedy_coreset(points, 300, 0, enough=enough * (1 - 1e-6))
     assert_array_equal(some, picks[:42])
     assert radius < enough
+
+
+def test_files_of_before_declare_nothing(train, new, tmp_path, discriminator):
+    path = tmp_path / "model.skpatch"
+    model = detector(discriminator).fit(train)
+    save(model, path)
+    content, stored = read_container(path)
+    arrays = {
+        name: array
+        for name, array in stored._arrays.items()
+        if name != "declared_normal_" and not name.startswith("screened.")
+    }
+    write_container(path, content, arrays)
+    loaded = load(path)
+    assert not loaded.declared_normal_.any()
+    assert_array_equal(loaded.score_samples(new), model.score_samples(new))
+    if discriminator == "support":
+        assert_array_equal(
+            loaded.trust(VARIANT).score_samples(new), model.trust(VARIANT).score_samples(new)
+        )
+    else:
+        with pytest.raises(ValueError, match="or by an older skpatch"):
+            loaded.trust(VARIANT)
