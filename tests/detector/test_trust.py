@@ -7,6 +7,7 @@ from numpy.testing import assert_array_equal
 
 from skpatch import SoftPatchDetector, load, save
 from skpatch.bank.coreset import greedy_coreset
+from skpatch.bank.gpu import greedy_coreset_on
 from skpatch.detector.calibration import calibration_scores
 from skpatch.detector.estimator import fitted_state
 from skpatch.discriminators import NoiseDiscriminator
@@ -216,9 +217,17 @@ def test_a_selection_ends_at_a_radius():
         if row
     ]
     enough = gaps[40]
-    some, radius = greedy_coreset(points, 300, 0, enough=enough * (1 - 1e-6))
+    limit = enough * (1 - 1e-6)
+    some, radius = greedy_coreset(points, 300, 0, enough=limit)
     assert_array_equal(some, picks[:42])
     assert radius < enough
+    # That of GPUs, on the CPU.
+    some, radius = greedy_coreset_on("cpu", points, 300, 0, np.arange(300), enough * 0.999)
+    assert_array_equal(some, picks[: len(some)])
+    assert radius < enough
+    assert 42 <= len(some) < 50
+    some, _ = greedy_coreset_on("cpu", points, 300, picks[:60], np.arange(300), enough)
+    assert_array_equal(some, picks[:60])
 
 
 def test_files_of_before_declare_nothing(train, new, tmp_path, discriminator):
