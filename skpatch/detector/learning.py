@@ -70,7 +70,9 @@ def learn_at_once(patches, fit, random_state, declared):
     n_images, grid = len(patches), fit.grid
     points = project(patches, fit.components)
     model = fit.settings.noise_model(random_state)
-    scores, kept = screen(model, patches, points, fit, declared)
+    numbers = np.arange(n_images)
+    evidence = model.collect(None, points, numbers)
+    scores, kept = screen(model, evidence, patches, points, numbers, fit, declared)
     flat, flat_points = (array.reshape(-1, array.shape[-1]) for array in (patches, points))
     survivors = np.flatnonzero(kept)
     start = farthest_on_average(flat_points, random_state, survivors)
@@ -81,12 +83,11 @@ def learn_at_once(patches, fit, random_state, declared):
         points=Rows(flat_points, rows) if fit.components is None else flat_points[rows],
         patches=Rows(flat, rows),
         source=grid.places(rows),
-        scores=scores.reshape(-1)[rows],
-        n_images=n_images,
+        rows=rows % grid.n_patches,
+        screened=scores.reshape(n_images, -1),
         features_at=lambda places: Rows(flat, places @ [grid.n_patches, 1]),
         declared=declared,
     )
-    evidence = model.collect(None, selection, points, np.arange(n_images))
     del points, flat_points
     return complete(
         fit,
@@ -102,8 +103,8 @@ def learn_at_once(patches, fit, random_state, declared):
     )
 
 
-def screen(model, patches, points, fit, declared):
-    """Outlier scores (n, h, w) of patches, and which of them (n, h, w) may be selected.
+def screen(model, evidence, patches, points, images, fit, declared):
+    """Outlier scores (n, h, w) of patches of images, and which of them may be selected.
 
     Those of images that the user declared normal, (n,), may be in any case.
     """
@@ -119,7 +120,9 @@ def screen(model, patches, points, fit, declared):
         return MemoryBank(features, fit.grid.places(rows), ones, zeros, search, fit.scoring_rule())
 
     device = fit.settings.device
-    training = TrainingPatches(points, patches, trial_bank, declared)
+    training = TrainingPatches(
+        points, patches, trial_bank, declared, images, fit.grid.inspected, evidence
+    )
     scores, kept = model.screen(training, fit.settings.threshold)
     return scores, kept | declared[:, np.newaxis, np.newaxis]
 
@@ -200,12 +203,13 @@ def complete(
     verdict = _overrule(verdict, selection.source[:, 0], declared)
     scores, kept = noise
     places = tuple(selection.source.T)
-    if verdict.scores is not None:
-        scores = np.full(scores.shape, np.nan)
-        scores[places] = verdict.scores
     kept = (kept | declared[:, np.newaxis, np.newaxis]) & fit.grid.inspected
     kept &= ~forgotten[:, np.newaxis, np.newaxis]
     kept[places] = ~verdict.is_noise
+    accused = np.zeros(kept.shape, bool)
+    if verdict.is_accused is not None:
+        accused[:, fit.grid.inspected] = verdict.is_accused
+    accused &= kept & ~declared[:, np.newaxis, np.newaxis]
     ratios = np.ones(len(selection.source)) if verdict.ratios is None else verdict.ratios
     candidates = Candidates(selection.patches, selection.source, ratios)
     memory = candidates.take(~verdict.is_noise)
@@ -226,6 +230,8 @@ def complete(
         recognizes=model.recognizes_training_images,
         noise_scores=scores,
         kept=kept,
+        accused=accused,
+        finding=verdict.finding,
         trusted=verdict.is_trusted & ~forgotten,
         forgotten=forgotten,
         declared=declared,

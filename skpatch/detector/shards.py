@@ -128,23 +128,24 @@ def learn_in_shards(features, plan, fit, random_state, declared):
     # At random: neighbours in a folder are often alike, or all defective.
     shards = np.array_split(random_state.permutation(n_images), plan.n_shards)
     shards = [np.sort(images) for images in shards]
-    candidates, *noise = _select_in_shards(features, shards, plan, fit, random_state, declared)
-    model = fit.settings.noise_model()
+    model, evidence = fit.settings.noise_model(), None
+    for images in _blocks(model.witnesses(np.arange(n_images)), plan.n_shards, n_images):
+        # Bound to no name, which would hold them beside the next ones.
+        evidence = model.collect(
+            evidence, project(_read(features[images], fit), fit.components), images
+        )
+    candidates, *noise = _select_in_shards(
+        features, shards, plan, fit, random_state, declared, evidence
+    )
     selection = Selection(
         points=project_rows(candidates.patches, fit.components),
         patches=candidates.patches,
         source=candidates.source,
-        scores=noise[0][tuple(candidates.source.T)],
-        n_images=n_images,
+        rows=fit.grid.rows(candidates.source),
+        screened=noise[0][:, fit.grid.inspected],
         features_at=partial(_features_at, features, plan, fit),
         declared=declared,
     )
-    evidence = None
-    for images in _blocks(model.witnesses(np.arange(n_images)), plan.n_shards, n_images):
-        # Bound to no name, which would hold them beside the next ones.
-        evidence = model.collect(
-            evidence, selection, project(_read(features[images], fit), fit.components), images
-        )
     return complete(
         fit,
         model,
@@ -159,7 +160,7 @@ def learn_in_shards(features, plan, fit, random_state, declared):
     )
 
 
-def _select_in_shards(features, shards, plan, fit, random_state, declared):
+def _select_in_shards(features, shards, plan, fit, random_state, declared, evidence):
     """Candidates from all shards; outlier scores and kept patches (n, h, w) of all images."""
     seeds = random_state.randint(np.iinfo(np.int32).max, size=len(shards))
     size, shape = fit.bank_size(len(features)), (len(features), *fit.grid.shape)
@@ -169,7 +170,7 @@ def _select_in_shards(features, shards, plan, fit, random_state, declared):
     def learn(numbers, leaders):
         """Leaders, and selections from shards, in turn; notes which patches are kept."""
         tasks = (
-            _Task(fit, features[images], images, (size, seeds[i], leaders, declared[images]))
+            _Task(fit, features[images], images, (size, seeds[i], leaders, declared[images], evidence))
             for i, images in ((i, shards[i]) for i in numbers)
         )
         found = Parallel(return_as="generator")(delayed(_learn_shard)(task) for task in tasks)
@@ -238,13 +239,13 @@ def _learn_shard(task):
     judged : tuple or None
         Noise scores, and which patches are kept; None if all are, and were not scored.
     """
-    fit, features, images, (size, seed, leaders, declared) = task
+    fit, features, images, (size, seed, leaders, declared, evidence) = task
     random_state = np.random.RandomState(seed)
     patches = _read(features, fit)
     with execution(fit.settings.n_jobs, False):
         points = project(patches, fit.components)
         model = fit.settings.noise_model(random_state)
-        judged = screen(model, patches, points, fit, declared)
+        judged = screen(model, evidence, patches, points, images, fit, declared)
         survivors = np.flatnonzero(judged[1])
         points, patches = (array.reshape(-1, array.shape[-1]) for array in (points, patches))
         n_given = 0
@@ -267,7 +268,8 @@ def _learn_shard(task):
         PartSelection(patches[rows[part]], source[part], *bounds)
         for part in (slice(n_led), slice(n_led, None))
     ]
-    return selections, judged if hasattr(model, "outlier_scores_") else None
+    is_plain = judged[1].all() and (judged[0] == 1).all()
+    return selections, None if is_plain else judged
 
 
 def _score_shard(task):

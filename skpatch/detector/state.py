@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from ..bank.bank import MemoryBank, ScoringRule
 from ..bank.candidates import Candidates
 from ..discriminators.base import NoiseDiscriminator
+from ..discriminators.finding import NoiseFinding
 from ..discriminators.resolving import make_discriminator
 from ..features.patches import PatchGrid
 from .recognition import TrainingImages
@@ -89,7 +90,10 @@ class FittedState:
     recognizes : bool
         Whether training images are recognised when they are scored.
     noise_scores : ndarray of shape (n, h, w), float64
-    kept : ndarray of shape (n, h, w), bool
+    kept, accused : ndarray of shape (n, h, w), bool
+        Patches that were not dropped; those of them that are taken for noise, and yet are not
+        left out.
+    finding : NoiseFinding or None
     trusted, forgotten, declared : ndarray of shape (n,), bool
         The last are those that the user declared normal, and has not taken out since.
     training : TrainingImages
@@ -108,6 +112,8 @@ class FittedState:
     recognizes: bool
     noise_scores: np.ndarray
     kept: np.ndarray
+    accused: np.ndarray
+    finding: NoiseFinding | None
     trusted: np.ndarray
     forgotten: np.ndarray
     declared: np.ndarray
@@ -147,7 +153,9 @@ class FittedState:
             "neighbors_": self.bank.search,
             "n_worst_patches_": self.bank.rule.n_worst,
             "noise_scores_": self.noise_scores,
-            "kept_": self.kept,
+            "kept_": self.kept & ~self.accused,
+            "noise_finding_": self.finding,
+            "noise_ratio_": np.nan if self.finding is None else self.finding.noise_ratio,
             "inspected_": self.grid.inspected,
             "trusted_images_": self.trusted,
             "forgotten_images_": self.forgotten,

@@ -38,14 +38,14 @@ def grow(state, patches, settings, random_state):
     points = project(patches, fit.components)
     model = _noise_model(state, settings, check_random_state(random_state))
     nothing = np.zeros(len(patches), bool)
-    new_scores, new_kept = screen(model, patches, points, fit, nothing)
+    numbers = np.arange(n_before, n_before + len(patches))
+    evidence = model.collect(state.evidence, points, numbers)
+    new_scores, new_kept = screen(model, evidence, patches, points, numbers, fit, nothing)
     scores = np.concatenate([state.noise_scores, fit.grid.expand(new_scores)])
     kept = np.concatenate([_kept_before(state), fit.grid.expand(new_kept, False)])
     forgotten = np.append(state.forgotten, nothing)
     candidates, screened, radius = _select_again(state, patches, new_kept, forgotten, fit)
     selection = _selection(candidates, scores, np.append(state.declared, nothing), fit)
-    numbers = np.arange(n_before, len(forgotten))
-    evidence = model.collect(state.evidence, selection, points, numbers)
     del points
 
     def score(bank, own):
@@ -186,8 +186,8 @@ def _selection(candidates, scores, declared, fit):
         points=project_rows(candidates.patches, fit.components),
         patches=candidates.patches,
         source=candidates.source,
-        scores=scores[tuple(candidates.source.T)],
-        n_images=len(scores),
+        rows=fit.grid.rows(candidates.source),
+        screened=scores[:, fit.grid.inspected],
         ratios=candidates.ratios,
         declared=declared,
     )

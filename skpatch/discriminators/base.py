@@ -15,6 +15,7 @@ from sklearn.utils.validation import validate_data
 from ..bank.bank import MemoryBank
 from ..features.patches import check_patches, require_images
 from ..runtime.parameters import fit_context
+from .finding import NoiseFinding
 
 __all__ = [
     "KeepAll",
@@ -42,12 +43,21 @@ class TrainingPatches:
         The same patches as features, as a memory bank is given them.
     is_trusted : ndarray of shape (n,), bool
         Images that the user declared normal; the detector keeps all their patches in any case.
+    images : ndarray of shape (n,), int64
+        Numbers of the images.
+    inspected : ndarray of shape (H, W), bool
+        The patches of the whole grid that are inspected.
+    evidence : object
+        What :meth:`NoiseDiscriminator.collect` returned; None without any image.
     """
 
     patches: NDArray[np.float32]
     features: NDArray[np.float32]
     trial_bank: Callable[[NDArray[np.bool_]], MemoryBank]
     is_trusted: NDArray[np.bool_]
+    images: NDArray[np.int64]
+    inspected: NDArray[np.bool_]
+    evidence: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +72,10 @@ class Selection:
         Their features.
     source : ndarray of shape (c, 3), int64
         Training image, row and column of each.
-    scores : ndarray of shape (c,), float64
-        What the discriminator scored them before.
-    n_images : int
-        Number of training images.
+    rows : ndarray of shape (c,), int64
+        Number of each among the inspected patches of its image.
+    screened : ndarray of shape (n, p), float64
+        What the discriminator scored all inspected patches of the training images before.
     ratios : ndarray of shape (c,), float64, or None
         In an update, those of the last verdict, of new patches their median; None in a fit.
     features_at : callable or None
@@ -79,11 +89,21 @@ class Selection:
     points: Any
     patches: Any
     source: NDArray[np.int64]
-    scores: NDArray[np.float64]
-    n_images: int
+    rows: NDArray[np.int64]
+    screened: NDArray[np.float64]
     ratios: NDArray[np.float64] | None = None
     features_at: Callable[[NDArray[np.int64]], Any] | None = None
     declared: NDArray[np.bool_] | None = None
+
+    @property
+    def n_images(self):
+        """Number of training images."""
+        return len(self.screened)
+
+    @property
+    def scores(self):
+        """What the discriminator scored the patches before, (c,)."""
+        return self.screened[self.source[:, 0], self.rows]
 
 
 class Verdict(NamedTuple):
@@ -98,22 +118,26 @@ class Verdict(NamedTuple):
     is_trusted : ndarray of shape (n,), bool
         Training images that look normal.
     noise_ratio : float
-        Share of the training images, without those declared normal, that should not be normal.
-    scores : ndarray of shape (c,), float64, or None
-        Outlier scores of the patches that replace those from before, 1 = limit for noise.
+        Share of the training images that should not be normal.
     reaches : ndarray of shape (c,), float64, or None
         Least distance at which each patch counts; None for 0, and for searches without them.
     ratios : ndarray of shape (c,), float64, or None
         A number of each patch that updates need again.
+    is_accused : ndarray of shape (n, p), bool, or None
+        Inspected patches of all training images that are taken for noise and yet not left out, as
+        those that count from a distance on; None for none.
+    finding : NoiseFinding or None
+        What can be told of the noise, in words.
     """
 
     is_noise: NDArray[np.bool_]
     weights: NDArray[np.float64]
     is_trusted: NDArray[np.bool_]
     noise_ratio: float = 0.0
-    scores: NDArray[np.float64] | None = None
     reaches: NDArray[np.float64] | None = None
     ratios: NDArray[np.float64] | None = None
+    is_accused: NDArray[np.bool_] | None = None
+    finding: NoiseFinding | None = None
 
 
 class NoiseDiscriminator(BaseEstimator, metaclass=ABCMeta):
@@ -123,8 +147,8 @@ class NoiseDiscriminator(BaseEstimator, metaclass=ABCMeta):
     patches may take part; a subclass implements :meth:`score_patches`, and the checks around it
     are done here. *After* the selection, :meth:`judge` says which of the selected patches are noise
     all the same, what the others count, and which images can be trusted; by default none is noise,
-    and patches count as much as they were scored. What :meth:`judge` needs of the training images
-    is collected by :meth:`collect`, and kept for updates and in saved models.
+    and patches count as much as they were scored. What both need of the training images is
+    collected by :meth:`collect` first, and kept for updates and in saved models.
 
     Denoising is transductive, it judges the very patches it is fitted on, so the result of
     :meth:`fit` is an attribute. The other methods leave a discriminator as it is.
@@ -257,11 +281,10 @@ class NoiseDiscriminator(BaseEstimator, metaclass=ABCMeta):
     def collect(
         self,
         evidence: Any,
-        selection: Selection,
         patches: NDArray[np.float32],
         images: NDArray[np.int64],
     ) -> Any:
-        """Take what :meth:`judge` needs from training images.
+        """Take what :meth:`screen` and :meth:`judge` need from training images.
 
         Called several times where not all images are in memory at once, and again in updates.
 
@@ -269,7 +292,6 @@ class NoiseDiscriminator(BaseEstimator, metaclass=ABCMeta):
         ----------
         evidence : object
             What was collected before; None at first. It stays as it is.
-        selection : Selection
         patches : ndarray of shape (j, h, w, k), float32
             Patches of images in the projection, of others than the witnesses too.
         images : ndarray of shape (j,), int64

@@ -14,15 +14,15 @@ __all__ = ["Jury", "jury_of"]
 # Images beyond which a random selection of them is asked for support: time grows linearly then.
 # Which they are follows from their numbers, so images may come one after the other.
 _JURY = 256
+# Of these, images that places are compared with, and that a verdict is found by.
+_REFERENCE = 100
 # Principal axes in which support is measured; among solar cells, distances along 64 of 152 are
 # 0.85 (0.79 to 0.9) of the distances, which is precise enough to compare them.
 _AXES = 64
 _SAMPLE = 5000
-# Of these, the axes along which products bound distances from below; nearest patches found for a
-# memory patch at once, so that there is another when an image is not trusted; and rows and memory
-# patches of one product.
+# Of these, the axes along which products bound distances from below; rows and memory patches of one
+# product.
 _BOUND_AXES = 24
-_WITNESSES = 4
 _ROWS = 6272
 _BLOCK = 128
 # Coordinates are kept as float16, a 2,000th of their size; beyond this they would be infinite.
@@ -38,8 +38,13 @@ _ARRAYS = {
 
 def jury_of(images):
     """Images that are asked for support, ascending, among those with the given numbers."""
+    return some_of(images, _JURY)
+
+
+def some_of(images, n):
+    """At most n of the images with the given numbers, ascending, whichever others there are."""
     priorities = np.random.RandomState(0).random_sample(images.max() + 1)[images]
-    return np.sort(images[np.argsort(priorities)[:_JURY]])
+    return np.sort(images[np.argsort(priorities)[:n]])
 
 
 class Jury:
@@ -48,7 +53,7 @@ class Jury:
     Parameters
     ----------
     points : ndarray of shape (m, d), float32
-        Memory patches, whose principal axes are taken.
+        Patches, whose principal axes are taken.
 
     Attributes
     ----------
@@ -160,8 +165,13 @@ class Jury:
         run_blocks(project, len(points), _ROWS)
         return coordinates
 
-    def nearest(self, points, source, is_trusted):
-        """Find the nearest patches of trusted other images for each of some points.
+    def reference(self):
+        """Numbers (r,) of the images that patches are compared with, and coordinates (r, p, k)."""
+        chosen = np.isin(self.images, some_of(self.images, _REFERENCE))
+        return self.images[chosen], self.coordinates[chosen]
+
+    def nearest(self, points, source, is_good):
+        """Find the nearest good patch of another image for each of some points.
 
         Parameters
         ----------
@@ -169,14 +179,14 @@ class Jury:
             Their coordinates, as of :meth:`project`.
         source : ndarray of shape (m,), int64
             Images of the points.
-        is_trusted : ndarray of shape (n,), bool
-            By number of the image.
+        is_good : ndarray of shape (j, p), bool
+            Patches of the jury.
 
         Returns
         -------
-        distances : ndarray of shape (m, q), float64
-            Along the axes, ascending; inf where there is none.
-        places : ndarray of shape (m, q, 2), int64
+        distances : ndarray of shape (m,), float64
+            Along the axes; inf where there is none.
+        places : ndarray of shape (m, 2), int64
             Number of the image, and of the patch in it.
         """
         # In the order of their images, so that a block has few of them to leave out.
@@ -185,49 +195,25 @@ class Jury:
         queries = points[order]
         bounds = _leading_bounds(queries)
         prepared = queries, *bounds.apply_to_rows(queries, np.arange(len(queries)))
-        squared = np.full((len(points), _WITNESSES), np.inf)
-        found = np.zeros((len(points), _WITNESSES), np.int64)
-        judges = np.flatnonzero(is_trusted[self.images])
-        n_patches = self.coordinates.shape[1]
+        squared = np.full((len(points), 1), np.inf)
+        found = np.zeros((len(points), 1), np.int64)
+        n_judges, n_patches, n_axes = self.coordinates.shape
         step = max(1, _ROWS // n_patches)
-        with progress(len(judges), "support") as bar:
-            for first in range(0, len(judges), step):
-                some = judges[first : first + step]
-                rows = self.coordinates[some].reshape(-1, queries.shape[1]).astype(np.float32)
+        with progress(n_judges, "support") as bar:
+            for first in range(0, n_judges, step):
+                some = slice(first, first + step)
+                rows = self.coordinates[some].reshape(-1, n_axes).astype(np.float32)
                 images = np.repeat(self.images[some], n_patches)
-                _improve(prepared, source, rows, images, first * n_patches, bounds, squared, found)
-                bar.update(len(some))
-        places = np.zeros((*found.shape, 2), np.int64)
-        if len(judges) == 0:
-            return squared, places
-        judge, places[order, :, 1] = np.divmod(found, n_patches)
-        places[order, :, 0] = self.images[judges[judge]]
-        distances = np.empty(squared.shape)
-        distances[order] = np.sqrt(self._scaling.unit * squared)
-        return distances, places
-
-    def nearest_trusted(self, everyone, points, source, is_trusted):
-        """Find the nearest patch of a trusted other image for each of some points.
-
-        Most are among the nearest of all images, `everyone`, as of :meth:`nearest`; only the others
-        are searched for. Where no trusted image is left but the point's own, all others give
-        support.
-
-        Returns
-        -------
-        distances : ndarray of shape (m,), float64
-        places : ndarray of shape (m, 2), int64
-        """
-        distances, places = everyone
-        usable = is_trusted[places[..., 0]] & np.isfinite(distances)
-        nearest = np.arange(len(points)), usable.argmax(axis=1)
-        distances, places = distances[nearest], places[nearest]
-        rest = np.flatnonzero(~usable.any(axis=1))
-        if len(rest):
-            found = self.nearest(points[rest], source[rest], is_trusted)
-            again, there = (part[:, 0] for part in found)
-            known = np.isfinite(again)
-            distances[rest[known]], places[rest[known]] = again[known], there[known]
+                good = is_good[some].reshape(-1)
+                _improve(
+                    prepared, source, rows, images, good, first * n_patches, bounds, squared, found
+                )
+                bar.update(len(images) // n_patches)
+        places = np.zeros((len(points), 2), np.int64)
+        judge, places[order, 1] = np.divmod(found[:, 0], n_patches)
+        places[order, 0] = self.images[judge]
+        distances = np.empty(len(points))
+        distances[order] = np.sqrt(self._scaling.unit * squared[:, 0])
         return distances, places
 
 
@@ -239,12 +225,14 @@ def _leading_bounds(points):
     return LowerBounds.from_arrays(scaling.shift, scaling.factor, axes)
 
 
-def _improve(prepared, query_groups, rows, groups, offset, bounds, squared, found):
-    """Improve the nearest rows of other groups, (m, q), by some more rows (r, k), in place."""
+def _improve(prepared, query_groups, rows, groups, is_good, offset, bounds, squared, found):
+    """Improve the nearest good rows of other groups, (m, 1), by some more (r, k), in place."""
     from ..distances.kernels import exclude, nearest_rows
 
     coordinates, halves = bounds.apply_to_rows(rows, np.arange(len(rows)))
     tolerance = bounds.tolerance(prepared[2], halves.max())
+    # Farther than anything.
+    halves[~is_good] = np.inf
     reaches = np.zeros(len(rows))
 
     def improve(start, stop):

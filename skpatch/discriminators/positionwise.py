@@ -20,6 +20,7 @@ __all__ = [
     "LOFDiscriminator",
     "NearestDiscriminator",
     "PositionwiseDiscriminator",
+    "outlier_factors",
     "rank_scores",
 ]
 
@@ -139,20 +140,38 @@ class LOFDiscriminator(NoiseDiscriminator):
             )
         self.n_neighbors_ = min(self.n_neighbors, n - 1)
         return _score_by_neighbors(
-            patches, self.n_neighbors_, _outlier_factors, "local outlier factor"
+            patches, self.n_neighbors_, _factors_of_all, "local outlier factor"
         )
 
 
-def _outlier_factors(distances, indices):
-    """Local outlier factors (positions, n) from neighbours (positions, n, k).
+def _factors_of_all(distances, indices):
+    """Local outlier factors (positions, n) from neighbours (positions, n, k)."""
+    scores = np.empty(distances.shape[:2])
+    for position, found in enumerate(zip(distances, indices, strict=True)):
+        scores[position] = outlier_factors(*found, *found)
+    return scores
+
+
+def outlier_factors(known_distances, known_indices, distances, indices):
+    """Local outlier factors (n,) of points among others.
 
     Equations 5 to 7 of Breunig et al.; the 1e-10 is scikit-learn's, and keeps the density of
     more than k copies of a point finite.
+
+    Parameters
+    ----------
+    known_distances, known_indices : ndarray of shape (r, k)
+        Neighbours of the others among themselves.
+    distances, indices : ndarray of shape (n, k)
+        Neighbours of the points among the others.
     """
-    along = np.arange(len(distances))[:, np.newaxis, np.newaxis]
-    neighbor_reach = distances[:, :, -1][along, indices]
-    density = 1 / (np.maximum(distances, neighbor_reach).mean(axis=2) + 1e-10)
-    return density[along, indices].mean(axis=2) / density
+    neighbor_reach = known_distances[:, -1]
+
+    def density(distances, indices):
+        return 1 / (np.maximum(distances, neighbor_reach[indices]).mean(axis=1) + 1e-10)
+
+    known = density(known_distances, known_indices)
+    return known[indices].mean(axis=1) / density(distances, indices)
 
 
 class GaussianDiscriminator(NoiseDiscriminator):

@@ -50,6 +50,11 @@ class PatchGrid(NamedTuple):
         images, patches = np.divmod(numbers, len(positions))
         return np.column_stack([first + images, positions[patches]])
 
+    def rows(self, places):
+        """Numbers (m,) of patches among the inspected ones of their images, from places (m, 3)."""
+        numbers = np.cumsum(self.inspected).reshape(self.shape) - 1
+        return numbers[places[:, 1], places[:, 2]]
+
 
 def check_patches(X, grid=None, *, validate=check_array, may_skip=False):
     """Validate patch features and bring them to the shape (n, h, w, d).

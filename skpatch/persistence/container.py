@@ -73,8 +73,11 @@ def read_container(path):
     return content, StoredArrays(arrays)
 
 
-def entries(mapping, *names):
-    """Values of a JSON object that must have these entries and no others."""
+def entries(mapping, *names, **defaults):
+    """Values of a JSON object that must have these entries and no others but with defaults."""
+    if isinstance(mapping, dict):
+        mapping = {**defaults, **mapping}
+    names = *names, *defaults
     found = sorted(mapping) if isinstance(mapping, dict) else type(mapping).__name__
     if found != sorted(names):
         raise ValueError(f"its JSON has {found}, not {sorted(names)}")

@@ -93,7 +93,6 @@ def unpack_detector(packed, arrays):
         discriminator=None,
         recognizes=settings.noise_model().recognizes_training_images,
         noise_scores=learned["noise_scores_"],
-        kept=learned["kept_"],
         trusted=learned["trusted_images_"],
         calibration_scores=learned["calibration_scores_"],
         **known,

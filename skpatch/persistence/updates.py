@@ -5,6 +5,7 @@ import numpy as np
 
 from ..bank.candidates import Candidates
 from ..detector.recognition import TrainingImages
+from ..discriminators.finding import EVIDENCE, NoiseFinding
 from ..discriminators.jury import Jury
 from ..distances.rows import check_magnitude
 from .container import entries
@@ -28,6 +29,7 @@ def pack_updates(state):
     arrays = {
         "forgotten_images_": state.forgotten,
         "declared_normal_": state.declared,
+        "accused": state.accused,
         "_ratios": state.ratios,
         "_worst_rows": state.training.worst_rows,
         "_worst_patches": state.training.worst_patches,
@@ -35,7 +37,11 @@ def pack_updates(state):
     for kind, candidates in [("dropped", state.dropped), ("screened", state.screened)]:
         fields = {} if candidates is None else candidates._asdict()
         arrays.update((f"{kind}.{name}", array) for name, array in fields.items())
-    packed = {"projects": state.components is not None, "jury": None}
+    packed = {
+        "projects": state.components is not None,
+        "jury": None,
+        "finding": _pack_finding(state.finding),
+    }
     if packed["projects"]:
         arrays["components"] = state.components
     # Only skpatch's own can be saved; those of other discriminators are lost with them.
@@ -57,14 +63,17 @@ def unpack_updates(packed, arrays, grid, learned):
     learned : dict
         Arrays of the detector that are known already.
     """
-    projects, jury = entries(packed, "projects", "jury")
+    projects, jury, finding = entries(packed, "projects", "jury", finding=None)
     forgotten, ratios, worst_rows, worst_patches = (
         arrays.take(name, *kind) for name, kind in _ARRAYS.items()
     )
-    # Files of 0.1.0.dev0 may lack both.
+    # Files of 0.1.0.dev0 may lack these.
     declared = np.zeros(len(forgotten), bool)
     if "declared_normal_" in arrays:
         declared = arrays.take("declared_normal_", "?", "n")
+    accused = np.zeros_like(learned["kept_"])
+    if "accused" in arrays:
+        accused = arrays.take("accused", "?", "nhw")
     dropped = _take_candidates(arrays, "dropped", "u")
     screened = None
     if "screened.source" in arrays:
@@ -85,16 +94,43 @@ def unpack_updates(packed, arrays, grid, learned):
         raise ValueError("its array 'components' has numbers that no model has")
     sizes.setdefault("p", sizes["d"])
     sizes["g"] = grid.n_patches
+    evidence = None if jury is None else _unpack_jury(arrays, *entries(jury, "reduced"))
+    is_partial = np.isnan(learned["noise_scores_"][:, grid.inspected]).any()
     return {
         "forgotten": forgotten,
         "declared": declared,
+        "kept": learned["kept_"] | accused,
+        "accused": accused,
+        "finding": _unpack_finding(finding),
         "ratios": ratios,
         "training": TrainingImages(learned["training_scores_"], worst_rows, worst_patches),
         "dropped": dropped,
         "screened": screened,
         "components": components,
-        "evidence": None if jury is None else _unpack_jury(arrays, *entries(jury, "reduced")),
+        # Files of 0.1.0.dev0 may have scored selected patches only, so that nothing can be judged.
+        "evidence": None if is_partial else evidence,
     }
+
+
+def _pack_finding(finding):
+    """JSON of a NoiseFinding or None; it has no NaN."""
+    if finding is None:
+        return None
+    return {
+        name: None if value != value else value for name, value in finding._asdict().items()
+    }
+
+
+def _unpack_finding(packed):
+    if packed is None:
+        return None
+    evidence, reason, *numbers = entries(
+        packed, "evidence", "reason", "noise_ratio", "low", "high", "support", "deviations"
+    )
+    numbers = [np.nan if number is None else float(number) for number in numbers]
+    if evidence not in EVIDENCE or not isinstance(reason, str):
+        raise ValueError("its finding is none that skpatch makes")
+    return NoiseFinding(evidence, *numbers, reason)
 
 
 def _take_candidates(arrays, kind, size):

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Accusations: patches that are unusual at their place, as all patches around them are."""
+
+import numpy as np
+from scipy.ndimage import uniform_filter
+
+from ..distances.scaling import Scaling, inner_products
+from ..runtime.threads import run_blocks
+from .positionwise import outlier_factors
+
+__all__ = ["accuse", "rank_of_same_place"]
+
+# Neighbours of the local outlier factor, the paper's; patches along each side of the window that
+# logarithms are averaged over, at most and in relation to the shorter side of the grid, 5 of 28:
+# defects are regions, while rare normal patches are often alone.
+_NEIGHBORS = 6
+_LARGEST_WINDOW, _WINDOW = 5, 0.14
+_PAIRS = 300
+
+
+def accuse(jury, patches, images, inspected):
+    """Score patches: the local outlier factor among the jury, averaged over a window.
+
+    Parameters
+    ----------
+    jury : Jury
+    patches : ndarray of shape (n, h, w, k), float32
+    images : ndarray of shape (n,), int64
+        Their numbers: an image is not compared with itself.
+    inspected : ndarray of shape (H, W), bool
+        The patches of the whole grid that these are.
+
+    Returns
+    -------
+    ndarray of shape (n, h, w), float64
+        About 1 for a typical patch.
+    """
+    numbers, reference = jury.reference()
+    n, n_positions = len(patches), patches[0, ..., 0].size
+    flat = patches.reshape(n, n_positions, -1)
+    own = np.searchsorted(numbers, images).clip(max=len(numbers) - 1)
+    own = np.where(numbers[own] == images, own, -1)
+    logs = np.empty((n, n_positions))
+
+    def score(start, stop):
+        queries = jury.project(flat[:, start:stop].reshape(n * (stop - start), -1))
+        queries = queries.reshape(n, stop - start, -1)
+        for position in range(start, stop):
+            among = reference[:, position].astype(np.float32)
+            points = np.ascontiguousarray(queries[:, position - start])
+            logs[:, position] = np.log(_factors(points, own, among))
+
+    run_blocks(score, n_positions, 8, "accusations")
+    return np.exp(_average(logs, inspected)).reshape(patches.shape[:3])
+
+
+def _factors(points, own, reference):
+    """Local outlier factors (n,) of points (n, k) among others (r, k), `own` (n,) left out."""
+    n_neighbors = min(_NEIGHBORS, len(reference) - 1)
+    if n_neighbors < 1:
+        return np.ones(len(points))
+    scaling = Scaling(reference)
+    known = _nearest(reference, np.arange(len(reference)), reference, scaling, n_neighbors)
+    asked = _nearest(points, own, reference, scaling, n_neighbors)
+    return outlier_factors(*known, *asked)
+
+
+def _nearest(points, own, reference, scaling, n_neighbors):
+    """Distances (n, q) to the nearest points of a reference, and their rows."""
+    from ..distances.kernels import nearest_rows
+
+    scaled, halves = scaling.apply(points)
+    others, other_halves = scaling.apply(reference)
+    products = inner_products(scaled, others)
+    known = np.flatnonzero(own >= 0)
+    products[known, own[known]] = -np.inf
+    squared = np.full((len(points), n_neighbors), np.inf)
+    rows = np.full((len(points), n_neighbors), -1)
+    nearest_rows(
+        products,
+        points,
+        reference,
+        np.zeros(len(reference)),
+        0,
+        other_halves,
+        halves,
+        scaling.tolerance(halves, other_halves.max()),
+        float(scaling.unit),
+        squared,
+        rows,
+    )
+    return np.sqrt(squared), rows
+
+
+def _average(values, inspected):
+    """Means (n, p) of values (n, p) over the inspected patches of the window around each."""
+    whole = np.zeros((len(values), *inspected.shape))
+    whole[:, inspected] = values
+    side = min(_LARGEST_WINDOW, 2 * round(_WINDOW * min(inspected.shape) / 2) + 1)
+    size = 1, side, side
+    # What lies outside is neither inspected nor counted.
+    sums = uniform_filter(whole, size, mode="constant")
+    counts = uniform_filter(inspected[np.newaxis].astype(float), size, mode="constant")
+    return (sums / np.maximum(counts, 1e-9))[:, inspected]
+
+
+def rank_of_same_place(coordinates):
+    """Mean rank, in [0, 1], of the patch at the same place among all of another image, by distance.
+
+    0 where the nearest patch is always at the same place, one half where places mean nothing.
+
+    Parameters
+    ----------
+    coordinates : ndarray of shape (j, p, k), floating
+        Patches of several images.
+    """
+    n_images, n_patches, _ = coordinates.shape
+    if n_patches == 1:
+        return 0.0
+    random_state = np.random.RandomState(0)
+    ranks = np.empty(_PAIRS)
+    for pair in range(_PAIRS):
+        one, other = random_state.choice(n_images, 2, replace=False)
+        place = random_state.randint(n_patches)
+        gaps = coordinates[other].astype(np.float32) - coordinates[one, place].astype(np.float32)
+        distances = np.einsum("ij,ij->i", gaps, gaps)
+        ranks[pair] = np.count_nonzero(distances < distances[place]) / (n_patches - 1)
+    return float(ranks.mean())

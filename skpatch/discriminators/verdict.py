@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The verdict: whether those that were accused vouch for each other, as noise that hurts does."""
+
+import numpy as np
+from scipy.stats import norm, spearmanr
+
+from ..bank.bank import MemoryBank, ScoringRule
+from ..bank.coreset import farthest_on_average, greedy_coreset
+from ..distances.exact import ExactNeighbors
+from .accusing import rank_of_same_place
+from .finding import NoiseFinding
+
+__all__ = ["judge_accusations", "suspicion_cut"]
+
+# Share of the patches that are accused for the verdict, and of the memory bank with and without
+# them, with its least and largest size; worst patches of an image, as the detector averages.
+_ACCUSED = 0.07
+_BANK, _LEAST_BANK, _LARGEST_BANK = 0.02, 32, 2000
+_WORST = 0.006
+# Images below which a rank correlation says nothing.
+_LEAST_IMAGES = 20
+# Ranks of the patch at the same place between which places mean something else in each image:
+# less with parts that are aligned; about one half with textures that are the same everywhere, whose
+# places may be compared.
+_UNALIGNED = (0.25, 0.4)
+# Support from which on there is weak and strong evidence of noise, in standard deviations of the
+# correlation where accusations are permuted, 0.1 for 100 images.
+_WEAK, _STRONG = 1.0, 2.5
+# Robust standard deviations beyond which an image looks defective, and those for the largest and
+# the least share that there may be.
+_BEYOND, _BEYOND_AT_LEAST, _BEYOND_AT_MOST = 2.0, 3.0, 1.5
+
+
+def judge_accusations(coordinates, scores):
+    """Find out whether the accused patches are noise.
+
+    The most unusual patches are accused, and a memory bank is built without them. If what was
+    accused is merely rare, an accused image does not depend on other accused images, and its own
+    score, without itself, changes as little as that of others. If it is noise that hurts, defects
+    that resemble each other across images, the accused have supported each other, and their scores
+    rise most.
+
+    Parameters
+    ----------
+    coordinates : ndarray of shape (j, p, k), float16
+        Patches of some training images.
+    scores : ndarray of shape (j, p), float64
+        How unusual each is.
+
+    Returns
+    -------
+    NoiseFinding
+    """
+    n_images = len(coordinates)
+    if n_images < _LEAST_IMAGES:
+        return _unknown(
+            f"Cannot tell: {n_images} images are too few to know noise from what is rare; "
+            f"{_LEAST_IMAGES} are the least."
+        )
+    rank = rank_of_same_place(coordinates)
+    if _UNALIGNED[0] < rank < _UNALIGNED[1]:
+        return _unknown(
+            "Cannot tell: the images are not aligned, so that no place can be compared with the "
+            "same place of other images."
+        )
+    is_accused = scores > np.quantile(scores, 1 - _ACCUSED)
+    before = _score_without_own(coordinates, np.ones_like(is_accused))
+    after = _score_without_own(coordinates, ~is_accused)
+    known = np.isfinite(before) & np.isfinite(after) & (before > 0) & (after > 0)
+    if np.count_nonzero(known) < _LEAST_IMAGES:
+        return _unknown("Cannot tell: too many images are copies of others.")
+    return _finding(is_accused.mean(axis=1)[known], before[known], after[known])
+
+
+def _unknown(reason):
+    return NoiseFinding("unknown", np.nan, 0.0, 1.0, np.nan, np.nan, reason)
+
+
+def _score_without_own(coordinates, is_kept):
+    """Scores (j,) of images without their own patches, by a bank of the patches that are kept."""
+    n_images, n_patches, _ = coordinates.shape
+    points = coordinates.reshape(n_images * n_patches, -1).astype(np.float32)
+    size = min(_LARGEST_BANK, max(int(_BANK * len(points)), min(_LEAST_BANK, len(points) // 2)))
+    rows = np.flatnonzero(is_kept)
+    start = farthest_on_average(points, np.random.RandomState(0), rows)
+    rows, _ = greedy_coreset(points, size, start, rows)
+    source = np.column_stack([rows // n_patches, rows % n_patches, np.zeros_like(rows)])
+    bank = MemoryBank(
+        points[rows],
+        source,
+        np.ones(len(rows)),
+        np.zeros(len(rows)),
+        ExactNeighbors().fit(points[rows]),
+        ScoringRule(1, "euclidean", max(1, round(_WORST * n_patches))),
+    )
+    patches = points.reshape(n_images, n_patches, 1, -1)
+    return bank.score_images(patches, np.arange(n_images), "evidence")[0]
+
+
+def _finding(shares, before, after):
+    """From shares of accused patches, and scores before and after, of some images."""
+    rises = np.log(after / before)
+    support = 0.0
+    if np.ptp(shares) > 0 and np.ptp(rises) > 0:
+        support = float(spearmanr(shares, rises).statistic)
+    low, share = (_share_beyond(after, cut) for cut in (_BEYOND_AT_LEAST, _BEYOND))
+    high = float(np.mean(after > suspicion_cut(after, _BEYOND_AT_MOST)))
+    deviations = support * np.sqrt(len(shares) - 1)
+    if deviations < _WEAK:
+        reason = (
+            "No evidence of noise: images with suspicious places do not depend on each other's."
+        )
+        return NoiseFinding("none", 0.0, 0.0, low, support, deviations, reason)
+    if deviations < _STRONG:
+        reason = (
+            "Weak evidence of noise: images with suspicious places seem to depend on each other's, "
+            "but not more than in some sets without defects."
+        )
+        return NoiseFinding("weak", 0.0, 0.0, high, support, deviations, reason)
+    suspicious = after > suspicion_cut(after, _BEYOND)
+    rise, usual = (
+        100 * np.expm1(np.median(rises[some])) if some.any() else 0.0
+        for some in (suspicious, ~suspicious)
+    )
+    reason = (
+        f"About {share:.0%} of the images look defective: without all suspicious places they score "
+        f"{rise:.0f} % higher, the others {usual:.0f} %, so they have made each other look normal. "
+        "The evidence is strong."
+    )
+    return NoiseFinding("strong", share, low, high, support, deviations, reason)
+
+
+def _share_beyond(scores, deviations):
+    """Share of scores that are some robust deviations above the usual, less a normal one's."""
+    beyond = np.mean(scores > suspicion_cut(scores, deviations))
+    return max(0.0, float(beyond - norm.sf(deviations)))
+
+
+def suspicion_cut(scores, deviations):
+    """Score of images that is some standard deviations above the usual.
+
+    Centre and spread of the logarithms are those of the shortest half, which stays among the
+    normal images as long as they are the majority (Rousseeuw and Leroy, "A robust scale estimator
+    based on the shortest half", Statistica Neerlandica 42, 1988).
+    """
+    # Copies of images, and images without any texture, have no distances worth a logarithm.
+    logs = np.log(np.sort(scores[scores > 1e-2 * scores.max()]))
+    if len(logs) < 5:
+        return np.inf
+    half = len(logs) // 2 + 1
+    lengths = logs[half - 1 :] - logs[: len(logs) - half + 1]
+    first = lengths.argmin()
+    centre = (logs[first] + logs[first + half - 1]) / 2
+    spread = lengths[first] / 2 / norm.ppf(0.75)
+    # The second factor is for rounding: equal scores must not exceed their own centre.
+    return float(np.exp(centre + deviations * spread) * (1 + 1e-6))
