@@ -51,6 +51,8 @@ def run_audit(*, folder, output, csv, top, quiet, **options):
     _print_ranking(rows[:top])
     n_suspicious = np.count_nonzero(audit.is_suspicious)
     click.echo(f"{n_suspicious} of {len(paths)} images are suspicious (score above 1).")
+    if audit.finding is not None:
+        click.echo(audit.finding.reason)
     _print_groups(audit.groups, model.image_names_)
     click.echo(f"Report: {shown(output)}")
     if csv is not None:
@@ -114,19 +116,21 @@ def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, trusted, **o
 
 
 def _print_fit(detector, n_images, output, seconds):
-    judged = np.isfinite(detector.noise_scores_)
-    dropped = 1 - detector.kept_[judged].mean()
+    noise = 1 - detector.kept_[:, detector.inspected_].mean()
+    finding = detector.noise_finding_
     is_suspicious = detector.training_scores_ < detector.offset_
     n_suspicious = np.count_nonzero(is_suspicious & ~detector.declared_normal_)
     for name, value in {
         "images": f"{n_images}, {n_suspicious} of them suspicious",
         "memory patches": len(detector.memory_bank_),
-        "dropped as noise": f"{dropped:.1%} of the {np.count_nonzero(judged)} patches judged",
+        "taken for noise": f"{noise:.1%} of the patches",
         "threshold": f"{-detector.offset_:.4g}, a distance between features",
         "seconds": f"{seconds:.1f}",
         "model": f"{shown(output)}, {os.path.getsize(output) / 1e6:.1f} MB",
     }.items():
         click.echo(f"{name:<16}  {value}")
+    if finding is not None:
+        click.echo(finding.reason)
 
 
 def _ranked_rows(audit):

@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from ..discriminators.base import NoiseDiscriminator
+from ..discriminators.finding import NoiseFinding
 from ..discriminators.resolving import DISCRIMINATORS
 from ..distances.projection import draw_components
 from ..features.patches import check_patches, require_images
@@ -43,9 +44,10 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     what remains does not count alike. A new patch is scored by its distance to the nearest memory
     patch, an image by its worst patches. There are two ways to know the noise:
 
-    - By default ("support", :class:`~skpatch.SupportDiscriminator`), after the coreset: a memory
-      patch that no trustworthy other image has anything like is noise. How much is dropped follows
-      from the training images themselves, and objects may lie anywhere in the image.
+    - By default ("support", :class:`~skpatch.SupportDiscriminator`), after the coreset: patches
+      that are unusual at their place are accused, and taken for noise if the accused vouch for each
+      other. They stay in the memory bank, but count only from the distance on at which good patches
+      vouch for them. Without evidence of noise the model is PatchCore's.
     - As SoftPatch does, before the coreset: a discriminator scores every training patch among those
       at its grid position, a given share is dropped, and distances are multiplied by the scores.
 
@@ -59,16 +61,16 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         None drops nothing and gives plain PatchCore. The paper's is "lof".
     noise_threshold : "auto" or float in [0, 1), default="auto"
         Share to drop, of the training patches or, with "support", of the memory patches. "auto" is
-        for the discriminator to decide: from the training images with "support", the paper's 0.15
-        with the others.
+        for the discriminator to decide: the paper's 0.15, while "support" drops none and finds out
+        from the training images which count less.
     soft_weights : bool, default=True
         Whether memory patches count as the discriminator says. "support": as at least as far away
-        as the nearest patch of another trusted image is from each, so that a defect that was not
-        dropped does not make its own image look normal. The paper's: distances are multiplied by
+        as the nearest good patch of another image is from each, so that a defect does not make its
+        own image look normal. The paper's: distances are multiplied by
         the noise score of the memory patch they are measured to.
     coreset_size : float in (0, 1] or int, default=0.1
         Size of the memory bank: a share of *all* training patches, as in the paper, or a number.
-        It cannot be larger than what the discriminator leaves; "support" drops patches from it.
+        It cannot be larger than what the discriminator leaves.
     projection_dim : int or None, default=128
         Dimension of the random projection in which noise is scored and the coreset is selected.
         Features of less than twice as many dimensions are taken as they are, since a projection
@@ -119,11 +121,17 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     memory_source_ : ndarray of shape (m, 3), int64
         Image, row and column each memory patch was taken from.
     noise_scores_ : ndarray of shape (n, h, w), float64
-        Outlier score of each training patch; ones without discriminator. "support" judges the
-        selected patches only, by their support distance relative to the limit for noise, 1; the
-        others are NaN, like patches that are not inspected.
+        Outlier score of each training patch, about 1 for a typical one; ones without
+        discriminator, NaN for patches that are not inspected.
     kept_ : ndarray of shape (n, h, w), bool
-        Training patches that were not dropped; False for those that are not inspected.
+        Training patches that were neither dropped nor, by "support", taken for noise; False for
+        those that are not inspected.
+    noise_finding_ : NoiseFinding or None
+        What can be told of the noise among the training images, with the reason in words; None
+        unless with "support". See :class:`~skpatch.discriminators.NoiseFinding`.
+    noise_ratio_ : float
+        Share of the training images that look defective, that of `noise_finding_`; NaN where it
+        cannot be told.
     inspected_ : ndarray of shape (h, w), bool
         Patches that are inspected: those that were not NaN in the training images.
     trusted_images_ : ndarray of shape (n,), bool
@@ -241,6 +249,8 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     n_worst_patches_: int
     grid_shape_: tuple[int, int]
     n_features_in_: int
+    noise_finding_: NoiseFinding | None
+    noise_ratio_: float
     _state: FittedState
 
     def __init__(
@@ -459,6 +469,12 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     def _bank(self):
         """The memory bank, searched on the device that is set now."""
         return self._state.bank.on(self.device)
+
+    def __repr__(self, **options):
+        """Parameters as in scikit-learn, and what was found of the noise as a comment."""
+        finding = getattr(self, "noise_finding_", None)
+        parameters = super().__repr__(**options)
+        return parameters if finding is None else f"{parameters}  # {finding.reason}"
 
     @property
     def offset_(self) -> float:

@@ -5,6 +5,7 @@ Imports bank, features, distances and runtime.
 """
 
 from .base import NoiseDiscriminator, Selection, TrainingPatches, Verdict
+from .finding import NoiseFinding
 from .fusion import FusionDiscriminator
 from .positionwise import (
     GaussianDiscriminator,
@@ -21,6 +22,7 @@ __all__ = [
     "LOFDiscriminator",
     "NearestDiscriminator",
     "NoiseDiscriminator",
+    "NoiseFinding",
     "PositionwiseDiscriminator",
     "Selection",
     "SupportDiscriminator",

@@ -63,6 +63,8 @@ class NoiseAudit:
         Images whose patches could support others; see ``trusted_images_`` of the detector.
     declared_normal : ndarray of shape (n,), bool
         Images that the user declared normal.
+    finding : NoiseFinding or None
+        What can be told of the noise, with the reason in words.
     inspection : Inspection
         Scores and maps in units of the threshold, regions and pictures of the training images,
         each scored without itself.
@@ -95,6 +97,7 @@ class NoiseAudit:
         self.removed = ~detector.kept_ & detector.inspected_ & is_left
         self.n_removed = self.removed.sum(axis=(1, 2))
         self.trusted = detector.trusted_images_
+        self.finding = detector.noise_finding_
         self.declared_normal = detector.declared_normal_
         self.inspection = Inspection(
             model,

@@ -66,6 +66,7 @@ def write_report(path, inspection, names=None, *, title, meaning, audit=None):
     page = {
         "title": title,
         "meaning": meaning,
+        "finding": "" if audit is None or audit.finding is None else audit.finding.reason,
         "n_images": len(images),
         "n_suspicious": int(is_suspicious.sum()),
         "groups": [] if audit is None else _groups(audit, names),
