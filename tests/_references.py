@@ -3,6 +3,7 @@
 
 import numpy as np
 from scipy.spatial.distance import cdist
+from sklearn.neighbors import LocalOutlierFactor
 
 
 def textures(n_images, defects=(), seed=0, strength=6.0):
@@ -37,3 +38,37 @@ def nearest_of_others(bank, queries, groups, n_neighbors=2):
     distances = cdist(queries, bank)
     distances[groups[0][:, np.newaxis] == groups[1]] = np.inf
     return np.sort(distances, axis=1)[:, :n_neighbors]
+
+
+def repeated_defects(n_images, defects=(), seed=0, n_kinds=1, side=1):
+    """Features (n, 8, 8, 12) of which some images have defects that resemble each other.
+
+    They are squares of that many patches anywhere in the image, of a few kinds.
+    """
+    rng = np.random.RandomState(seed)
+    features = rng.normal(size=(n_images, 8, 8, 12)) / np.arange(1, 13)
+    kinds = np.random.RandomState(99).normal(size=(n_kinds, 12)) * 6 / np.sqrt(12)
+    for image in defects:
+        row, column = rng.randint(9 - side, size=2)
+        features[image, row : row + side, column : column + side] += kinds[image % n_kinds]
+    return features.astype(np.float32)
+
+
+def outlier_scores(points, inspected, side, n_known=None):
+    """Scores (n, p) of points (n, p, k) by their definition, in windows of that many patches.
+
+    At each place those of scikit-learn's local outlier factor among the first `n_known` images,
+    all by default, averaged as logarithms over the inspected patches within the window.
+    """
+    known = points[:n_known].astype(float)
+    logs = np.full((len(points), *inspected.shape), np.nan)
+    for number, (row, column) in enumerate(np.argwhere(inspected)):
+        model = LocalOutlierFactor(min(6, len(known) - 1), algorithm="brute").fit(known[:, number])
+        factors = -model.negative_outlier_factor_
+        if n_known is not None:
+            model.set_params(novelty=True)
+            factors = np.append(factors, -model.score_samples(points[n_known:, number].astype(float)))
+        logs[:, row, column] = np.log(factors)
+    padded = np.pad(logs, ((0, 0), *[(side // 2,) * 2] * 2), constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side), (1, 2))
+    return np.exp(np.nanmean(windows[:, inspected], axis=(2, 3)))

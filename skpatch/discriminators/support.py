@@ -18,15 +18,13 @@ __all__ = ["SupportDiscriminator", "distance_ratios"]
 
 # Share of the patches that is accused for each unit of support that the accused give each other,
 # and its bounds.
-_SHARE, _LEAST_SHARE, _LARGEST_SHARE = 0.5, 0.05, 0.3
+_SHARE, _LEAST_SHARE, _LARGEST_SHARE = 1.0, 0.1, 0.3
 # An accused patch counts from so much more than the distance to the nearest good one on, where the
 # support is at least the second number of standard deviations; from the first on it grows to that.
 _FARTHER = 0.3
 _SUPPORT = (1.0, 2.0)
-# Robust standard deviations above the usual beyond which an image is not trusted; and the share of
-# its patches, the most unusual ones, that it is judged by.
+# Robust standard deviations above the usual beyond which an image is not trusted.
 _CUT = 2.5
-_WORST = 0.05
 # Memory patches measured at a time.
 _BLOCK = 128
 
@@ -106,8 +104,7 @@ class SupportDiscriminator(NoiseDiscriminator):
     def judge(self, evidence, selection, threshold):
         """Hold patches at the distance at which good ones vouch for them; see the base class."""
         scores, declared = selection.screened, selection.declared
-        numbers, reference = evidence.reference()
-        finding = judge_accusations(reference, scores[numbers])
+        finding, suspicion = judge_accusations(evidence, scores[evidence.images])
         share = self.noise_threshold if threshold is None else threshold
         is_noise = np.zeros(len(selection.source), bool)
         is_accused, is_trusted = np.zeros(scores.shape, bool), np.ones(len(scores), bool)
@@ -118,7 +115,7 @@ class SupportDiscriminator(NoiseDiscriminator):
             strength = min(1.0, (finding.deviations - _SUPPORT[0]) / (_SUPPORT[1] - _SUPPORT[0]))
             accused = np.clip(_SHARE * finding.support, _LEAST_SHARE, _LARGEST_SHARE)
             is_accused = scores > np.quantile(scores, 1 - accused)
-            is_trusted = _look_normal(scores)
+            is_trusted[evidence.images] = suspicion <= suspicion_cut(suspicion, _CUT)
             if declared is not None:
                 is_accused[declared], is_trusted[declared] = False, True
         reaches, ratios = None, selection.ratios
@@ -149,14 +146,6 @@ class SupportDiscriminator(NoiseDiscriminator):
     def evidence_bytes(self, n_images, n_patches, n_features):
         """Bytes of the coordinates of the jury; see the base class."""
         return Jury.n_bytes(n_images, n_patches, n_features)
-
-
-def _look_normal(scores):
-    """Whether the most unusual patches of images are usual, (n,), by the scores (n, p) of all."""
-    n_worst = max(1, round(_WORST * scores.shape[1]))
-    logs = np.sort(np.log(scores), axis=1)[:, -n_worst:].mean(axis=1)
-    suspicion = np.exp(logs)
-    return suspicion <= suspicion_cut(suspicion, _CUT)
 
 
 def _reaches(jury, selection, is_good, farther):

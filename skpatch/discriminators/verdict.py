@@ -31,7 +31,7 @@ _WEAK, _STRONG = 1.0, 2.5
 _BEYOND, _BEYOND_AT_LEAST, _BEYOND_AT_MOST = 2.0, 3.0, 1.5
 
 
-def judge_accusations(coordinates, scores):
+def judge_accusations(jury, scores):
     """Find out whether the accused patches are noise.
 
     The most unusual patches are accused, and a memory bank is built without them. If what was
@@ -42,15 +42,18 @@ def judge_accusations(coordinates, scores):
 
     Parameters
     ----------
-    coordinates : ndarray of shape (j, p, k), float16
-        Patches of some training images.
+    jury : Jury
     scores : ndarray of shape (j, p), float64
-        How unusual each is.
+        How unusual each patch of its images is.
 
     Returns
     -------
-    NoiseFinding
+    finding : NoiseFinding
+    suspicion : ndarray of shape (j,), float64, or None
+        Scores of the images without themselves and without what was accused; high = anomalous.
     """
+    is_asked = np.isin(jury.images, jury.reference()[0])
+    coordinates, scores = jury.coordinates[is_asked], scores[is_asked]
     n_images = len(coordinates)
     if n_images < _LEAST_IMAGES:
         return _unknown(
@@ -64,20 +67,25 @@ def judge_accusations(coordinates, scores):
             "same place of other images."
         )
     is_accused = scores > np.quantile(scores, 1 - _ACCUSED)
-    before = _score_without_own(coordinates, np.ones_like(is_accused))
-    after = _score_without_own(coordinates, ~is_accused)
+    before = _score_without_own(_trial_bank(coordinates, np.ones_like(is_accused)), coordinates)
+    bank = _trial_bank(coordinates, ~is_accused)
+    # Numbers are those of the images asked; others have no patches in the bank.
+    numbers = np.where(is_asked, np.cumsum(is_asked) - 1, -1)
+    suspicion = _score_without_own(bank, jury.coordinates, numbers)
+    after = suspicion[is_asked]
     known = np.isfinite(before) & np.isfinite(after) & (before > 0) & (after > 0)
     if np.count_nonzero(known) < _LEAST_IMAGES:
         return _unknown("Cannot tell: too many images are copies of others.")
-    return _finding(is_accused.mean(axis=1)[known], before[known], after[known])
+    finding = _finding(is_accused.mean(axis=1)[known], before[known], after[known])
+    return finding, suspicion
 
 
 def _unknown(reason):
-    return NoiseFinding("unknown", np.nan, 0.0, 1.0, np.nan, np.nan, reason)
+    return NoiseFinding("unknown", np.nan, 0.0, 1.0, np.nan, np.nan, reason), None
 
 
-def _score_without_own(coordinates, is_kept):
-    """Scores (j,) of images without their own patches, by a bank of the patches that are kept."""
+def _trial_bank(coordinates, is_kept):
+    """Memory bank of the patches (j, p) that are kept, along the axes."""
     n_images, n_patches, _ = coordinates.shape
     points = coordinates.reshape(n_images * n_patches, -1).astype(np.float32)
     size = min(_LARGEST_BANK, max(int(_BANK * len(points)), min(_LEAST_BANK, len(points) // 2)))
@@ -85,7 +93,7 @@ def _score_without_own(coordinates, is_kept):
     start = farthest_on_average(points, np.random.RandomState(0), rows)
     rows, _ = greedy_coreset(points, size, start, rows)
     source = np.column_stack([rows // n_patches, rows % n_patches, np.zeros_like(rows)])
-    bank = MemoryBank(
+    return MemoryBank(
         points[rows],
         source,
         np.ones(len(rows)),
@@ -93,8 +101,13 @@ def _score_without_own(coordinates, is_kept):
         ExactNeighbors().fit(points[rows]),
         ScoringRule(1, "euclidean", max(1, round(_WORST * n_patches))),
     )
-    patches = points.reshape(n_images, n_patches, 1, -1)
-    return bank.score_images(patches, np.arange(n_images), "evidence")[0]
+
+
+def _score_without_own(bank, coordinates, numbers=None):
+    """Scores (j,) of images without their own patches; `numbers` (j,) are theirs in the bank."""
+    numbers = np.arange(len(coordinates)) if numbers is None else numbers
+    patches = coordinates.astype(np.float32)[:, :, np.newaxis]
+    return bank.score_images(patches, numbers, "evidence")[0]
 
 
 def _finding(shares, before, after):
