@@ -71,7 +71,7 @@ def learn_at_once(patches, fit, random_state, declared):
     points = project(patches, fit.components)
     model = fit.settings.noise_model(random_state)
     numbers = np.arange(n_images)
-    evidence = model.collect(None, points, numbers)
+    evidence = model.conclude(model.collect(None, points, numbers), grid.inspected)
     scores, kept = screen(model, evidence, patches, points, numbers, fit, declared)
     flat, flat_points = (array.reshape(-1, array.shape[-1]) for array in (patches, points))
     survivors = np.flatnonzero(kept)

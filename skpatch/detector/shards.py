@@ -134,6 +134,7 @@ def learn_in_shards(features, plan, fit, random_state, declared):
         evidence = model.collect(
             evidence, project(_read(features[images], fit), fit.components), images
         )
+    evidence = model.conclude(evidence, fit.grid.inspected)
     candidates, *noise = _select_in_shards(
         features, shards, plan, fit, random_state, declared, evidence
     )

@@ -40,6 +40,7 @@ def grow(state, patches, settings, random_state):
     nothing = np.zeros(len(patches), bool)
     numbers = np.arange(n_before, n_before + len(patches))
     evidence = model.collect(state.evidence, points, numbers)
+    evidence = model.conclude(evidence, fit.grid.inspected)
     new_scores, new_kept = screen(model, evidence, patches, points, numbers, fit, nothing)
     scores = np.concatenate([state.noise_scores, fit.grid.expand(new_scores)])
     kept = np.concatenate([_kept_before(state), fit.grid.expand(new_kept, False)])
@@ -79,6 +80,7 @@ def forget(state, numbers, settings, random_state):
     require_images(left, 2, "memory patches must be left, after forgetting, of")
     model = _noise_model(state, settings)
     evidence = model.dismiss(state.evidence, numbers)
+    evidence = model.conclude(evidence, state.grid.inspected)
     images = forgotten, state.declared & ~forgotten
     return _judge_again(
         state, settings, random_state, model, evidence, candidates, screened, images

@@ -8,7 +8,7 @@ from ..distances.scaling import Scaling, inner_products
 from ..runtime.threads import run_blocks
 from .positionwise import outlier_factors
 
-__all__ = ["accuse", "rank_of_same_place"]
+__all__ = ["accuse", "accuse_jury", "rank_of_same_place"]
 
 # Neighbours of the local outlier factor, the paper's; patches along each side of the window that
 # logarithms are averaged over, at most and in relation to the shorter side of the grid, 5 of 28:
@@ -35,23 +35,41 @@ def accuse(jury, patches, images, inspected):
     ndarray of shape (n, h, w), float64
         About 1 for a typical patch.
     """
+    flat = patches.reshape(len(patches), -1, patches.shape[-1])
+
+    def coordinates(positions):
+        some = flat[:, positions]
+        return jury.project(some.reshape(-1, flat.shape[-1])).reshape(*some.shape[:2], -1)
+
+    scores = _accuse(jury, coordinates, flat.shape[:2], images, inspected)
+    return scores.reshape(patches.shape[:3])
+
+
+def accuse_jury(jury, inspected):
+    """The same (j, p) of the patches of the jury."""
+
+    def coordinates(positions):
+        return jury.coordinates[:, positions].astype(np.float32)
+
+    return _accuse(jury, coordinates, jury.coordinates.shape[:2], jury.images, inspected)
+
+
+def _accuse(jury, coordinates, shape, images, inspected):
+    """Scores (n, p) of patches, from a function of positions to coordinates (n, q, k)."""
     numbers, reference = jury.reference()
-    n, n_positions = len(patches), patches[0, ..., 0].size
-    flat = patches.reshape(n, n_positions, -1)
     own = np.searchsorted(numbers, images).clip(max=len(numbers) - 1)
     own = np.where(numbers[own] == images, own, -1)
-    logs = np.empty((n, n_positions))
+    logs = np.empty(shape)
 
     def score(start, stop):
-        queries = jury.project(flat[:, start:stop].reshape(n * (stop - start), -1))
-        queries = queries.reshape(n, stop - start, -1)
+        queries = coordinates(slice(start, stop))
         for position in range(start, stop):
             among = reference[:, position].astype(np.float32)
             points = np.ascontiguousarray(queries[:, position - start])
             logs[:, position] = np.log(_factors(points, own, among))
 
-    run_blocks(score, n_positions, 8, "accusations")
-    return np.exp(_average(logs, inspected)).reshape(patches.shape[:3])
+    run_blocks(score, shape[1], 8, "accusations")
+    return np.exp(_average(logs, inspected))
 
 
 def _factors(points, own, reference):

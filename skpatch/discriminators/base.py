@@ -304,6 +304,23 @@ class NoiseDiscriminator(BaseEstimator, metaclass=ABCMeta):
         """
         return None
 
+    def conclude(self, evidence: Any, inspected: NDArray[np.bool_]) -> Any:
+        """Draw conclusions once all is collected, before :meth:`screen`.
+
+        Parameters
+        ----------
+        evidence : object
+            What :meth:`collect` returned; None without any image.
+        inspected : ndarray of shape (H, W), bool
+            The patches of the grid that are inspected.
+
+        Returns
+        -------
+        object
+            The evidence that the other methods are given; by default the same.
+        """
+        return evidence
+
     def judge(self, evidence: Any, selection: Selection, threshold: float | None) -> Verdict:
         """Say which of the patches selected for the memory bank are noise, and what others count.
 

@@ -21,8 +21,8 @@ class NoiseFinding(NamedTuple):
     low, high : float
         What the share should lie between.
     support : float
-        Rank correlation, in [-1, 1], of how much of an image was accused and how much its score
-        rises without what was accused; NaN where it was not measured.
+        Correlation, in [-1, 1], of how unusual the worst places of an image are and how much its
+        score rises without what was accused; NaN where it was not measured.
     deviations : float
         The support in standard deviations of what it would be if nothing were noise, accusations
         being permuted; NaN where it was not measured.

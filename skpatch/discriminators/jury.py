@@ -2,14 +2,16 @@
 """Images that are asked for support: coordinates of their patches, and the nearest of these."""
 
 import copy
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.decomposition import PCA
 
 from ..distances.scaling import LowerBounds, Scaling, inner_products
 from ..runtime.threads import progress, run_blocks
+from .finding import NoiseFinding
 
-__all__ = ["Jury", "jury_of"]
+__all__ = ["Jury", "JuryVerdict", "jury_of"]
 
 # Images beyond which a random selection of them is asked for support: time grows linearly then.
 # Which they are follows from their numbers, so images may come one after the other.
@@ -47,6 +49,24 @@ def some_of(images, n):
     return np.sort(images[np.argsort(priorities)[:n]])
 
 
+class JuryVerdict(NamedTuple):
+    """What a jury of j images has found of the noise.
+
+    Attributes
+    ----------
+    finding : NoiseFinding
+    limit : float
+        Score, as of :func:`accuse`, beyond which a patch is accused; inf where none is.
+    suspicion : ndarray of shape (j,), float64
+        Scores of the images without themselves and without what was accused, high = anomalous;
+        relative to the limit of trust, 1, and zeros where none was measured.
+    """
+
+    finding: NoiseFinding
+    limit: float
+    suspicion: np.ndarray
+
+
 class Jury:
     """Images that are asked for support: coordinates of their patches, a fraction of the features.
 
@@ -61,6 +81,8 @@ class Jury:
         Numbers of the images, ascending.
     coordinates : ndarray of shape (j, p, k), float16
         Of all patches of these images.
+    verdict : JuryVerdict or None
+        What it has found of the noise; None until it was asked.
     axes : ndarray of shape (d, k), float32, or None
         Principal axes; None where the points have no more dimensions.
     """
@@ -76,7 +98,7 @@ class Jury:
                 pca.fit(sample)
             self.axes = np.ascontiguousarray(pca.components_.T, np.float32)
         self.images = np.empty(0, np.int64)
-        self.coordinates = None
+        self.coordinates = self.verdict = None
 
     def pack(self):
         """JSON and arrays that :meth:`unpack` makes the same jury from."""
@@ -116,8 +138,16 @@ class Jury:
 
     def _with(self, images, coordinates):
         """A jury of other images, along the same axes."""
+        if np.array_equal(images, self.images):
+            return self
         jury = copy.copy(self)
-        jury.images, jury.coordinates = images, coordinates
+        jury.images, jury.coordinates, jury.verdict = images, coordinates, None
+        return jury
+
+    def concluding(self, verdict):
+        """The same jury with a verdict."""
+        jury = copy.copy(self)
+        jury.verdict = verdict
         return jury
 
     def joined_by(self, patches, images):

@@ -7,24 +7,18 @@ import numpy as np
 
 from ..runtime.parameters import Interval, StrOptions
 from ..runtime.threads import run_blocks
-from .accusing import accuse
+from .accusing import accuse, accuse_jury
 from .base import NoiseDiscriminator, Verdict
 from .jury import Jury, jury_of
-from .verdict import judge_accusations, suspicion_cut
+from .verdict import judge_accusations
 
 __all__ = ["SupportDiscriminator", "distance_ratios"]
 
-# docs/robustness.rst has what these were chosen on, and what else was tried.
-
-# Share of the patches that is accused for each unit of support that the accused give each other,
-# and its bounds.
-_SHARE, _LEAST_SHARE, _LARGEST_SHARE = 1.0, 0.1, 0.3
-# An accused patch counts from so much more than the distance to the nearest good one on, where the
-# support is at least the second number of standard deviations; from the first on it grows to that.
+# docs/robustness.rst has what this was chosen on, and what else was tried. An accused patch counts
+# from so much more than the distance to the nearest good one on, where the support is at least the
+# second number of standard deviations; from the first on it grows to that.
 _FARTHER = 0.3
-_SUPPORT = (1.0, 2.0)
-# Robust standard deviations above the usual beyond which an image is not trusted.
-_CUT = 2.5
+_SUPPORT = (2.0, 3.5)
 # Memory patches measured at a time.
 _BLOCK = 128
 
@@ -87,10 +81,13 @@ class SupportDiscriminator(NoiseDiscriminator):
         return accuse(jury, patches, images, np.ones(patches.shape[1:3], bool))
 
     def screen(self, training, threshold):
-        """Score all patches, and keep them: they are judged once they are few."""
-        patches = training.patches
-        scores = accuse(training.evidence, patches, training.images, training.inspected)
-        return scores, np.ones_like(scores, bool)
+        """Drop what was accused where the evidence of noise is strong; see the base class."""
+        jury, patches = training.evidence, training.patches
+        scores = accuse(jury, patches, training.images, training.inspected)
+        kept = np.ones(scores.shape, bool)
+        if self._share(threshold) == "auto" and jury.verdict.finding.evidence == "strong":
+            kept = scores <= jury.verdict.limit
+        return scores, kept
 
     def witnesses(self, images):
         """Choose the images that are asked for support; see the base class."""
@@ -101,11 +98,16 @@ class SupportDiscriminator(NoiseDiscriminator):
         jury = Jury(patches.reshape(-1, patches.shape[-1])) if evidence is None else evidence
         return jury.joined_by(patches, images)
 
+    def conclude(self, evidence, inspected):
+        """Find out whether the accused vouch for each other; see the base class."""
+        if evidence.verdict is not None:
+            return evidence
+        return evidence.concluding(judge_accusations(evidence, accuse_jury(evidence, inspected)))
+
     def judge(self, evidence, selection, threshold):
         """Hold patches at the distance at which good ones vouch for them; see the base class."""
-        scores, declared = selection.screened, selection.declared
-        finding, suspicion = judge_accusations(evidence, scores[evidence.images])
-        share = self.noise_threshold if threshold is None else threshold
+        finding, limit, suspicion = evidence.verdict
+        scores, share = selection.screened, self._share(threshold)
         is_noise = np.zeros(len(selection.source), bool)
         is_accused, is_trusted = np.zeros(scores.shape, bool), np.ones(len(scores), bool)
         strength = 0.0
@@ -113,11 +115,11 @@ class SupportDiscriminator(NoiseDiscriminator):
             is_noise = selection.scores > np.quantile(selection.scores, 1 - share)
         elif finding.deviations >= _SUPPORT[0]:
             strength = min(1.0, (finding.deviations - _SUPPORT[0]) / (_SUPPORT[1] - _SUPPORT[0]))
-            accused = np.clip(_SHARE * finding.support, _LEAST_SHARE, _LARGEST_SHARE)
-            is_accused = scores > np.quantile(scores, 1 - accused)
-            is_trusted[evidence.images] = suspicion <= suspicion_cut(suspicion, _CUT)
-            if declared is not None:
-                is_accused[declared], is_trusted[declared] = False, True
+            is_accused = scores > limit
+            is_trusted[evidence.images] = suspicion <= 1
+            if selection.declared is not None:
+                is_accused[selection.declared] = False
+                is_trusted[selection.declared] = True
         reaches, ratios = None, selection.ratios
         if finding.evidence != "none" or share != "auto":
             is_good = ~is_accused & is_trusted[:, np.newaxis]
@@ -132,6 +134,9 @@ class SupportDiscriminator(NoiseDiscriminator):
             is_accused=is_accused,
             finding=finding,
         )
+
+    def _share(self, threshold):
+        return self.noise_threshold if threshold is None else threshold
 
     def dismiss(self, evidence, images):
         """Ask images for support no longer; see the base class."""

@@ -2,15 +2,16 @@
 """The verdict: whether those that were accused vouch for each other, as noise that hurts does."""
 
 import numpy as np
-from scipy.stats import norm, spearmanr
+from scipy.stats import norm, pearsonr
 
 from ..bank.bank import MemoryBank, ScoringRule
 from ..bank.coreset import farthest_on_average, greedy_coreset
 from ..distances.exact import ExactNeighbors
 from .accusing import rank_of_same_place
 from .finding import NoiseFinding
+from .jury import JuryVerdict
 
-__all__ = ["judge_accusations", "suspicion_cut"]
+__all__ = ["judge_accusations"]
 
 # Share of the patches that are accused for the verdict, and of the memory bank with and without
 # them, with its least and largest size; worst patches of an image, as the detector averages.
@@ -25,14 +26,18 @@ _LEAST_IMAGES = 20
 _UNALIGNED = (0.25, 0.4)
 # Support from which on there is weak and strong evidence of noise, in standard deviations of the
 # correlation where accusations are permuted, 0.1 for 100 images.
-_WEAK, _STRONG = 1.0, 2.5
+_WEAK, _STRONG = 2.0, 3.5
+# Bounds of the share of the patches that is then accused, that of the images that look defective;
+# robust standard deviations above the usual beyond which an image is not trusted.
+_LEAST_SHARE, _LARGEST_SHARE = 0.07, 0.3
+_CUT = 2.5
 # Robust standard deviations beyond which an image looks defective, and those for the largest and
 # the least share that there may be.
 _BEYOND, _BEYOND_AT_LEAST, _BEYOND_AT_MOST = 2.0, 3.0, 1.5
 
 
 def judge_accusations(jury, scores):
-    """Find out whether the accused patches are noise.
+    """Find out whether the accused patches of a jury are noise.
 
     The most unusual patches are accused, and a memory bank is built without them. If what was
     accused is merely rare, an accused image does not depend on other accused images, and its own
@@ -48,9 +53,7 @@ def judge_accusations(jury, scores):
 
     Returns
     -------
-    finding : NoiseFinding
-    suspicion : ndarray of shape (j,), float64, or None
-        Scores of the images without themselves and without what was accused; high = anomalous.
+    JuryVerdict
     """
     is_asked = np.isin(jury.images, jury.reference()[0])
     coordinates, scores = jury.coordinates[is_asked], scores[is_asked]
@@ -58,13 +61,15 @@ def judge_accusations(jury, scores):
     if n_images < _LEAST_IMAGES:
         return _unknown(
             f"Cannot tell: {n_images} images are too few to know noise from what is rare; "
-            f"{_LEAST_IMAGES} are the least."
+            f"{_LEAST_IMAGES} are the least.",
+            len(jury.images),
         )
     rank = rank_of_same_place(coordinates)
     if _UNALIGNED[0] < rank < _UNALIGNED[1]:
         return _unknown(
             "Cannot tell: the images are not aligned, so that no place can be compared with the "
-            "same place of other images."
+            "same place of other images.",
+            len(jury.images),
         )
     is_accused = scores > np.quantile(scores, 1 - _ACCUSED)
     before = _score_without_own(_trial_bank(coordinates, np.ones_like(is_accused)), coordinates)
@@ -75,13 +80,20 @@ def judge_accusations(jury, scores):
     after = suspicion[is_asked]
     known = np.isfinite(before) & np.isfinite(after) & (before > 0) & (after > 0)
     if np.count_nonzero(known) < _LEAST_IMAGES:
-        return _unknown("Cannot tell: too many images are copies of others.")
-    finding = _finding(is_accused.mean(axis=1)[known], before[known], after[known])
-    return finding, suspicion
+        return _unknown("Cannot tell: too many images are copies of others.", len(jury.images))
+    n_worst = max(1, round(_WORST * scores.shape[1]))
+    accusations = np.sort(np.log(scores), axis=1)[:, -n_worst:].mean(axis=1)
+    finding, share = _finding(accusations[known], before[known], after[known])
+    limit = np.inf
+    if finding.evidence != "none":
+        share = np.clip(share, _LEAST_SHARE, _LARGEST_SHARE)
+        limit = float(np.quantile(scores, 1 - share))
+    return JuryVerdict(finding, limit, suspicion / suspicion_cut(suspicion, _CUT))
 
 
-def _unknown(reason):
-    return NoiseFinding("unknown", np.nan, 0.0, 1.0, np.nan, np.nan, reason), None
+def _unknown(reason, n_images):
+    finding = NoiseFinding("unknown", np.nan, 0.0, 1.0, np.nan, np.nan, reason)
+    return JuryVerdict(finding, np.inf, np.zeros(n_images))
 
 
 def _trial_bank(coordinates, is_kept):
@@ -110,26 +122,33 @@ def _score_without_own(bank, coordinates, numbers=None):
     return bank.score_images(patches, numbers, "evidence")[0]
 
 
-def _finding(shares, before, after):
-    """From shares of accused patches, and scores before and after, of some images."""
+def _finding(accusations, before, after):
+    """What follows from how much images were accused, and their scores before and after.
+
+    Returns
+    -------
+    finding : NoiseFinding
+    share : float
+        Of the images that look defective, whatever the evidence.
+    """
     rises = np.log(after / before)
     support = 0.0
-    if np.ptp(shares) > 0 and np.ptp(rises) > 0:
-        support = float(spearmanr(shares, rises).statistic)
+    if np.ptp(accusations) > 0 and np.ptp(rises) > 0:
+        support = float(pearsonr(accusations, rises).statistic)
     low, share = (_share_beyond(after, cut) for cut in (_BEYOND_AT_LEAST, _BEYOND))
     high = float(np.mean(after > suspicion_cut(after, _BEYOND_AT_MOST)))
-    deviations = support * np.sqrt(len(shares) - 1)
+    deviations = float(support * np.sqrt(len(rises) - 1))
     if deviations < _WEAK:
         reason = (
             "No evidence of noise: images with suspicious places do not depend on each other's."
         )
-        return NoiseFinding("none", 0.0, 0.0, low, support, deviations, reason)
+        return NoiseFinding("none", 0.0, 0.0, low, support, deviations, reason), share
     if deviations < _STRONG:
         reason = (
             "Weak evidence of noise: images with suspicious places seem to depend on each other's, "
             "but not more than in some sets without defects."
         )
-        return NoiseFinding("weak", 0.0, 0.0, high, support, deviations, reason)
+        return NoiseFinding("weak", 0.0, 0.0, high, support, deviations, reason), share
     suspicious = after > suspicion_cut(after, _BEYOND)
     rise, usual = (
         100 * np.expm1(np.median(rises[some])) if some.any() else 0.0
@@ -140,7 +159,7 @@ def _finding(shares, before, after):
         f"{rise:.0f} % higher, the others {usual:.0f} %, so they have made each other look normal. "
         "The evidence is strong."
     )
-    return NoiseFinding("strong", share, low, high, support, deviations, reason)
+    return NoiseFinding("strong", share, low, high, support, deviations, reason), share
 
 
 def _share_beyond(scores, deviations):
