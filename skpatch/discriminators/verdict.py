@@ -140,24 +140,26 @@ def _finding(accusations, before, after):
     deviations = float(support * np.sqrt(len(rises) - 1))
     if deviations < _WEAK:
         reason = (
-            "No evidence of noise: images with suspicious places do not depend on each other's."
+            "No evidence of noise: images with suspicious places look the same without each other."
         )
         return NoiseFinding("none", 0.0, 0.0, low, support, deviations, reason), share
     if deviations < _STRONG:
         reason = (
-            "Weak evidence of noise: images with suspicious places seem to depend on each other's, "
-            "but not more than in some sets without defects."
+            "Weak evidence of noise: images with suspicious places make each other look normal, but "
+            "not more than in some sets without defects."
         )
         return NoiseFinding("weak", 0.0, 0.0, high, support, deviations, reason), share
+    # Less a normal distribution's share, fewer may be beyond the lower cut.
+    low, high = min(low, share), max(high, share)
     suspicious = after > suspicion_cut(after, _BEYOND)
     rise, usual = (
         100 * np.expm1(np.median(rises[some])) if some.any() else 0.0
         for some in (suspicious, ~suspicious)
     )
     reason = (
-        f"About {share:.0%} of the images look defective: without all suspicious places they score "
-        f"{rise:.0f} % higher, the others {usual:.0f} %, so they have made each other look normal. "
-        "The evidence is strong."
+        f"About {100 * share:.0f} % of the images look defective ({100 * low:.0f} to "
+        f"{100 * high:.0f} %): without suspicious places to compare with, they score {rise:.0f} % "
+        f"higher, and the others {usual:.0f} %. The evidence of noise is strong."
     )
     return NoiseFinding("strong", share, low, high, support, deviations, reason), share
 
