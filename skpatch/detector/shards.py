@@ -171,8 +171,8 @@ def _select_in_shards(features, shards, plan, fit, random_state, declared, evide
     def learn(numbers, leaders):
         """Leaders, and selections from shards, in turn; notes which patches are kept."""
         tasks = (
-            _Task(fit, features[images], images, (size, seeds[i], leaders, declared[images], evidence))
-            for i, images in ((i, shards[i]) for i in numbers)
+            _Task(fit, features[images], images, (size, seed, leaders, declared[images], evidence))
+            for images, seed in ((shards[i], seeds[i]) for i in numbers)
         )
         found = Parallel(return_as="generator")(delayed(_learn_shard)(task) for task in tasks)
         for i, (selections, judged) in zip(numbers, found, strict=True):

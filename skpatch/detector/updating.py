@@ -80,7 +80,6 @@ def forget(state, numbers, settings, random_state):
     require_images(left, 2, "memory patches must be left, after forgetting, of")
     model = _noise_model(state, settings)
     evidence = model.dismiss(state.evidence, numbers)
-    evidence = model.conclude(evidence, state.grid.inspected)
     images = forgotten, state.declared & ~forgotten
     return _judge_again(
         state, settings, random_state, model, evidence, candidates, screened, images
@@ -126,7 +125,7 @@ def _judge_again(state, settings, random_state, model, evidence, candidates, scr
     return complete(
         fit,
         model,
-        evidence,
+        model.conclude(evidence, fit.grid.inspected),
         _selection(candidates, state.noise_scores, declared, fit),
         noise=(state.noise_scores, _kept_before(state)),
         screened=screened,

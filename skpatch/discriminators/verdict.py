@@ -140,13 +140,13 @@ def _finding(accusations, before, after):
     deviations = float(support * np.sqrt(len(rises) - 1))
     if deviations < _WEAK:
         reason = (
-            "No evidence of noise: images with suspicious places look the same without each other."
+            "No evidence of noise: images with suspicious places do not make each other look normal."
         )
         return NoiseFinding("none", 0.0, 0.0, low, support, deviations, reason), share
     if deviations < _STRONG:
         reason = (
-            "Weak evidence of noise: images with suspicious places make each other look normal, but "
-            "not more than in some sets without defects."
+            "Weak evidence of noise: images with suspicious places make each other look normal, "
+            "but not more than in some sets without defects."
         )
         return NoiseFinding("weak", 0.0, 0.0, high, support, deviations, reason), share
     # Less a normal distribution's share, fewer may be beyond the lower cut.
