@@ -131,6 +131,10 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         unless with "support". False for forgotten ones.
     forgotten_images_ : ndarray of shape (n,), bool
         Training images that `forget` took out.
+    copy_of_ : ndarray of shape (n,), int64
+        Number of the image that each training image is a copy of, -1 for none: the same file, saved
+        again, or a frame that hardly differs. Copies count once, and have the score of their
+        image. They are not looked for in shards, nor among images of less than four patches.
     discriminator_ : NoiseDiscriminator or None
         The fitted discriminator, of the last call of `partial_fit`; None with "support" and where
         shards had one each.
@@ -229,6 +233,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     inspected_: NDArray[np.bool_]
     trusted_images_: NDArray[np.bool_]
     forgotten_images_: NDArray[np.bool_]
+    copy_of_: NDArray[np.int64]
     discriminator_: NoiseDiscriminator | None
     neighbors_: Any
     coreset_radius_: float
@@ -298,6 +303,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         """
         with _unchanged_on_error(self), self._execution():
             self._take(self._learn(X))
+        self._state.given.warn_of_copies()
         return self
 
     def _learn(self, X):
@@ -352,13 +358,16 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
             return self.fit(X)
         patches = self._check(X)
         with self._execution():
+            n_before = self._state.given.n_images
             self._take(grow(self._state, patches, Settings.of(self), self.random_state))
+        self._state.given.warn_of_copies(n_before)
         return self
 
     def forget(self, images: ArrayLike) -> "SoftPatchDetector":
         """Take training images out, for instance those that were rejected after an audit.
 
-        Their patches leave the memory bank and support no others. The remaining images keep their
+        Their patches leave the memory bank and support no others, unless a copy of them is left.
+        The remaining images keep their
         numbers, and their patches do not fill the gaps.
 
         Parameters
@@ -376,7 +385,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
             If there is no such image, or too few would be left to compare with each other.
         """
         check_is_fitted(self)
-        numbers = _check_image_numbers(images, self._state.n_images)
+        numbers = _check_image_numbers(images, self._state.given.n_images)
         with self._execution():
             self._take(forget(self._state, numbers, Settings.of(self), self.random_state))
         return self
@@ -450,16 +459,18 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         """
         patches = self._check(X)
         numbers = np.arange(first, first + len(patches))
-        _check_image_numbers(numbers, self._state.n_images)
-        different = numbers[~self._state.training.are(patches, numbers)]
+        state = self._state
+        _check_image_numbers(numbers, state.given.n_images)
+        distinct = state.given.identity[numbers]
+        different = numbers[~state.training.are(patches, distinct, state.copy_gap)]
         if len(different):
             raise ValueError(
                 f"Image {different[0]} is not the one that the model was trained on. An audit "
                 "needs the training images, in their order."
             )
         with self._execution():
-            scores = self._bank().score_patches(patches, self._state.own_images(numbers))
-        return self._state.grid.expand(scores)
+            scores = self._bank().score_patches(patches, state.own_images(distinct))
+        return state.grid.expand(scores)
 
     def match(self, X: ArrayLike) -> NDArray[np.int64]:
         """Find the memory patch that each patch is scored by.

@@ -14,6 +14,8 @@ from ..discriminators.base import Selection, TrainingPatches
 from ..distances.projection import project
 from ..distances.search import make_neighbors, on_device
 from ..features.patches import PatchGrid
+from ..likeness.copies import copy_gap, find_originals
+from ..likeness.given import GivenImages
 from .calibration import calibration_scores
 from .state import FittedState, Settings
 from .training_scores import own_images, score_training
@@ -58,6 +60,13 @@ def learn_at_once(patches, fit, random_state):
     -------
     FittedState
     """
+    gap = copy_gap(patches)
+    originals = find_originals(patches, gap)
+    # Of copies of a single image there would be nothing to compare.
+    given = GivenImages.of(originals if originals.any() else np.arange(len(patches)))
+    if len(given.numbers) < len(patches):
+        # All that follows sees each image once.
+        patches = patches[given.numbers]
     n_images, grid = len(patches), fit.grid
     points = project(patches, fit.components)
     model = fit.settings.noise_model(random_state)
@@ -83,7 +92,8 @@ def learn_at_once(patches, fit, random_state):
         evidence,
         selection,
         noise=(grid.expand(scores), grid.expand(kept, False)),
-        forgotten=np.zeros(n_images, bool),
+        given=given,
+        gap=gap,
         radius=radius,
         random_state=random_state,
         score=lambda bank, own: score_training(bank, patches, own),
@@ -120,7 +130,7 @@ def select(points, size, start, survivors, fit):
     return greedy_coreset(points, size, start, survivors, settings.device)
 
 
-def complete(fit, model, evidence, selection, *, noise, forgotten, radius, random_state, score):
+def complete(fit, model, evidence, selection, *, noise, given, gap, radius, random_state, score):
     """Ask a noise model about the selected patches, build the bank of the others, and calibrate.
 
     Parameters
@@ -132,7 +142,9 @@ def complete(fit, model, evidence, selection, *, noise, forgotten, radius, rando
     selection : Selection
     noise : tuple of ndarray (n, h, w)
         Outlier scores of all patches, float64, and which of them may be selected, bool.
-    forgotten : ndarray of shape (n,), bool
+    given : GivenImages
+    gap : float
+        As of :func:`copy_gap`.
     radius : float
         Of the selection.
     random_state : numpy.random.RandomState
@@ -150,14 +162,15 @@ def complete(fit, model, evidence, selection, *, noise, forgotten, radius, rando
     if verdict.scores is not None:
         scores = np.full(scores.shape, np.nan)
         scores[places] = verdict.scores
-    kept = kept & ~forgotten[:, np.newaxis, np.newaxis]
+    is_left = ~given.is_gone
+    kept = kept & is_left[:, np.newaxis, np.newaxis]
     kept[places] = ~verdict.is_noise
     ratios = np.ones(len(selection.source)) if verdict.ratios is None else verdict.ratios
     candidates = Candidates(selection.patches, selection.source, ratios)
     memory = candidates.take(~verdict.is_noise)
     bank = _build_bank(memory, verdict, fit, random_state)
     training = score(bank, own_images(np.arange(len(kept)), bank, kept, fit.grid))
-    known = np.isfinite(training.scores) & ~forgotten
+    known = np.isfinite(training.scores) & is_left
     training = training._replace(scores=np.where(known, -training.scores, np.nan))
     return FittedState(
         grid=fit.grid,
@@ -171,8 +184,9 @@ def complete(fit, model, evidence, selection, *, noise, forgotten, radius, rando
         recognizes=model.recognizes_training_images,
         noise_scores=scores,
         kept=kept,
-        trusted=verdict.is_trusted & ~forgotten,
-        forgotten=forgotten,
+        trusted=verdict.is_trusted & is_left,
+        given=given,
+        copy_gap=gap,
         training=training,
         calibration_scores=calibration_scores(training.scores, verdict.noise_ratio),
     )

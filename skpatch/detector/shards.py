@@ -16,6 +16,7 @@ from ..bank.coreset import farthest_on_average
 from ..discriminators.base import Selection
 from ..distances.projection import project, project_rows
 from ..features.patches import check_patches
+from ..likeness.given import GivenImages
 from ..runtime.threads import execution, progress
 from .learning import Fit, complete, screen
 from .recognition import SPARE_PATCHES, TrainingImages
@@ -148,7 +149,9 @@ def learn_in_shards(features, plan, fit, random_state):
         evidence,
         selection,
         noise=noise,
-        forgotten=np.zeros(n_images, bool),
+        # Copies could only be found by reading all images once more.
+        given=GivenImages.of(np.arange(n_images)),
+        gap=0.0,
         radius=candidates.radius,
         random_state=random_state,
         score=partial(_score_in_shards, features, shards, fit),

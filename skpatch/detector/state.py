@@ -13,6 +13,7 @@ from ..bank.candidates import Candidates
 from ..discriminators.base import NoiseDiscriminator
 from ..discriminators.resolving import make_discriminator
 from ..features.patches import PatchGrid
+from ..likeness.given import GivenImages
 from .recognition import TrainingImages
 from .training_scores import own_images
 
@@ -66,7 +67,9 @@ class Settings(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class FittedState:
-    """Everything that a detector has learned from n training images.
+    """Everything that a detector has learned from N training images, n of them distinct.
+
+    Images are numbered among the distinct ones, but for the public attributes.
 
     Attributes
     ----------
@@ -87,7 +90,10 @@ class FittedState:
         Whether training images are recognised when they are scored.
     noise_scores : ndarray of shape (n, h, w), float64
     kept : ndarray of shape (n, h, w), bool
-    trusted, forgotten : ndarray of shape (n,), bool
+    trusted : ndarray of shape (n,), bool
+    given : GivenImages
+    copy_gap : float
+        Largest distance of a copy's patches from those of its original.
     training : TrainingImages
     calibration_scores : ndarray of shape (at most n,), float64
     """
@@ -104,13 +110,14 @@ class FittedState:
     noise_scores: np.ndarray
     kept: np.ndarray
     trusted: np.ndarray
-    forgotten: np.ndarray
+    given: GivenImages
+    copy_gap: float
     training: TrainingImages
     calibration_scores: np.ndarray
 
     @property
     def n_images(self):
-        """Number of training images, forgotten ones included."""
+        """Number n of distinct training images, forgotten ones included."""
         return len(self.kept)
 
     def candidates(self):
@@ -129,10 +136,27 @@ class FittedState:
         """
         if not self.recognizes:
             return None
-        return self.own_images(self.training.recognize(patches))
+        return self.own_images(self.training.recognize(patches, self.copy_gap))
 
     def attributes(self):
         """Public attributes of the detector, by name."""
+        given = self.given
+        is_left = ~given.forgotten
+        source = self.bank.source.copy()
+        source[:, 0] = given.numbers[source[:, 0]]
+        return {
+            **self.learned(),
+            "memory_source_": source,
+            "noise_scores_": self.noise_scores[given.identity],
+            "kept_": self.kept[given.identity] & is_left[:, np.newaxis, np.newaxis],
+            "trusted_images_": self.trusted[given.identity] & is_left,
+            "forgotten_images_": given.forgotten,
+            "training_scores_": np.where(is_left, self.training.scores[given.identity], np.nan),
+            "copy_of_": given.copy_of,
+        }
+
+    def learned(self):
+        """Attributes of the detector in which images are the distinct ones, where they matter."""
         return {
             "memory_bank_": self.bank.patches,
             "memory_weights_": self.bank.weights,
@@ -144,7 +168,6 @@ class FittedState:
             "kept_": self.kept,
             "inspected_": self.grid.inspected,
             "trusted_images_": self.trusted,
-            "forgotten_images_": self.forgotten,
             "discriminator_": self.discriminator,
             "coreset_radius_": self.coreset_radius,
             "training_scores_": self.training.scores,

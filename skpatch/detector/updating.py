@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """More training images, or fewer, without the features of those seen before."""
 
+from dataclasses import replace
+
 import numpy as np
 from sklearn.utils import check_random_state
 
@@ -8,6 +10,7 @@ from ..bank.candidates import Candidates
 from ..discriminators.base import Selection
 from ..distances.projection import project, project_rows
 from ..features.patches import require_images
+from ..likeness.copies import find_originals
 from .learning import Fit, complete, screen, select
 from .recognition import TrainingImages
 from .training_scores import score_again, score_training
@@ -34,16 +37,19 @@ def grow(state, patches, settings, random_state):
     -------
     FittedState
     """
+    given, is_new = _join(state, patches)
+    if not is_new.any():
+        return forget(replace(state, given=given), [], settings, random_state)
+    patches = patches if is_new.all() else patches[is_new]
     fit, n_before = Fit(state.grid, state.components, settings), state.n_images
     points = project(patches, fit.components)
     model = _noise_model(state, settings, check_random_state(random_state))
     new_scores, new_kept = screen(model, patches, points, fit)
     scores = np.concatenate([state.noise_scores, fit.grid.expand(new_scores)])
     kept = np.concatenate([_kept_before(state), fit.grid.expand(new_kept, False)])
-    forgotten = np.append(state.forgotten, np.zeros(len(patches), bool))
-    candidates, radius = _select_again(state, patches, new_kept, forgotten, fit)
+    candidates, radius = _select_again(state, patches, new_kept, given, fit)
     selection = _selection(candidates, scores, fit)
-    numbers = np.arange(n_before, len(forgotten))
+    numbers = np.arange(n_before, len(scores))
     evidence = model.collect(state.evidence, selection, points, numbers)
     del points
 
@@ -58,7 +64,8 @@ def grow(state, patches, settings, random_state):
         evidence,
         selection,
         noise=(scores, kept),
-        forgotten=forgotten,
+        given=given,
+        gap=state.copy_gap,
         radius=radius,
         random_state=check_random_state(random_state),
         score=score,
@@ -68,24 +75,37 @@ def grow(state, patches, settings, random_state):
 def forget(state, numbers, settings, random_state):
     """Take training images, given by their numbers, out; parameters and result as of `grow`."""
     fit = Fit(state.grid, state.components, settings)
-    forgotten = state.forgotten.copy()
-    forgotten[numbers] = True
+    given = state.given.without(numbers)
+    # Of the others that are forgotten a copy is left.
+    gone = np.flatnonzero(given.is_gone & ~state.given.is_gone)
     candidates = state.candidates()
-    candidates = candidates.take(~forgotten[candidates.source[:, 0]])
+    candidates = candidates.take(~given.is_gone[candidates.source[:, 0]])
     left = np.unique(candidates.source[:, 0])
     require_images(left, 2, "memory patches must be left, after forgetting, of")
     model = _noise_model(state, settings)
     return complete(
         fit,
         model,
-        model.dismiss(state.evidence, numbers),
+        model.dismiss(state.evidence, gone),
         _selection(candidates, state.noise_scores, fit),
         noise=(state.noise_scores, _kept_before(state)),
-        forgotten=forgotten,
+        given=given,
+        gap=state.copy_gap,
         radius=state.coreset_radius,
         random_state=check_random_state(random_state),
         score=lambda bank, own: score_again(bank, state.training, own),
     )
+
+
+def _join(state, patches):
+    """The images that were given, new ones included, and which of these (n,) are no copies."""
+    identity = state.training.recognize(patches, state.copy_gap)
+    originals = find_originals(patches, state.copy_gap)
+    own = np.arange(len(patches))
+    known = identity[originals]
+    is_new = (known < 0) & (originals == own)
+    numbers = state.n_images - 1 + np.cumsum(is_new)
+    return state.given.joined_by(np.where(known < 0, numbers[originals], known)), is_new
 
 
 def _noise_model(state, settings, random_state=None):
@@ -106,7 +126,7 @@ def _kept_before(state):
     return kept
 
 
-def _select_again(state, patches, new_kept, forgotten, fit):
+def _select_again(state, patches, new_kept, given, fit):
     """Candidates from those of before and all new patches, and a bound of the coreset's radius."""
     before = state.candidates()
     source = fit.grid.places(np.arange(new_kept.size), state.n_images)
@@ -115,7 +135,7 @@ def _select_again(state, patches, new_kept, forgotten, fit):
     joined = before.join(Candidates(patches.reshape(new_kept.size, -1), source, ratios))
     del before
     survivors = np.append(np.arange(n_before), n_before + np.flatnonzero(new_kept))
-    size = fit.bank_size(np.count_nonzero(~forgotten))
+    size = fit.bank_size(np.count_nonzero(~given.is_gone))
     points = project_rows(joined.patches, fit.components)
     rows, radius = select(points, size, 0, survivors, fit)
     is_whole = np.count_nonzero(rows < n_before) == n_before

@@ -55,6 +55,9 @@ class NoiseAudit:
         Number of these patches in each image.
     trusted : ndarray of shape (n,), bool
         Images whose patches could support others; see ``trusted_images_`` of the detector.
+    copy_of : ndarray of shape (n,), int64
+        Number of the image that each is a copy of, -1 for none. Copies count once, and have one
+        score.
     inspection : Inspection
         Scores and maps in units of the threshold, regions and pictures of the training images,
         each scored without itself.
@@ -87,6 +90,7 @@ class NoiseAudit:
         self.removed = ~detector.kept_ & detector.inspected_ & is_left
         self.n_removed = self.removed.sum(axis=(1, 2))
         self.trusted = detector.trusted_images_
+        self.copy_of = detector.copy_of_
         self.inspection = Inspection(
             model,
             images,
@@ -96,6 +100,7 @@ class NoiseAudit:
             title="Audit of the training images",
             meaning=_MEANING,
             removed=self.n_removed,
+            copy_of=self.copy_of,
         )
         self.ranking = self.inspection.ranking
         self.is_suspicious = self.inspection.is_anomalous
@@ -161,7 +166,7 @@ class NoiseAudit:
         -------
         dict of str to ndarray of shape (n,)
             - rank : place in the ranking, 1 for the most suspicious image;
-            - score, pvalue, is_suspicious, trusted : as the attributes;
+            - score, pvalue, is_suspicious, trusted, copy_of : as the attributes;
             - n_removed : number of patches that were kept out of the memory bank.
         """
         return {
@@ -171,6 +176,7 @@ class NoiseAudit:
             "is_suspicious": self.is_suspicious,
             "trusted": self.trusted,
             "n_removed": self.n_removed,
+            "copy_of": self.copy_of,
         }
 
     def to_frame(self) -> "pandas.DataFrame":

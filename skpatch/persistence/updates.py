@@ -7,15 +7,15 @@ from ..bank.candidates import Candidates
 from ..detector.recognition import TrainingImages
 from ..discriminators.jury import Jury
 from ..distances.rows import check_magnitude
-from .container import entries
+from ..likeness.given import GivenImages
+from .container import check_distance, entries
 
 __all__ = ["pack_updates", "unpack_updates"]
 
 # They are normally distributed with a deviation of at most 1. Larger ones could overflow.
 _LARGEST_COMPONENT = 100
-# Sizes as in detectors.py; u dropped patches, q worst patches of each image.
+# Sizes as in detectors.py; u dropped patches, q worst patches of each image, N images with copies.
 _ARRAYS = {
-    "forgotten_images_": ("?", "n"),
     "_ratios": ("f8", "m"),
     "_worst_rows": ("i8", "nq"),
     "_worst_patches": ("f4", "nqd"),
@@ -26,13 +26,14 @@ _DROPPED = {"patches": ("f4", "ud"), "source": ("i8", "u3"), "ratios": ("f8", "u
 def pack_updates(state):
     """JSON and arrays of a FittedState."""
     arrays = {
-        "forgotten_images_": state.forgotten,
+        "forgotten_images_": state.given.forgotten,
+        "_identity": state.given.identity,
         "_ratios": state.ratios,
         "_worst_rows": state.training.worst_rows,
         "_worst_patches": state.training.worst_patches,
     }
     arrays.update((f"dropped.{name}", array) for name, array in state.dropped._asdict().items())
-    packed = {"projects": state.components is not None, "jury": None}
+    packed = {"projects": state.components is not None, "jury": None, "copy_gap": state.copy_gap}
     if packed["projects"]:
         arrays["components"] = state.components
     # Only skpatch's own can be saved; those of other discriminators are lost with them.
@@ -54,8 +55,9 @@ def unpack_updates(packed, arrays, grid, learned):
     learned : dict
         Arrays of the detector that are known already.
     """
-    projects, jury = entries(packed, "projects", "jury")
-    forgotten, ratios, worst_rows, worst_patches = (
+    # Files of before have no copies.
+    projects, jury, gap = entries(packed, "projects", "jury", copy_gap=0.0)
+    ratios, worst_rows, worst_patches = (
         arrays.take(name, *kind) for name, kind in _ARRAYS.items()
     )
     dropped = Candidates(
@@ -76,13 +78,27 @@ def unpack_updates(packed, arrays, grid, learned):
     sizes.setdefault("p", sizes["d"])
     sizes["g"] = grid.n_patches
     return {
-        "forgotten": forgotten,
+        "given": _take_given(arrays),
+        "copy_gap": check_distance(gap, "copy_gap"),
         "ratios": ratios,
         "training": TrainingImages(learned["training_scores_"], worst_rows, worst_patches),
         "dropped": dropped,
         "components": components,
         "evidence": None if jury is None else _unpack_jury(arrays, *entries(jury, "reduced")),
     }
+
+
+def _take_given(arrays):
+    n_distinct = arrays.sizes["n"]
+    identity = np.arange(n_distinct)
+    if "_identity" in arrays:
+        identity = arrays.take("_identity", "i8", "N")
+        arrays.check_below("_identity", identity, n_distinct)
+    arrays.sizes.setdefault("N", n_distinct)
+    given = GivenImages(identity, arrays.take("forgotten_images_", "?", "N"))
+    if len(given.numbers) < n_distinct:
+        raise ValueError("its array '_identity' lacks images")
+    return given
 
 
 def _unpack_jury(arrays, reduced):

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The training images as they were given, and the distinct ones that a model learns from."""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ["GivenImages"]
+
+
+class GivenImages(NamedTuple):
+    """N images, copies included, that are n distinct ones, numbered by their first ones.
+
+    Attributes
+    ----------
+    identity : ndarray of shape (N,), int64
+        The distinct image that each is.
+    forgotten : ndarray of shape (N,), bool
+    """
+
+    identity: np.ndarray
+    forgotten: np.ndarray
+
+    @classmethod
+    def of(cls, originals):
+        """From the first image (N,) that each is a copy of, or itself."""
+        identity = np.unique(originals, return_inverse=True)[1]
+        return cls(identity.astype(np.int64), np.zeros(len(identity), bool))
+
+    @property
+    def n_images(self):
+        """Number N of images, copies and forgotten ones included."""
+        return len(self.identity)
+
+    @property
+    def numbers(self):
+        """Number (n,) of the first image, not forgotten if there is one, of each distinct one."""
+        order = np.argsort(self.forgotten, kind="stable")
+        return order[np.unique(self.identity[order], return_index=True)[1]]
+
+    @property
+    def is_gone(self):
+        """Whether all images are forgotten that a distinct one (n,) is."""
+        return self.forgotten[self.numbers]
+
+    @property
+    def copy_of(self):
+        """Number of the image that each (N,) is a copy of, -1 for those that count."""
+        originals = self.numbers[self.identity]
+        return np.where(originals == np.arange(len(originals)), -1, originals)
+
+    def joined_by(self, identity):
+        """These images and more of them, which are not forgotten."""
+        return GivenImages(
+            np.concatenate([self.identity, identity]),
+            np.concatenate([self.forgotten, np.zeros(len(identity), bool)]),
+        )
+
+    def without(self, numbers):
+        """These images, some more of them forgotten."""
+        forgotten = self.forgotten.copy()
+        forgotten[numbers] = True
+        return self._replace(forgotten=forgotten)
+
+    def warn_of_copies(self, first=0):
+        """Tell the user of copies, if there are some among the images from number `first` on."""
+        copy_of = self.copy_of
+        copies = np.flatnonzero(copy_of >= 0)
+        copies = copies[copies >= first]
+        if len(copies):
+            pairs = [f"image {copy} of image {copy_of[copy]}" for copy in copies]
+            warnings.warn(
+                f"{len(copies)} of {len(copy_of) - first} training images are copies of others, "
+                f"e.g. {', '.join(pairs[:3])}; they count once.",
+                stacklevel=4,
+            )
