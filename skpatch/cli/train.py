@@ -15,7 +15,7 @@ from .output import write_csv
 
 __all__ = ["run_audit", "run_fit"]
 
-_COLUMNS = ("rank", "image", "score", "p_value", "suspicious", "noise_patches")
+_COLUMNS = ("rank", "image", "score", "p_value", "suspicious", "noise_patches", "copy_of")
 
 
 def run_fit(*, folder, output, quiet, **options):
@@ -131,6 +131,7 @@ def _ranked_rows(audit):
             found.pvalues[index],
             "yes" if found.is_anomalous[index] else "no",
             audit.n_removed[index],
+            found.names[audit.copy_of[index]] if audit.copy_of[index] >= 0 else "",
         )
         for rank, index in enumerate(found.ranking, start=1)
     ]
@@ -144,8 +145,9 @@ def _csv_row(row):
 def _print_ranking(rows):
     if rows:
         click.echo("rank  score  p-value  suspicious  noise patches  image")
-    for rank, path, score, pvalue, suspicious, removed in rows:
+    for rank, path, score, pvalue, suspicious, removed, original in rows:
+        copied = f", a copy of {shown(original)}" if original else ""
         click.echo(
             f"{rank:>4}  {number(score, '.2f', '-'):>5}  {number(pvalue, '.4f', '-'):>7}  "
-            f"{suspicious:>10}  {removed:>13}  {shown(path)}"
+            f"{suspicious:>10}  {removed:>13}  {shown(path)}{copied}"
         )

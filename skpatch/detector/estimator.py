@@ -16,6 +16,7 @@ from ..discriminators.base import NoiseDiscriminator
 from ..discriminators.resolving import DISCRIMINATORS
 from ..distances.projection import draw_components
 from ..features.patches import check_patches, require_images
+from ..likeness.unlike import are_unlike, tell_unlike
 from ..runtime.devices import check_device
 from ..runtime.parameters import (
     HasMethods,
@@ -31,6 +32,7 @@ from .calibration import conformal_pvalues, score_threshold
 from .learning import Fit, learn_at_once
 from .shards import learn_in_shards, plan_shards
 from .state import FittedState, Settings
+from .training_scores import score_typical
 from .updating import forget, grow
 
 __all__ = ["SoftPatchDetector", "fitted_state", "restore"]
@@ -151,6 +153,10 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         The `training_scores_` of as many images as should be normal, ascending.
     offset_ : float
         ``decision_function = score_samples - offset_``.
+    unlike_limit_ : float
+        An image of which three quarters of the patches score higher is unlike everything learned,
+        and warned of: another product or camera, for instance. Inf for grids of less than 400
+        patches.
     n_worst_patches_ : int
         Number of an image's worst patches whose scores are averaged to its score.
     grid_shape_ : tuple (h, w)
@@ -239,6 +245,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     coreset_radius_: float
     training_scores_: NDArray[np.float64]
     calibration_scores_: NDArray[np.float64]
+    unlike_limit_: float
     n_worst_patches_: int
     grid_shape_: tuple[int, int]
     n_features_in_: int
@@ -434,7 +441,9 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         patches = self._check(X)
         with self._execution():
             scores = self._bank().score_patches(patches, self._state.recognize(patches))
-        return self._state.grid.expand(scores)
+        scores = self._state.grid.expand(scores)
+        tell_unlike(are_unlike(scores, self.inspected_, self.unlike_limit_))
+        return scores
 
     def predict_training_map(self, X: ArrayLike, first: int = 0) -> NDArray[np.float64]:
         """Anomaly score of each patch of training images, without their own memory patches.
@@ -508,7 +517,11 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         """
         patches = self._check(X)
         with self._execution():
-            return -self._bank().score_images(patches, self._state.recognize(patches))[0]
+            bank, own = self._bank(), self._state.recognize(patches)
+            scores = -bank.score_images(patches, own)[0]
+            if np.isfinite(self.unlike_limit_):
+                tell_unlike(score_typical(bank, patches, own) > self.unlike_limit_)
+        return scores
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Score images relative to the threshold; negative = outlier.

@@ -19,7 +19,7 @@ from ..features.patches import check_patches
 from ..likeness.given import GivenImages
 from ..runtime.threads import execution, progress
 from .learning import Fit, complete, screen
-from .recognition import SPARE_PATCHES, TrainingImages
+from ..likeness.recognition import SPARE_PATCHES, TrainingImages
 from .training_scores import score_training
 
 __all__ = ["Plan", "learn_in_shards", "plan_shards"]

@@ -14,7 +14,8 @@ from ..discriminators.base import NoiseDiscriminator
 from ..discriminators.resolving import make_discriminator
 from ..features.patches import PatchGrid
 from ..likeness.given import GivenImages
-from .recognition import TrainingImages
+from ..likeness.unlike import unlike_limit
+from ..likeness.recognition import TrainingImages
 from .training_scores import own_images
 
 __all__ = ["FittedState", "Settings"]
@@ -138,6 +139,11 @@ class FittedState:
             return None
         return self.own_images(self.training.recognize(patches, self.copy_gap))
 
+    @property
+    def unlike_limit(self):
+        """Typical score beyond which an image is unlike everything that was learned."""
+        return unlike_limit(self.training.typical[self.trusted], self.grid.n_patches)
+
     def attributes(self):
         """Public attributes of the detector, by name."""
         given = self.given
@@ -153,6 +159,7 @@ class FittedState:
             "forgotten_images_": given.forgotten,
             "training_scores_": np.where(is_left, self.training.scores[given.identity], np.nan),
             "copy_of_": given.copy_of,
+            "unlike_limit_": self.unlike_limit,
         }
 
     def learned(self):

@@ -12,7 +12,7 @@ from ..distances.projection import project, project_rows
 from ..features.patches import require_images
 from ..likeness.copies import find_originals
 from .learning import Fit, complete, screen, select
-from .recognition import TrainingImages
+from ..likeness.recognition import TrainingImages
 from .training_scores import score_again, score_training
 
 __all__ = ["forget", "grow"]

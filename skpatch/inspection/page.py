@@ -25,7 +25,7 @@ _FEW, _SIDE_OF_FEW, _SIDE_OF_MANY = 1000, 320, 160
 _JPEG_QUALITY = 70
 
 
-def write_report(path, inspection, names=None, *, title, meaning, removed=None):
+def write_report(path, inspection, names=None, *, title, meaning, removed=None, copy_of=None):
     """Write a report of scored images, the most suspicious first.
 
     Parameters
@@ -40,12 +40,20 @@ def write_report(path, inspection, names=None, *, title, meaning, removed=None):
         Heading, and what a score is.
     removed : ndarray of shape (n,), int, optional
         Number of patches of each image that are noise.
+    copy_of : ndarray of shape (n,), int, optional
+        Number of the image that each is a copy of, -1 for none.
     """
     check_output(path, ".html", "path")
     names = _short(inspection.names) if names is None else names
     images, extractor = inspection.images, inspection.model.steps[0][1]
     patch_scores = inspection.patch_scores
     side = _SIDE_OF_FEW if len(images) <= _FEW else _SIDE_OF_MANY
+
+    def note(index):
+        is_copy = copy_of is not None and copy_of[index] >= 0
+        copied = [f"copy of {names[copy_of[index]]}"] if is_copy else []
+        unlike = ["unlike everything learned"] if inspection.is_unlike[index] else []
+        return "; ".join(unlike + copied)
 
     def card(rank, index):
         pixels = images.load(index)
@@ -55,6 +63,7 @@ def write_report(path, inspection, names=None, *, title, meaning, removed=None):
             "score": inspection.scores[index],
             "pvalue": inspection.pvalues[index],
             "is_suspicious": inspection.is_anomalous[index],
+            "note": note(index),
             "removed": None if removed is None else removed[index],
             "heat": _heat_map(patch_scores[index]),
             **_small_copy(pixels, side, visible_region(pixels.shape[:2], extractor)),

@@ -71,7 +71,8 @@ class GivenImages(NamedTuple):
         if len(copies):
             pairs = [f"image {copy} of image {copy_of[copy]}" for copy in copies]
             warnings.warn(
-                f"{len(copies)} of {len(copy_of) - first} training images are copies of others, "
+                f"{len(copies)} of {len(copy_of) - first} {'new ' if first else ''}training images "
+                "are copies of others, "
                 f"e.g. {', '.join(pairs[:3])}; they count once.",
                 stacklevel=4,
             )

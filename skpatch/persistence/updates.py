@@ -4,7 +4,7 @@
 import numpy as np
 
 from ..bank.candidates import Candidates
-from ..detector.recognition import TrainingImages
+from ..likeness.recognition import TrainingImages
 from ..discriminators.jury import Jury
 from ..distances.rows import check_magnitude
 from ..likeness.given import GivenImages
@@ -31,6 +31,7 @@ def pack_updates(state):
         "_ratios": state.ratios,
         "_worst_rows": state.training.worst_rows,
         "_worst_patches": state.training.worst_patches,
+        "_typical": state.training.typical,
     }
     arrays.update((f"dropped.{name}", array) for name, array in state.dropped._asdict().items())
     packed = {"projects": state.components is not None, "jury": None, "copy_gap": state.copy_gap}
@@ -77,11 +78,16 @@ def unpack_updates(packed, arrays, grid, learned):
         raise ValueError("its array 'components' has numbers that no model has")
     sizes.setdefault("p", sizes["d"])
     sizes["g"] = grid.n_patches
+    # Files of before know no typical scores.
+    typical = np.full(sizes["n"], np.nan)
+    if "_typical" in arrays:
+        typical = arrays.take("_typical", "f8", "n", 0, may_be_nan=True)
+    scores = learned["training_scores_"]
     return {
         "given": _take_given(arrays),
         "copy_gap": check_distance(gap, "copy_gap"),
         "ratios": ratios,
-        "training": TrainingImages(learned["training_scores_"], worst_rows, worst_patches),
+        "training": TrainingImages(scores, worst_rows, worst_patches, typical),
         "dropped": dropped,
         "components": components,
         "evidence": None if jury is None else _unpack_jury(arrays, *entries(jury, "reduced")),

@@ -62,13 +62,16 @@
   function csv() {
     const header = ["rank", "name", "score", "p_value", "suspicious"];
     const hasRemoved = "removed" in ranking[0].dataset;
+    const hasNotes = ranking.some((card) => card.dataset.note);
     const rows = ranking.map((card) => {
-      const { rank, name, score, pvalue, removed } = card.dataset;
+      const { rank, name, score, pvalue, removed, note = "" } = card.dataset;
       const suspicious = card.classList.contains("suspicious") ? "yes" : "no";
       const fields = [rank, csvField(name), score, pvalue, suspicious];
-      return hasRemoved ? [...fields, removed] : fields;
+      if (hasRemoved) fields.push(removed);
+      return hasNotes ? [...fields, csvField(note)] : fields;
     });
     if (hasRemoved) header.push("removed_patches");
+    if (hasNotes) header.push("note");
     return [header, ...rows].map((fields) => `${fields.join(",")}\r\n`).join("");
   }
 
@@ -104,7 +107,7 @@
   function show(card) {
     if (!card) return;
     opened = card;
-    const { rank, name, score, pvalue, removed } = card.dataset;
+    const { rank, name, score, pvalue, removed, note } = card.dataset;
     const suspicious = card.classList.contains("suspicious");
     const shown = score === "" ? "none" : Number(score).toFixed(2);
     byId("viewer-name").textContent = name;
@@ -119,6 +122,7 @@
       fact("p-value", pvalue === "" ? "none" : String(Number(Number(pvalue).toPrecision(3)))),
     );
     if (removed !== undefined) byId("facts").append(fact("Noise patches", removed));
+    if (note) byId("facts").append(fact("Note", note));
     // Not `disabled`: a button that has the focus would lose it.
     byId("previous").ariaDisabled = !neighbour(-1);
     byId("next").ariaDisabled = !neighbour(1);

@@ -27,11 +27,14 @@ class TrainingImages(NamedTuple):
     worst_rows : ndarray of shape (n, q), int64
         Numbers of the worst patches among the inspected ones of their images.
     worst_patches : ndarray of shape (n, q, d), float32
+    typical : ndarray of shape (n,), float64
+        As of :func:`typical_scores`, without their own patches; NaN where it is not known.
     """
 
     scores: np.ndarray
     worst_rows: np.ndarray
     worst_patches: np.ndarray
+    typical: np.ndarray
 
     def recognize(self, patches, gap):
         """Find training images, and copies of them, again.
