@@ -17,9 +17,9 @@ from ..discriminators.base import Selection
 from ..distances.projection import project, project_rows
 from ..features.patches import check_patches
 from ..likeness.given import GivenImages
+from ..likeness.recognition import SPARE_PATCHES, TrainingImages
 from ..runtime.threads import execution, progress
 from .learning import Fit, complete, screen
-from ..likeness.recognition import SPARE_PATCHES, TrainingImages
 from .training_scores import score_training
 
 __all__ = ["Plan", "learn_in_shards", "plan_shards"]

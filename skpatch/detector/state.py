@@ -14,8 +14,8 @@ from ..discriminators.base import NoiseDiscriminator
 from ..discriminators.resolving import make_discriminator
 from ..features.patches import PatchGrid
 from ..likeness.given import GivenImages
-from ..likeness.unlike import unlike_limit
 from ..likeness.recognition import TrainingImages
+from ..likeness.unlike import unlike_limit
 from .training_scores import own_images
 
 __all__ = ["FittedState", "Settings"]

@@ -5,8 +5,8 @@ import numpy as np
 
 from ..bank.bank import average_worst
 from ..likeness.positions import sample_positions
-from ..likeness.unlike import typical_scores
 from ..likeness.recognition import SPARE_PATCHES, TrainingImages
+from ..likeness.unlike import typical_scores
 
 __all__ = ["own_images", "score_again", "score_training", "score_typical"]
 

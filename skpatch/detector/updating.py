@@ -11,8 +11,8 @@ from ..discriminators.base import Selection
 from ..distances.projection import project, project_rows
 from ..features.patches import require_images
 from ..likeness.copies import find_originals
-from .learning import Fit, complete, screen, select
 from ..likeness.recognition import TrainingImages
+from .learning import Fit, complete, screen, select
 from .training_scores import score_again, score_training
 
 __all__ = ["forget", "grow"]

@@ -74,7 +74,7 @@ class Inspection:
     patch_scores : ndarray of shape (n, h, w), float64
         Score of each patch, 1 = threshold; NaN for those that are not inspected.
     is_unlike : ndarray of shape (n,), bool
-        Whether at least three quarters of the image are farther from everything that the model has learned
+        Whether three quarters of the image are farther from everything that the model has learned
         than training images are: another product or camera, for instance.
     ranking : ndarray of shape (n,), int64
         Indices of the images, the most suspicious first.

@@ -82,9 +82,10 @@ def tell_unlike(is_unlike, names=None):
     if len(numbers) == 0:
         return
     first = [f"image {number}" if names is None else str(names[number]) for number in numbers[:3]]
+    more = ", ..." if len(numbers) > 3 else ""
     warnings.warn(
         f"{len(numbers)} of {len(is_unlike)} images are unlike everything that the model has "
-        f"learned: {', '.join(first)}{', ...' if len(numbers) > 3 else ''}. Three quarters of their "
-        "patches are far from all training images; is it the same product and camera?",
+        f"learned: {', '.join(first)}{more}. Three quarters of their patches are far from all "
+        "training images; is it the same product and camera?",
         stacklevel=4,
     )

@@ -4,10 +4,10 @@
 import numpy as np
 
 from ..bank.candidates import Candidates
-from ..likeness.recognition import TrainingImages
 from ..discriminators.jury import Jury
 from ..distances.rows import check_magnitude
 from ..likeness.given import GivenImages
+from ..likeness.recognition import TrainingImages
 from .container import check_distance, entries
 
 __all__ = ["pack_updates", "unpack_updates"]
@@ -58,9 +58,7 @@ def unpack_updates(packed, arrays, grid, learned):
     """
     # Files of before have no copies.
     projects, jury, gap = entries(packed, "projects", "jury", copy_gap=0.0)
-    ratios, worst_rows, worst_patches = (
-        arrays.take(name, *kind) for name, kind in _ARRAYS.items()
-    )
+    ratios, worst_rows, worst_patches = (arrays.take(name, *kind) for name, kind in _ARRAYS.items())
     dropped = Candidates(
         *(arrays.take(f"dropped.{name}", *kind) for name, kind in _DROPPED.items())
     )
