@@ -10,7 +10,7 @@ from ..bank.candidates import Candidates
 from ..discriminators.base import Selection
 from ..distances.projection import project, project_rows
 from ..features.patches import require_images
-from ..likeness.copies import find_originals
+from ..likeness.copies import can_have_copies, find_originals
 from ..likeness.recognition import TrainingImages
 from .learning import Fit, complete, screen, select
 from .training_scores import score_again, score_training
@@ -80,8 +80,9 @@ def forget(state, numbers, settings, random_state):
     gone = np.flatnonzero(given.is_gone & ~state.given.is_gone)
     candidates = state.candidates()
     candidates = candidates.take(~given.is_gone[candidates.source[:, 0]])
-    left = np.unique(candidates.source[:, 0])
-    require_images(left, 2, "memory patches must be left, after forgetting, of")
+    if len(gone):
+        left = np.unique(candidates.source[:, 0])
+        require_images(left, 2, "memory patches must be left, after forgetting, of")
     model = _noise_model(state, settings)
     return complete(
         fit,
@@ -99,7 +100,9 @@ def forget(state, numbers, settings, random_state):
 
 def _join(state, patches):
     """The images that were given, new ones included, and which of these (n,) are no copies."""
-    identity = state.training.recognize(patches, state.copy_gap)
+    identity = np.full(len(patches), -1)
+    if can_have_copies(patches):
+        identity = state.training.recognize(patches, state.copy_gap)
     originals = find_originals(patches, state.copy_gap)
     own = np.arange(len(patches))
     known = identity[originals]

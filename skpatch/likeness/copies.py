@@ -9,7 +9,7 @@ from ..distances.scaling import Scaling, inner_products
 from ..runtime.threads import run_blocks
 from .positions import sample_positions
 
-__all__ = ["copy_gap", "find_originals"]
+__all__ = ["can_have_copies", "copy_gap", "find_originals"]
 
 # Part of the usual gap between patches of different images that no patch of a copy exceeds. It was
 # chosen on photographs; docs/robustness.rst has the figures.
@@ -24,6 +24,11 @@ _LEAST_PATCHES = 4
 _BLOCK = 256
 
 
+def can_have_copies(patches):
+    """Whether images of that many patches (n, h, w, d) tell copies from others."""
+    return patches[0, ..., 0].size >= _LEAST_PATCHES
+
+
 def copy_gap(patches):
     """Distance that no patch of an image is from that of its copy.
 
@@ -34,6 +39,8 @@ def copy_gap(patches):
     patches : ndarray of shape (n, h, w, d), float32
         Of at least two images.
     """
+    if not can_have_copies(patches):
+        return 0.0
     some = np.unique(np.linspace(0, len(patches) - 1, _MOST_IMAGES).astype(int))
     sample = _sample(patches, some)
     scaling, scaled, halves = _scaled(sample)
@@ -60,7 +67,7 @@ def find_originals(patches, gap):
     """
     flat = patches.reshape(len(patches), -1, patches.shape[-1])
     originals = np.arange(len(flat))
-    if flat.shape[1] < _LEAST_PATCHES:
+    if not can_have_copies(patches):
         return originals
     for image, earlier in _near_pairs(patches, gap):
         is_open = originals[image] == image and originals[earlier] == earlier

@@ -90,6 +90,7 @@ def test_images_that_are_all_the_same_stay():
 def test_single_patches_may_be_equal(patches):
     rows = np.repeat(patches[:, 0, 0], 2, axis=0)
     assert (fit(rows).copy_of_ == -1).all()
+    assert copy_gap(rows[:, np.newaxis, np.newaxis]) == 0
 
 
 def test_copies_that_are_added(patches, queries):
