@@ -11,6 +11,8 @@ import skpatch
 from skpatch import NoiseDiscriminator, PatchFeatureExtractor, SoftPatchDetector, make_pipeline
 from skpatch.datasets import load_elpv, make_contaminated_images
 from skpatch.likeness.copies import copy_gap, find_originals
+from skpatch.persistence.container import StoredArrays
+from skpatch.persistence.detectors import pack_detector, unpack_detector
 
 ORDERS = {
     "twice": np.r_[:40, :40],
@@ -168,3 +170,18 @@ def test_an_audit_tells_copies(tmp_path):
     np.testing.assert_array_equal(audit.to_dict()["copy_of"], np.r_[np.full(20, -1), 4])
     audit.to_html(tmp_path / "audit.html")
     assert "copy of image 4" in (tmp_path / "audit.html").read_text(encoding="utf-8")
+
+
+def test_files_of_before_and_damaged_ones(patches):
+    def unpacked(**changed):
+        content, arrays = pack_detector(fit(patches))
+        content["updates"].pop("copy_gap")
+        arrays = {name: a for name, a in arrays.items() if name not in ("_identity", "_typical")}
+        return unpack_detector(content, StoredArrays({**arrays, **changed}))
+
+    old = unpacked()
+    np.testing.assert_array_equal(old.copy_of_, np.full(40, -1))
+    assert old.unlike_limit_ == np.inf
+    for identity in (np.zeros(40, np.int64), np.arange(1, 41)):
+        with pytest.raises(ValueError, match="_identity"):
+            unpacked(_identity=identity)
