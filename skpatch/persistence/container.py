@@ -23,7 +23,7 @@ import numpy as np
 
 from ..runtime.files import replacing
 
-__all__ = ["StoredArrays", "entries", "read_container", "write_container"]
+__all__ = ["StoredArrays", "check_distance", "entries", "read_container", "write_container"]
 
 _MAGIC = b"\x89skpatch"
 _VERSION = 1
@@ -73,12 +73,23 @@ def read_container(path):
     return content, StoredArrays(arrays)
 
 
-def entries(mapping, *names):
-    """Values of a JSON object that must have these entries and no others."""
+def entries(mapping, *names, **defaults):
+    """Values of a JSON object that must have these entries and no others but with defaults."""
+    if isinstance(mapping, dict):
+        mapping = {**defaults, **mapping}
+    names = *names, *defaults
     found = sorted(mapping) if isinstance(mapping, dict) else type(mapping).__name__
     if found != sorted(names):
         raise ValueError(f"its JSON has {found}, not {sorted(names)}")
     return [mapping[name] for name in names]
+
+
+def check_distance(value, name):
+    """Return a finite number that is at least 0, or raise."""
+    value = float(value)
+    if not 0 <= value < np.inf:
+        raise ValueError(f"its {name} is no distance")
+    return value
 
 
 def _check_file(file, size):
