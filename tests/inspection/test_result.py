@@ -143,6 +143,7 @@ def test_frame_is_the_table_of_the_command_line(scored):
             "score": number(found["score"]),
             "p_value": number(found["p_value"]),
             "label": found["label"],
+            "unlike": found["unlike"],
             "n_regions": str(found["n_regions"]),
             "regions": json.dumps(found["regions"]),
         }
