@@ -66,13 +66,36 @@ class PatchPipeline(Pipeline):
         -------
         self
         """
-        if trusted is not None:
-            is_routed = get_config()["enable_metadata_routing"]
-            parameter = "trusted" if is_routed else f"{self.steps[-1][0]}__trusted"
-            params[parameter] = find_by_name(trusted, training_names(X))
-        self._learn(X, y, **params)
+        self._learn(X, y, **self._with_trusted(X, trusted, params))
         self.image_names_ = training_names(X)
         return self
+
+    def fit_predict(
+        self, X: Images, y: None = None, *, trusted: ArrayLike | None = None, **params: Any
+    ) -> NDArray[np.int64]:
+        """Learn from images, and predict them; see :meth:`fit` and :meth:`predict`.
+
+        Parameters
+        ----------
+        X, y, trusted, **params
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        ndarray of shape (n,), int64
+            +1 for normal images, -1 for outliers.
+        """
+        predicted = super().fit_predict(X, y, **self._with_trusted(X, trusted, params))
+        self.image_names_ = training_names(X)
+        return predicted
+
+    def _with_trusted(self, X, trusted, params):
+        """Parameters of a fit, with the numbers of trusted images for the detector."""
+        if trusted is None:
+            return params
+        is_routed = get_config()["enable_metadata_routing"]
+        parameter = "trusted" if is_routed else f"{self.steps[-1][0]}__trusted"
+        return {**params, parameter: find_by_name(trusted, training_names(X))}
 
     def _learn(self, X, y, **params):
         """Fit all steps, with features that stay lazy under a memory limit."""

@@ -23,7 +23,7 @@ FLOORS = (
     {"discriminators"},
     {"bank"},
     {"features", "datasets", "metrics"},
-    {"images"},
+    {"images", "likeness"},
     {"distances"},
     {"runtime"},
 )

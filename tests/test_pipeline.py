@@ -233,4 +233,33 @@ def test_names_are_saved(variant_files, tmp_path):
         unnamed.trust(RARE)
     assert unnamed.trust([27])[-1].declared_normal_[27]
     # Numbers stay right: a name for some of the images only would be wrong.
-    assert not hasattr(unnamed.partial_fit(variant_files[:1]), "image_names_")
+    new = np.zeros((1, 64, 64, 3), np.uint8)
+    assert not hasattr(unnamed.partial_fit(new), "image_names_")
+
+
+def test_copies_have_names(variant_files, tmp_path):
+    copy = tmp_path / "copy.png"
+    copy.write_bytes(variant_files[28].read_bytes())
+    model = pipeline()
+    with pytest.warns(UserWarning, match="image 30 of image 28"):
+        model.fit([*variant_files, copy], trusted=["copy.png"])
+    assert len(model.image_names_) == 31
+    assert np.flatnonzero(model[-1].declared_normal_).tolist() == [28, 30]
+    save(model, tmp_path / "model.skpatch")
+    loaded = load(tmp_path / "model.skpatch")
+    assert loaded.image_names_ == model.image_names_
+    loaded.forget(["rare/01.png"])
+    assert np.flatnonzero(loaded[-1].declared_normal_).tolist() == [30]
+    assert loaded[-1].copy_of_[28] == 30
+    assert np.flatnonzero(loaded.trust(["rare/02.png"])[-1].declared_normal_).tolist() == [29, 30]
+
+
+def test_fit_predict_names_the_images(variant_files):
+    model, expected = pipeline(), pipeline()
+    predicted = model.fit_predict(variant_files[3:], trusted=["rare/01.png"])
+    expected.fit(variant_files[3:], trusted=["rare/01.png"])
+    np.testing.assert_array_equal(predicted, expected.predict(variant_files[3:]))
+    assert model.image_names_ == expected.image_names_
+    np.testing.assert_array_equal(model[-1].declared_normal_, expected[-1].declared_normal_)
+    model.fit_predict(variant_files[:5])
+    assert model.image_names_ == expected.fit(variant_files[:5]).image_names_

@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 from ..inspection.result import Inspection, check_threshold
+from ..likeness.unlike import told_once
 from ..runtime.files import check_length, check_output, remove_abandoned, replacing
 from ..runtime.text import number, shown
 from ..runtime.threads import execution, progress, thread_pool
@@ -19,7 +20,7 @@ from .output import write_csv
 
 __all__ = ["run_score"]
 
-_COLUMNS = ("image", "score", "p_value", "label", "n_regions", "regions")
+_COLUMNS = ("image", "score", "p_value", "label", "unlike", "n_regions", "regions")
 # Images whose features are in memory at a time.
 _CHUNK = 32
 
@@ -43,6 +44,7 @@ def run_score(*, model, images, output, maps, report, weights, device, jobs, ski
         execution(None, not quiet),
         progress(len(paths), "score") as bar,
         thread_pool(jobs) as pool,
+        told_once(paths),
     ):
         for start in range(0, len(paths), _CHUNK):
             chunk = paths[start : start + _CHUNK]

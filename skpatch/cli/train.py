@@ -16,7 +16,16 @@ from .output import write_csv
 
 __all__ = ["run_audit", "run_fit"]
 
-_COLUMNS = ("rank", "image", "score", "p_value", "suspicious", "noise_patches", "group")
+_COLUMNS = (
+    "rank",
+    "image",
+    "score",
+    "p_value",
+    "suspicious",
+    "noise_patches",
+    "group",
+    "copy_of",
+)
 
 
 def run_fit(*, folder, output, quiet, **options):
@@ -145,6 +154,7 @@ def _ranked_rows(audit):
             "yes" if audit.is_suspicious[index] else "no",
             audit.n_removed[index],
             audit.groups[index] + 1 or "",
+            found.names[audit.copy_of[index]] if audit.copy_of[index] >= 0 else "",
         )
         for rank, index in enumerate(found.ranking, start=1)
     ]
@@ -158,10 +168,11 @@ def _csv_row(row):
 def _print_ranking(rows):
     if rows:
         click.echo("rank  score  p-value  suspicious  noise patches  image")
-    for rank, path, score, pvalue, suspicious, removed, _ in rows:
+    for rank, path, score, pvalue, suspicious, removed, _, original in rows:
+        copied = f", a copy of {shown(original)}" if original else ""
         click.echo(
             f"{rank:>4}  {number(score, '.2f', '-'):>5}  {number(pvalue, '.4f', '-'):>7}  "
-            f"{suspicious:>10}  {removed:>13}  {shown(path)}"
+            f"{suspicious:>10}  {removed:>13}  {shown(path)}{copied}"
         )
 
 

@@ -17,6 +17,7 @@ from ..discriminators.finding import NoiseFinding
 from ..discriminators.resolving import DISCRIMINATORS
 from ..distances.projection import draw_components
 from ..features.patches import check_patches, require_images
+from ..likeness.unlike import are_unlike, tell_unlike
 from ..runtime.devices import check_device
 from ..runtime.parameters import (
     HasMethods,
@@ -32,6 +33,7 @@ from .calibration import conformal_pvalues, score_threshold
 from .learning import Fit, learn_at_once
 from .shards import learn_in_shards, plan_shards
 from .state import FittedState, Settings
+from .training_scores import score_typical
 from .updating import forget, grow, trust
 
 __all__ = ["SoftPatchDetector", "fitted_state", "restore"]
@@ -140,8 +142,12 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     forgotten_images_ : ndarray of shape (n,), bool
         Training images that `forget` took out.
     declared_normal_ : ndarray of shape (n,), bool
-        Training images that the user declared normal, in `fit` or by `trust`. False for forgotten
-        ones.
+        Training images that the user declared normal, in `fit` or by `trust`, and their copies.
+        False for forgotten ones.
+    copy_of_ : ndarray of shape (n,), int64
+        Number of the image that each training image is a copy of, -1 for none: the same file, saved
+        again, or a frame that hardly differs. Copies count once, and have the score of their
+        image. They are not looked for in shards, nor among images of less than four patches.
     discriminator_ : NoiseDiscriminator or None
         The fitted discriminator, of the last call of `partial_fit`; None with "support" and where
         shards had one each.
@@ -158,6 +164,10 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         The `training_scores_` of as many images as should be normal, ascending.
     offset_ : float
         ``decision_function = score_samples - offset_``.
+    unlike_limit_ : float
+        An image of which three quarters of the patches score higher is unlike everything learned,
+        and warned of: another product or camera, for instance. Inf for grids of less than 400
+        patches.
     n_worst_patches_ : int
         Number of an image's worst patches whose scores are averaged to its score.
     grid_shape_ : tuple (h, w)
@@ -241,11 +251,13 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     trusted_images_: NDArray[np.bool_]
     forgotten_images_: NDArray[np.bool_]
     declared_normal_: NDArray[np.bool_]
+    copy_of_: NDArray[np.int64]
     discriminator_: NoiseDiscriminator | None
     neighbors_: Any
     coreset_radius_: float
     training_scores_: NDArray[np.float64]
     calibration_scores_: NDArray[np.float64]
+    unlike_limit_: float
     n_worst_patches_: int
     grid_shape_: tuple[int, int]
     n_features_in_: int
@@ -316,6 +328,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         """
         with _unchanged_on_error(self), self._execution():
             self._take(self._learn(X, () if trusted is None else trusted))
+        self._state.given.warn_of_copies()
         return self
 
     def _learn(self, X, trusted):
@@ -329,17 +342,16 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         )
         patches = patches if is_limited else known
         require_images(patches, 2, "an image is compared with the others, so fit needs")
-        declared = np.zeros(len(patches), bool)
-        declared[_check_image_numbers(trusted, len(patches), "trusted")] = True
+        trusted = _check_image_numbers(trusted, len(patches), "trusted")
         random_state = check_random_state(self.random_state)
         components = draw_components(self.n_features_in_, self.projection_dim, random_state)
         fit = Fit(grid, components, Settings.of(self))
         plan = plan_shards(len(patches), self.n_features_in_, fit)
         if plan.n_shards > 1:
-            return learn_in_shards(patches, plan, fit, random_state, declared)
+            return learn_in_shards(patches, plan, fit, random_state, trusted)
         if is_limited:
             patches = self._check(patches, grid)
-        return learn_at_once(patches, fit, random_state, declared)
+        return learn_at_once(patches, fit, random_state, trusted)
 
     @fit_context(prefer_skip_nested_validation=False)
     def partial_fit(self, X: ArrayLike, y: None = None) -> "SoftPatchDetector":
@@ -372,13 +384,16 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
             return self.fit(X)
         patches = self._check(X)
         with self._execution():
+            n_before = self._state.given.n_images
             self._take(grow(self._state, patches, Settings.of(self), self.random_state))
+        self._state.given.warn_of_copies(n_before)
         return self
 
     def forget(self, images: ArrayLike) -> "SoftPatchDetector":
         """Take training images out, for instance those that were rejected after an audit.
 
-        Their patches leave the memory bank and support no others. The remaining images keep their
+        Their patches leave the memory bank and support no others, unless a copy of them is left.
+        The remaining images keep their
         numbers, and their patches do not fill the gaps.
 
         Parameters
@@ -403,7 +418,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         Whether a few images that resemble each other are a normal variant or the same defect is
         not in the images. None of their patches is noise from now on: those that were dropped come
         back, count in full, and support others, and their scores always help to set the threshold.
-        It holds until they are forgotten.
+        It holds of their copies too, and until all of them are forgotten.
 
         Parameters
         ----------
@@ -424,8 +439,8 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         Notes
         -----
         What a discriminator of the paper drops, before the selection, is kept for this as far as
-        the memory bank lacks it, up to a quarter of its size. ``fit(X, trusted=...)`` has no such
-        limit.
+        the memory bank lacks it, up to 0.15 times its size. ``fit(X, trusted=...)`` has no such
+        limit. Images of the training are scored again by the patches that were their worst before.
 
         Examples
         --------
@@ -444,7 +459,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     def _update(self, change, images):
         """Forget or trust training images."""
         check_is_fitted(self)
-        numbers = _check_image_numbers(images, self._state.n_images)
+        numbers = _check_image_numbers(images, self._state.given.n_images)
         with self._execution():
             self._take(change(self._state, numbers, Settings.of(self), self.random_state))
         return self
@@ -499,7 +514,9 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         patches = self._check(X)
         with self._execution():
             scores = self._bank().score_patches(patches, self._state.recognize(patches))
-        return self._state.grid.expand(scores)
+        scores = self._state.grid.expand(scores)
+        tell_unlike(are_unlike(scores, self.inspected_, self.unlike_limit_))
+        return scores
 
     def predict_training_map(self, X: ArrayLike, first: int = 0) -> NDArray[np.float64]:
         """Anomaly score of each patch of training images, without their own memory patches.
@@ -524,16 +541,18 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         """
         patches = self._check(X)
         numbers = np.arange(first, first + len(patches))
-        _check_image_numbers(numbers, self._state.n_images)
-        different = numbers[~self._state.training.are(patches, numbers)]
+        state = self._state
+        _check_image_numbers(numbers, state.given.n_images)
+        distinct = state.given.identity[numbers]
+        different = numbers[~state.training.are(patches, distinct, state.copy_gap)]
         if len(different):
             raise ValueError(
                 f"Image {different[0]} is not the one that the model was trained on. An audit "
                 "needs the training images, in their order."
             )
         with self._execution():
-            scores = self._bank().score_patches(patches, self._state.own_images(numbers))
-        return self._state.grid.expand(scores)
+            scores = self._bank().score_patches(patches, state.own_images(distinct))
+        return state.grid.expand(scores)
 
     def match(self, X: ArrayLike) -> NDArray[np.int64]:
         """Find the memory patch that each patch is scored by.
@@ -571,7 +590,11 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         """
         patches = self._check(X)
         with self._execution():
-            return -self._bank().score_images(patches, self._state.recognize(patches))[0]
+            bank, own = self._bank(), self._state.recognize(patches)
+            scores = -bank.score_images(patches, own)[0]
+            if np.isfinite(self.unlike_limit_):
+                tell_unlike(score_typical(bank, patches, own) > self.unlike_limit_)
+        return scores
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Score images relative to the threshold; negative = outlier.

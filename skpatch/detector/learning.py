@@ -14,6 +14,8 @@ from ..discriminators.base import Selection, TrainingPatches
 from ..distances.projection import project
 from ..distances.search import make_neighbors, on_device
 from ..features.patches import PatchGrid
+from ..likeness.copies import copy_gap, find_originals
+from ..likeness.given import GivenImages
 from .calibration import calibration_scores
 from .state import FittedState, Settings
 from .training_scores import own_images, score_training
@@ -52,7 +54,7 @@ class Fit(NamedTuple):
         return self.settings.scoring_rule(self.grid.n_patches)
 
 
-def learn_at_once(patches, fit, random_state, declared):
+def learn_at_once(patches, fit, random_state, trusted):
     """Learn everything from the patches of all images.
 
     Parameters
@@ -60,19 +62,27 @@ def learn_at_once(patches, fit, random_state, declared):
     patches : ndarray of shape (n, h, w, d), float32
     fit : Fit
     random_state : numpy.random.RandomState
-    declared : ndarray of shape (n,), bool
-        Images that the user declared normal.
+    trusted : ndarray of shape (k,), int64
+        Numbers of images that the user declared normal.
 
     Returns
     -------
     FittedState
     """
+    gap = copy_gap(patches)
+    originals = find_originals(patches, gap)
+    # Of copies of a single image there would be nothing to compare.
+    given = GivenImages.of(originals if originals.any() else np.arange(len(patches)))
+    given = given.declaring(trusted)
+    if len(given.numbers) < len(patches):
+        # All that follows sees each image once.
+        patches = patches[given.numbers]
     n_images, grid = len(patches), fit.grid
     points = project(patches, fit.components)
     model = fit.settings.noise_model(random_state)
     numbers = np.arange(n_images)
     evidence = model.conclude(model.collect(None, points, numbers), grid.inspected)
-    scores, kept = screen(model, evidence, patches, points, numbers, fit, declared)
+    scores, kept = screen(model, evidence, patches, points, numbers, fit, given.is_declared)
     flat, flat_points = (array.reshape(-1, array.shape[-1]) for array in (patches, points))
     survivors = np.flatnonzero(kept)
     start = farthest_on_average(flat_points, random_state, survivors)
@@ -86,7 +96,7 @@ def learn_at_once(patches, fit, random_state, declared):
         rows=rows % grid.n_patches,
         screened=scores.reshape(n_images, -1),
         features_at=lambda places: Rows(flat, places @ [grid.n_patches, 1]),
-        declared=declared,
+        declared=given.is_declared,
     )
     del points, flat_points
     return complete(
@@ -96,7 +106,8 @@ def learn_at_once(patches, fit, random_state, declared):
         selection,
         noise=(grid.expand(scores), grid.expand(kept, False)),
         screened=Candidates(flat[spared], grid.places(spared), np.ones(len(spared))),
-        forgotten=np.zeros(n_images, bool),
+        given=given,
+        gap=gap,
         radius=radius,
         random_state=random_state,
         score=lambda bank, own: score_training(bank, patches, own),
@@ -171,7 +182,7 @@ def spare(points, rows, screened_out, radius, fit):
 
 
 def complete(
-    fit, model, evidence, selection, *, noise, screened, forgotten, radius, random_state, score
+    fit, model, evidence, selection, *, noise, screened, given, gap, radius, random_state, score
 ):
     """Ask a noise model about the selected patches, build the bank of the others, and calibrate.
 
@@ -186,7 +197,9 @@ def complete(
         Outlier scores of all patches, float64, and which of them may be selected, bool.
     screened : Candidates or None
         As of FittedState.
-    forgotten : ndarray of shape (n,), bool
+    given : GivenImages
+    gap : float
+        As of :func:`copy_gap`.
     radius : float
         Of the selection.
     random_state : numpy.random.RandomState
@@ -198,13 +211,14 @@ def complete(
     -------
     FittedState
     """
-    declared = selection.declared
+    declared = given.is_declared
     verdict = model.judge(evidence, selection, fit.settings.threshold)
     verdict = _overrule(verdict, selection.source[:, 0], declared)
     scores, kept = noise
     places = tuple(selection.source.T)
+    is_left = ~given.is_gone
     kept = (kept | declared[:, np.newaxis, np.newaxis]) & fit.grid.inspected
-    kept &= ~forgotten[:, np.newaxis, np.newaxis]
+    kept &= is_left[:, np.newaxis, np.newaxis]
     kept[places] = ~verdict.is_noise
     accused = np.zeros(kept.shape, bool)
     if verdict.is_accused is not None:
@@ -215,7 +229,7 @@ def complete(
     memory = candidates.take(~verdict.is_noise)
     bank = _build_bank(memory, verdict, fit, random_state)
     training = score(bank, own_images(np.arange(len(kept)), bank, kept, fit.grid))
-    known = np.isfinite(training.scores) & ~forgotten
+    known = np.isfinite(training.scores) & is_left
     training = training._replace(scores=np.where(known, -training.scores, np.nan))
     return FittedState(
         grid=fit.grid,
@@ -232,9 +246,9 @@ def complete(
         kept=kept,
         accused=accused,
         finding=verdict.finding,
-        trusted=verdict.is_trusted & ~forgotten,
-        forgotten=forgotten,
-        declared=declared,
+        trusted=verdict.is_trusted & is_left,
+        given=given,
+        copy_gap=gap,
         training=training,
         calibration_scores=calibration_scores(training.scores, verdict.noise_ratio, declared),
     )

@@ -16,9 +16,10 @@ from ..bank.coreset import farthest_on_average
 from ..discriminators.base import Selection
 from ..distances.projection import project, project_rows
 from ..features.patches import check_patches
+from ..likeness.given import GivenImages
+from ..likeness.recognition import SPARE_PATCHES, TrainingImages
 from ..runtime.threads import execution, progress
 from .learning import Fit, complete, screen
-from .recognition import SPARE_PATCHES, TrainingImages
 from .training_scores import score_training
 
 __all__ = ["Plan", "learn_in_shards", "plan_shards"]
@@ -107,7 +108,7 @@ def _needs(n_images, n_features, fit):
     return patch, selected, patch + selected, model
 
 
-def learn_in_shards(features, plan, fit, random_state, declared):
+def learn_in_shards(features, plan, fit, random_state, trusted):
     """Learn everything from features that are not held at once.
 
     Parameters
@@ -117,14 +118,17 @@ def learn_in_shards(features, plan, fit, random_state, declared):
     plan : Plan
     fit : Fit
     random_state : numpy.random.RandomState
-    declared : ndarray of shape (n,), bool
-        Images that the user declared normal.
+    trusted : ndarray of shape (k,), int64
+        Numbers of images that the user declared normal.
 
     Returns
     -------
     FittedState
     """
     n_images = len(features)
+    # Copies could only be found by reading all images once more.
+    given = GivenImages.of(np.arange(n_images)).declaring(trusted)
+    declared = given.is_declared
     # At random: neighbours in a folder are often alike, or all defective.
     shards = np.array_split(random_state.permutation(n_images), plan.n_shards)
     shards = [np.sort(images) for images in shards]
@@ -154,7 +158,8 @@ def learn_in_shards(features, plan, fit, random_state, declared):
         selection,
         noise=noise,
         screened=None,
-        forgotten=np.zeros(n_images, bool),
+        given=given,
+        gap=0.0,
         radius=candidates.radius,
         random_state=random_state,
         score=partial(_score_in_shards, features, shards, fit),

@@ -14,7 +14,9 @@ from ..discriminators.base import NoiseDiscriminator
 from ..discriminators.finding import NoiseFinding
 from ..discriminators.resolving import make_discriminator
 from ..features.patches import PatchGrid
-from .recognition import TrainingImages
+from ..likeness.given import GivenImages
+from ..likeness.recognition import TrainingImages
+from ..likeness.unlike import unlike_limit
 from .training_scores import own_images
 
 __all__ = ["FittedState", "Settings"]
@@ -67,7 +69,9 @@ class Settings(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class FittedState:
-    """Everything that a detector has learned from n training images.
+    """Everything that a detector has learned from N training images, n of them distinct.
+
+    Images are numbered among the distinct ones, but for the public attributes.
 
     Attributes
     ----------
@@ -94,8 +98,10 @@ class FittedState:
         Patches that were not dropped; those of them that are taken for noise, and yet are not
         left out.
     finding : NoiseFinding or None
-    trusted, forgotten, declared : ndarray of shape (n,), bool
-        The last are those that the user declared normal, and has not taken out since.
+    trusted : ndarray of shape (n,), bool
+    given : GivenImages
+    copy_gap : float
+        Largest distance of a copy's patches from those of its original.
     training : TrainingImages
     calibration_scores : ndarray of shape (at most n,), float64
     """
@@ -115,14 +121,14 @@ class FittedState:
     accused: np.ndarray
     finding: NoiseFinding | None
     trusted: np.ndarray
-    forgotten: np.ndarray
-    declared: np.ndarray
+    given: GivenImages
+    copy_gap: float
     training: TrainingImages
     calibration_scores: np.ndarray
 
     @property
     def n_images(self):
-        """Number of training images, forgotten ones included."""
+        """Number n of distinct training images, forgotten ones included."""
         return len(self.kept)
 
     def candidates(self):
@@ -141,10 +147,35 @@ class FittedState:
         """
         if not self.recognizes:
             return None
-        return self.own_images(self.training.recognize(patches))
+        return self.own_images(self.training.recognize(patches, self.copy_gap))
+
+    @property
+    def unlike_limit(self):
+        """Typical score beyond which an image is unlike everything that was learned."""
+        return unlike_limit(self.training.typical[self.trusted], self.grid.n_patches)
 
     def attributes(self):
         """Public attributes of the detector, by name."""
+        given = self.given
+        is_left = ~given.forgotten
+        source = self.bank.source.copy()
+        source[:, 0] = given.numbers[source[:, 0]]
+        learned = self.learned()
+        return {
+            **learned,
+            "memory_source_": source,
+            "noise_scores_": self.noise_scores[given.identity],
+            "kept_": learned["kept_"][given.identity] & is_left[:, np.newaxis, np.newaxis],
+            "trusted_images_": self.trusted[given.identity] & is_left,
+            "forgotten_images_": given.forgotten,
+            "declared_normal_": given.declared,
+            "training_scores_": np.where(is_left, self.training.scores[given.identity], np.nan),
+            "copy_of_": given.copy_of,
+            "unlike_limit_": self.unlike_limit,
+        }
+
+    def learned(self):
+        """Attributes of the detector in which images are the distinct ones, where they matter."""
         return {
             "memory_bank_": self.bank.patches,
             "memory_weights_": self.bank.weights,
@@ -158,8 +189,6 @@ class FittedState:
             "noise_ratio_": np.nan if self.finding is None else self.finding.noise_ratio,
             "inspected_": self.grid.inspected,
             "trusted_images_": self.trusted,
-            "forgotten_images_": self.forgotten,
-            "declared_normal_": self.declared,
             "discriminator_": self.discriminator,
             "coreset_radius_": self.coreset_radius,
             "training_scores_": self.training.scores,

@@ -4,9 +4,11 @@
 import numpy as np
 
 from ..bank.bank import average_worst
-from .recognition import SPARE_PATCHES, TrainingImages
+from ..likeness.positions import sample_positions
+from ..likeness.recognition import SPARE_PATCHES, TrainingImages
+from ..likeness.unlike import typical_scores
 
-__all__ = ["own_images", "score_again", "score_training"]
+__all__ = ["own_images", "score_again", "score_training", "score_typical"]
 
 
 def own_images(numbers, bank, kept, grid):
@@ -40,10 +42,25 @@ def score_training(bank, patches, own):
     n_rows = min(bank.rule.n_worst + SPARE_PATCHES, patches[0, ..., 0].size)
     scores, rows = bank.score_images(patches, own, "calibration", n_rows)
     flat = patches.reshape(len(patches), -1, patches.shape[-1])
-    return TrainingImages(scores, rows, np.take_along_axis(flat, rows[..., np.newaxis], axis=1))
+    typical = score_typical(bank, patches, own)
+    return TrainingImages(
+        scores,
+        rows,
+        np.take_along_axis(flat, rows[..., np.newaxis], axis=1),
+        np.where(np.isfinite(typical), typical, np.nan),
+    )
+
+
+def score_typical(bank, patches, own=None):
+    """Typical scores (n,) of images (n, h, w, d); see :func:`typical_scores`."""
+    flat = patches.reshape(len(patches), 1, -1, patches.shape[-1])
+    some = flat[:, :, sample_positions(flat.shape[2])]
+    return typical_scores(bank.score_patches(some, own, None)[:, 0])
 
 
 def score_again(bank, training, own):
     """As of :func:`score_training`, from the worst patches of images whose others are not known."""
     scores = bank.score_patches(training.worst_patches[:, :, np.newaxis], own)
-    return training._replace(scores=average_worst(scores, bank.rule.n_worst))
+    scores = average_worst(scores, bank.rule.n_worst)
+    # Worst patches that are near now, as of images declared normal, say that the others are too.
+    return training._replace(scores=scores, typical=np.minimum(training.typical, scores))

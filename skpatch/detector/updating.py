@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """More training images, or fewer, without the features of those seen before."""
 
+from dataclasses import replace
+
 import numpy as np
 from sklearn.utils import check_random_state
 
@@ -8,8 +10,9 @@ from ..bank.candidates import Candidates
 from ..discriminators.base import Selection
 from ..distances.projection import project, project_rows
 from ..features.patches import require_images
+from ..likeness.copies import can_have_copies, find_originals
+from ..likeness.recognition import TrainingImages
 from .learning import Fit, complete, screen, select, spare
-from .recognition import TrainingImages
 from .training_scores import score_again, score_training
 
 __all__ = ["forget", "grow", "trust"]
@@ -34,6 +37,10 @@ def grow(state, patches, settings, random_state):
     -------
     FittedState
     """
+    given, is_new = _join(state, patches)
+    if not is_new.any():
+        return forget(replace(state, given=given), [], settings, random_state)
+    patches = patches if is_new.all() else patches[is_new]
     fit, n_before = Fit(state.grid, state.components, settings), state.n_images
     points = project(patches, fit.components)
     model = _noise_model(state, settings, check_random_state(random_state))
@@ -44,9 +51,8 @@ def grow(state, patches, settings, random_state):
     new_scores, new_kept = screen(model, evidence, patches, points, numbers, fit, nothing)
     scores = np.concatenate([state.noise_scores, fit.grid.expand(new_scores)])
     kept = np.concatenate([_kept_before(state), fit.grid.expand(new_kept, False)])
-    forgotten = np.append(state.forgotten, nothing)
-    candidates, screened, radius = _select_again(state, patches, new_kept, forgotten, fit)
-    selection = _selection(candidates, scores, np.append(state.declared, nothing), fit)
+    candidates, screened, radius = _select_again(state, patches, new_kept, given, fit)
+    selection = _selection(candidates, scores, given.is_declared, fit)
     del points
 
     def score(bank, own):
@@ -61,7 +67,8 @@ def grow(state, patches, settings, random_state):
         selection,
         noise=(scores, kept),
         screened=screened,
-        forgotten=forgotten,
+        given=given,
+        gap=state.copy_gap,
         radius=radius,
         random_state=check_random_state(random_state),
         score=score,
@@ -70,46 +77,44 @@ def grow(state, patches, settings, random_state):
 
 def forget(state, numbers, settings, random_state):
     """Take training images, given by their numbers, out; parameters and result as of `grow`."""
-    forgotten = state.forgotten.copy()
-    forgotten[numbers] = True
+    given = state.given.without(numbers)
+    # Of the others that are forgotten a copy is left.
+    gone = np.flatnonzero(given.is_gone & ~state.given.is_gone)
     candidates, screened = (
-        some if some is None else some.take(~forgotten[some.source[:, 0]])
+        some if some is None else some.take(~given.is_gone[some.source[:, 0]])
         for some in (state.candidates(), state.screened)
     )
-    left = np.unique(candidates.source[:, 0])
-    require_images(left, 2, "memory patches must be left, after forgetting, of")
+    if len(gone):
+        left = np.unique(candidates.source[:, 0])
+        require_images(left, 2, "memory patches must be left, after forgetting, of")
     model = _noise_model(state, settings)
-    evidence = model.dismiss(state.evidence, numbers)
-    images = forgotten, state.declared & ~forgotten
-    return _judge_again(
-        state, settings, random_state, model, evidence, candidates, screened, images
-    )
+    evidence = model.dismiss(state.evidence, gone)
+    return _judge_again(state, settings, random_state, model, evidence, candidates, screened, given)
 
 
 def trust(state, numbers, settings, random_state):
     """Take training images, given by their numbers, for normal; else as `grow`."""
     _require_patches(state, numbers)
-    declared = state.declared.copy()
-    declared[numbers] = True
+    given = state.given.declaring(numbers)
     candidates, screened = state.candidates(), state.screened
     if screened is not None:
-        is_back = declared[screened.source[:, 0]]
+        is_back = given.is_declared[screened.source[:, 0]]
         back, screened = screened.take(is_back), screened.take(~is_back)
         ratios = np.full(len(back.ratios), np.median(candidates.ratios))
         candidates = candidates.join(back._replace(ratios=ratios))
     model = _noise_model(state, settings)
-    images = state.forgotten, declared
     return _judge_again(
-        state, settings, random_state, model, state.evidence, candidates, screened, images
+        state, settings, random_state, model, state.evidence, candidates, screened, given
     )
 
 
 def _require_patches(state, numbers):
     """Raise unless all is known that images need to be taken for normal."""
-    taken_out = numbers[state.forgotten[numbers]]
+    taken_out = numbers[state.given.forgotten[numbers]]
     if len(taken_out):
         raise ValueError(f"images contains {taken_out[0]}, which was forgotten.")
-    is_lacking = (state.grid.inspected & ~_kept_before(state)[numbers]).any(axis=(1, 2))
+    is_lacking = (state.grid.inspected & ~_kept_before(state)).any(axis=(1, 2))
+    is_lacking = is_lacking[state.given.identity[numbers]]
     if state.screened is None and is_lacking.any():
         raise ValueError(
             f"images contains {numbers[is_lacking][0]}, but the patches of it that were dropped as "
@@ -118,22 +123,35 @@ def _require_patches(state, numbers):
         )
 
 
-def _judge_again(state, settings, random_state, model, evidence, candidates, screened, images):
-    """State of the same images, some of which are now (forgotten, declared normal)."""
+def _judge_again(state, settings, random_state, model, evidence, candidates, screened, given):
+    """State of the same distinct images, some of which are now forgotten or declared normal."""
     fit = Fit(state.grid, state.components, settings)
-    forgotten, declared = images
     return complete(
         fit,
         model,
         model.conclude(evidence, fit.grid.inspected),
-        _selection(candidates, state.noise_scores, declared, fit),
+        _selection(candidates, state.noise_scores, given.is_declared, fit),
         noise=(state.noise_scores, _kept_before(state)),
         screened=screened,
-        forgotten=forgotten,
+        given=given,
+        gap=state.copy_gap,
         radius=state.coreset_radius,
         random_state=check_random_state(random_state),
         score=lambda bank, own: score_again(bank, state.training, own),
     )
+
+
+def _join(state, patches):
+    """The images that were given, new ones included, and which of these (n,) are no copies."""
+    identity = np.full(len(patches), -1)
+    if can_have_copies(patches):
+        identity = state.training.recognize(patches, state.copy_gap)
+    originals = find_originals(patches, state.copy_gap)
+    own = np.arange(len(patches))
+    known = identity[originals]
+    is_new = (known < 0) & (originals == own)
+    numbers = state.n_images - 1 + np.cumsum(is_new)
+    return state.given.joined_by(np.where(known < 0, numbers[originals], known)), is_new
 
 
 def _noise_model(state, settings, random_state=None):
@@ -154,7 +172,7 @@ def _kept_before(state):
     return kept
 
 
-def _select_again(state, patches, new_kept, forgotten, fit):
+def _select_again(state, patches, new_kept, given, fit):
     """Candidates from those of before and all new patches, and a bound of the coreset's radius.
 
     Between the two, the screened ones of a FittedState.
@@ -169,7 +187,7 @@ def _select_again(state, patches, new_kept, forgotten, fit):
     joined = before.join(Candidates(patches.reshape(new_kept.size, -1), source, ratios))
     del before
     survivors = np.append(np.arange(n_before), n_old + np.flatnonzero(new_kept))
-    size = fit.bank_size(np.count_nonzero(~forgotten))
+    size = fit.bank_size(np.count_nonzero(~given.is_gone))
     points = project_rows(joined.patches, fit.components)
     rows, radius = select(points, size, 0, survivors, fit)
     is_whole = np.count_nonzero(rows < n_before) == n_before

@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 
 from ..images.collection import check_images
+from ..likeness.unlike import told_once
 from ..runtime.parameters import check_is_fitted
 from ..runtime.threads import execution, progress
 
@@ -82,5 +83,5 @@ def score_in_parts(model, method, images):
     """What a method of a pipeline's detector says of images, few of which are held at a time."""
     features = lazy_features(model, images)
     score = getattr(model.steps[-1][1], method)
-    with execution(None, getattr(model.steps[0][1], "verbose", False)):
+    with execution(None, getattr(model.steps[0][1], "verbose", False)), told_once():
         return map_parts(lambda part, _: score(part), features, "scoring")

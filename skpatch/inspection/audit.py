@@ -62,7 +62,10 @@ class NoiseAudit:
     trusted : ndarray of shape (n,), bool
         Images whose patches could support others; see ``trusted_images_`` of the detector.
     declared_normal : ndarray of shape (n,), bool
-        Images that the user declared normal.
+        Images that the user declared normal, and their copies.
+    copy_of : ndarray of shape (n,), int64
+        Number of the image that each is a copy of, -1 for none. Copies count once, and have one
+        score.
     finding : NoiseFinding or None
         What can be told of the noise, with the reason in words.
     inspection : Inspection
@@ -99,6 +102,7 @@ class NoiseAudit:
         self.trusted = detector.trusted_images_
         self.finding = detector.noise_finding_
         self.declared_normal = detector.declared_normal_
+        self.copy_of = detector.copy_of_
         self.inspection = Inspection(
             model,
             images,
@@ -175,7 +179,7 @@ class NoiseAudit:
         -------
         dict of str to ndarray of shape (n,)
             - rank : place in the ranking, 1 for the most suspicious image;
-            - score, pvalue, is_suspicious, trusted, declared_normal : as the attributes;
+            - score, pvalue, is_suspicious, trusted, declared_normal, copy_of : as the attributes;
             - group : as `groups`;
             - n_removed : number of patches that were kept out of the memory bank.
         """
@@ -188,6 +192,7 @@ class NoiseAudit:
             "declared_normal": self.declared_normal,
             "group": self.groups,
             "n_removed": self.n_removed,
+            "copy_of": self.copy_of,
         }
 
     def to_frame(self) -> "pandas.DataFrame":

@@ -14,20 +14,25 @@ def group_images(state, numbers):
 
     Other images are the memory patches of those that are not among the given ones. Two images are
     alike if that holds for both of them, on average over the patches that their scores are the mean
-    of. A group is all that are alike, directly or through others.
+    of. A group is all that are alike, directly or through others. Copies are one image, and in its
+    group.
 
     Parameters
     ----------
     state : FittedState
     numbers : ndarray of shape (k,), int64
-        Numbers of the images, the most suspicious first.
+        Numbers of the images among those that were given, the most suspicious first.
 
     Returns
     -------
-    ndarray of shape (n,), int64
-        Group of each training image, numbered from that of the most suspicious on; -1 for none.
+    ndarray of shape (N,), int64
+        Group of each image that was given, numbered from that of the most suspicious on; -1 for
+        none.
     """
-    groups = np.full(state.n_images, -1)
+    identity = state.given.identity
+    groups = np.full(len(identity), -1)
+    given, (found, first) = numbers, np.unique(identity[numbers], return_index=True)
+    numbers = found[np.argsort(first)]
     if len(numbers) < 2:
         return groups
     patches = state.training.worst_patches[numbers]
@@ -43,7 +48,7 @@ def group_images(state, numbers):
     found, first, sizes = np.unique(labels, return_index=True, return_counts=True)
     several = found[sizes > 1][np.argsort(first[sizes > 1])]
     for group, label in enumerate(several):
-        groups[numbers[labels == label]] = group
+        groups[given[np.isin(identity[given], numbers[labels == label])]] = group
     return groups
 
 

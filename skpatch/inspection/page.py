@@ -48,6 +48,12 @@ def write_report(path, inspection, names=None, *, title, meaning, audit=None):
     is_suspicious = inspection.is_anomalous if audit is None else audit.is_suspicious
     side = _SIDE_OF_FEW if len(images) <= _FEW else _SIDE_OF_MANY
 
+    def note(index):
+        is_copy = audit is not None and audit.copy_of[index] >= 0
+        copied = [f"copy of {names[audit.copy_of[index]]}"] if is_copy else []
+        unlike = ["unlike everything learned"] if inspection.is_unlike[index] else []
+        return "; ".join(unlike + copied)
+
     def card(rank, index):
         pixels = images.load(index)
         return {
@@ -59,6 +65,7 @@ def write_report(path, inspection, names=None, *, title, meaning, audit=None):
             "removed": None if audit is None else audit.n_removed[index],
             "is_declared": audit is not None and audit.declared_normal[index],
             "group": 0 if audit is None else audit.groups[index] + 1,
+            "note": note(index),
             "heat": _heat_map(patch_scores[index]),
             **_small_copy(pixels, side, visible_region(pixels.shape[:2], extractor)),
         }

@@ -15,6 +15,7 @@ from ..detector.calibration import conformal_pvalues
 from ..features.lazy import score_in_parts
 from ..features.view import visible_region
 from ..images.collection import Images, check_images
+from ..likeness.unlike import are_unlike
 from ..runtime.parameters import check_is_fitted
 from ..runtime.threads import execution
 from .heat import overlay
@@ -72,6 +73,9 @@ class Inspection:
         Whether the score is above 1.
     patch_scores : ndarray of shape (n, h, w), float64
         Score of each patch, 1 = threshold; NaN for those that are not inspected.
+    is_unlike : ndarray of shape (n,), bool
+        Whether three quarters of the image are farther from everything that the model has learned
+        than training images are: another product or camera, for instance.
     ranking : ndarray of shape (n,), int64
         Indices of the images, the most suspicious first.
     threshold : float
@@ -126,6 +130,7 @@ class Inspection:
         self.scores = scores / self.threshold
         self.pvalues = pvalues
         self.is_anomalous = self.scores > 1
+        self.is_unlike = are_unlike(distances, detector.inspected_, detector.unlike_limit_)
         # Not of the quotients, two of which may be the same number.
         self.ranking = np.argsort(-scores, kind="stable")
         self._distances = distances
@@ -279,6 +284,7 @@ class Inspection:
             - image : name;
             - score, p_value : as the attributes;
             - label : "anomalous" or "normal";
+            - unlike : "yes" or "no", as `is_unlike`;
             - rank : place in the ranking, 1 for the most suspicious image;
             - n_regions, regions : number of regions, and what :meth:`regions` says of them.
         """
@@ -288,6 +294,7 @@ class Inspection:
             "score": self.scores,
             "p_value": self.pvalues,
             "label": np.where(self.is_anomalous, "anomalous", "normal").tolist(),
+            "unlike": np.where(self.is_unlike, "yes", "no").tolist(),
             "rank": np.argsort(self.ranking) + 1,
             "n_regions": np.array([len(found) for found in regions]),
             "regions": regions,

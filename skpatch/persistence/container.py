@@ -23,7 +23,7 @@ import numpy as np
 
 from ..runtime.files import replacing
 
-__all__ = ["StoredArrays", "entries", "read_container", "write_container"]
+__all__ = ["StoredArrays", "check_distance", "entries", "read_container", "write_container"]
 
 _MAGIC = b"\x89skpatch"
 _VERSION = 1
@@ -82,6 +82,14 @@ def entries(mapping, *names, **defaults):
     if found != sorted(names):
         raise ValueError(f"its JSON has {found}, not {sorted(names)}")
     return [mapping[name] for name in names]
+
+
+def check_distance(value, name):
+    """Return a finite number that is at least 0, or raise."""
+    value = float(value)
+    if not 0 <= value < np.inf:
+        raise ValueError(f"its {name} is no distance")
+    return value
 
 
 def _check_file(file, size):

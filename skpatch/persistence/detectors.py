@@ -8,7 +8,7 @@ from ..detector.estimator import SoftPatchDetector, fitted_state, restore
 from ..detector.state import FittedState, Settings
 from ..distances.rows import check_magnitude
 from ..features.patches import PatchGrid
-from .container import entries
+from .container import check_distance, entries
 from .parameters import pack_parameters, pack_value, unpack_parameters, unpack_value
 from .searches import pack_search, unpack_search
 from .updates import pack_updates, unpack_updates
@@ -35,7 +35,7 @@ def pack_detector(detector):
     """JSON and arrays of a fitted detector."""
     fitted = fitted_state(detector)
     _check_unchanged(detector, fitted)
-    learned = fitted.attributes()
+    learned = fitted.learned()
     arrays = {name: np.asarray(learned[name], dtype) for name, (dtype, *_) in _ARRAYS.items()}
     search = pack_value(detector.neighbors_, "neighbors_")
     searching, search_arrays = pack_search(detector.neighbors_)
@@ -89,7 +89,7 @@ def unpack_detector(packed, arrays):
             search=search,
             rule=settings.scoring_rule(grid.n_patches),
         ),
-        coreset_radius=_check_radius(radius),
+        coreset_radius=check_distance(radius, "coreset_radius_"),
         discriminator=None,
         recognizes=settings.noise_model().recognizes_training_images,
         noise_scores=learned["noise_scores_"],
@@ -113,13 +113,6 @@ def _take_learned(arrays):
         raise ValueError("its scores do not ascend")
     arrays.check_below("memory_source_", learned["memory_source_"], shape)
     return learned
-
-
-def _check_radius(radius):
-    radius = float(radius)
-    if not 0 <= radius < np.inf:
-        raise ValueError("its coreset_radius_ is no distance")
-    return radius
 
 
 def _check_names(names, n_features):

@@ -176,10 +176,9 @@ def _check_fit_together(extractor, detector):
 
 
 def _unpack_pipeline(packed, versions, arrays, backbone, weights):
-    # Files of 0.1.0.dev0 may lack them.
-    packed.setdefault("image_names", None)
-    names, verbose, image_names, extractor, detector = entries(
-        packed, "steps", "verbose", "image_names", "extractor", "detector"
+    # Files of 0.1.0.dev0 may lack the names of images.
+    names, verbose, extractor, detector, image_names = entries(
+        packed, "steps", "verbose", "extractor", "detector", image_names=None
     )
     detector = unpack_detector(detector, arrays)
     extractor = unpack_extractor(extractor, versions, arrays, backbone, weights, detector)

@@ -4,19 +4,19 @@
 import numpy as np
 
 from ..bank.candidates import Candidates
-from ..detector.recognition import TrainingImages
 from ..discriminators.finding import EVIDENCE, NoiseFinding
 from ..discriminators.jury import Jury
 from ..distances.rows import check_magnitude
-from .container import entries
+from ..likeness.given import GivenImages
+from ..likeness.recognition import TrainingImages
+from .container import check_distance, entries
 
 __all__ = ["pack_updates", "unpack_updates"]
 
 # They are normally distributed with a deviation of at most 1. Larger ones could overflow.
 _LARGEST_COMPONENT = 100
-# Sizes as in detectors.py; u dropped patches, q worst patches of each image.
+# Sizes as in detectors.py; u dropped patches, q worst patches of each image, N images with copies.
 _ARRAYS = {
-    "forgotten_images_": ("?", "n"),
     "_ratios": ("f8", "m"),
     "_worst_rows": ("i8", "nq"),
     "_worst_patches": ("f4", "nqd"),
@@ -27,12 +27,14 @@ _CANDIDATES = {"patches": ("f4", "ud"), "source": ("i8", "u3"), "ratios": ("f8",
 def pack_updates(state):
     """JSON and arrays of a FittedState."""
     arrays = {
-        "forgotten_images_": state.forgotten,
-        "declared_normal_": state.declared,
+        "forgotten_images_": state.given.forgotten,
+        "declared_normal_": state.given.declared,
+        "_identity": state.given.identity,
         "accused": state.accused,
         "_ratios": state.ratios,
         "_worst_rows": state.training.worst_rows,
         "_worst_patches": state.training.worst_patches,
+        "_typical": state.training.typical,
     }
     for kind, candidates in [("dropped", state.dropped), ("screened", state.screened)]:
         fields = {} if candidates is None else candidates._asdict()
@@ -40,6 +42,7 @@ def pack_updates(state):
     packed = {
         "projects": state.components is not None,
         "jury": None,
+        "copy_gap": state.copy_gap,
         "finding": _pack_finding(state.finding),
     }
     if packed["projects"]:
@@ -63,14 +66,9 @@ def unpack_updates(packed, arrays, grid, learned):
     learned : dict
         Arrays of the detector that are known already.
     """
-    projects, jury, finding = entries(packed, "projects", "jury", finding=None)
-    forgotten, ratios, worst_rows, worst_patches = (
-        arrays.take(name, *kind) for name, kind in _ARRAYS.items()
-    )
-    # Files of 0.1.0.dev0 may lack these.
-    declared = np.zeros(len(forgotten), bool)
-    if "declared_normal_" in arrays:
-        declared = arrays.take("declared_normal_", "?", "n")
+    # Files of 0.1.0.dev0 may have no copies, no screened patches and no finding.
+    projects, jury, gap, finding = entries(packed, "projects", "jury", copy_gap=0.0, finding=None)
+    ratios, worst_rows, worst_patches = (arrays.take(name, *kind) for name, kind in _ARRAYS.items())
     accused = np.zeros_like(learned["kept_"])
     if "accused" in arrays:
         accused = arrays.take("accused", "?", "nhw")
@@ -94,16 +92,21 @@ def unpack_updates(packed, arrays, grid, learned):
         raise ValueError("its array 'components' has numbers that no model has")
     sizes.setdefault("p", sizes["d"])
     sizes["g"] = grid.n_patches
+    # Files of before know no typical scores.
+    typical = np.full(sizes["n"], np.nan)
+    if "_typical" in arrays:
+        typical = arrays.take("_typical", "f8", "n", 0, may_be_nan=True)
+    scores = learned["training_scores_"]
     evidence = None if jury is None else _unpack_jury(arrays, *entries(jury, "reduced"))
     is_partial = np.isnan(learned["noise_scores_"][:, grid.inspected]).any()
     return {
-        "forgotten": forgotten,
-        "declared": declared,
+        "given": _take_given(arrays),
+        "copy_gap": check_distance(gap, "copy_gap"),
         "kept": learned["kept_"] | accused,
         "accused": accused,
         "finding": _unpack_finding(finding),
         "ratios": ratios,
-        "training": TrainingImages(learned["training_scores_"], worst_rows, worst_patches),
+        "training": TrainingImages(scores, worst_rows, worst_patches, typical),
         "dropped": dropped,
         "screened": screened,
         "components": components,
@@ -143,6 +146,22 @@ def _take_candidates(arrays, kind, size):
     arrays.check_below(f"{kind}.source", candidates.source, [sizes["n"], sizes["h"], sizes["w"]])
     check_magnitude(candidates.patches, f"its {kind}.patches")
     return candidates
+
+
+def _take_given(arrays):
+    n_distinct = arrays.sizes["n"]
+    identity = np.arange(n_distinct)
+    if "_identity" in arrays:
+        identity = arrays.take("_identity", "i8", "N")
+        arrays.check_below("_identity", identity, n_distinct)
+    arrays.sizes.setdefault("N", n_distinct)
+    forgotten, declared = arrays.take("forgotten_images_", "?", "N"), np.zeros(len(identity), bool)
+    if "declared_normal_" in arrays:
+        declared = arrays.take("declared_normal_", "?", "N")
+    given = GivenImages(identity, forgotten, np.zeros(len(identity), bool))
+    if len(given.numbers) < n_distinct:
+        raise ValueError("its array '_identity' lacks images")
+    return given.declaring(np.flatnonzero(declared & ~forgotten))
 
 
 def _unpack_jury(arrays, reduced):

@@ -15,6 +15,8 @@ from skpatch.discriminators import FusionDiscriminator, GaussianDiscriminator
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+# Warnings of more neighbours or memory patches than there are, and of copies.
+EXPECTED = "n_neighbors=|coreset_size=|.* copies of others"
 SETTINGS = st.fixed_dictionaries(
     {},
     optional={
@@ -43,8 +45,7 @@ SETTINGS = st.fixed_dictionaries(
 
 def fitted(patches, settings):
     with warnings.catch_warnings():
-        # Of more neighbours or memory patches than there are.
-        warnings.filterwarnings("ignore", "n_neighbors=|coreset_size=", category=UserWarning)
+        warnings.filterwarnings("ignore", EXPECTED, category=UserWarning)
         return SoftPatchDetector(random_state=0, n_jobs=1, **settings).fit(patches)
 
 
@@ -132,7 +133,7 @@ def test_updates_keep_scores_finite(patches, more, settings):
     detector = fitted(patches, settings)
     more = np.resize(more, (len(more), *patches.shape[1:]))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "n_neighbors=|coreset_size=", category=UserWarning)
+        warnings.filterwarnings("ignore", EXPECTED, category=UserWarning)
         grown = ends_in_a_result_or_a_named_error(detector.partial_fit, more)
         assert grown is not None or len(more) == 1
         assert np.isfinite(detector.score_samples(patches)).all()

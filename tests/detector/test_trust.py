@@ -251,3 +251,68 @@ def test_files_of_before_declare_nothing(train, new, tmp_path, discriminator):
     else:
         with pytest.raises(ValueError, match="or by an older skpatch"):
             loaded.trust(VARIANT)
+
+
+def fit_with_copies(discriminator, copied, **parameters):
+    """Fitted to the training images and, from number 60 on, copies of some of them."""
+    train = TRAIN[discriminator]
+    with pytest.warns(UserWarning, match="are copies of others"):
+        return detector(discriminator).fit(np.concatenate([train, train[copied]]), **parameters)
+
+
+def test_trusting_a_copy_is_trusting_its_image(discriminator, train, new):
+    expected = detector(discriminator).fit(train).trust(VARIANT)
+    # The copies of some of them, and the originals of the others.
+    model = fit_with_copies(discriminator, VARIANT[:3]).trust([60, 61, 62, *VARIANT[3:]])
+    assert_array_equal(model.declared_normal_, declared([*VARIANT, 60, 61, 62], 63))
+    assert_array_equal(model.score_samples(new), expected.score_samples(new))
+    assert_array_equal(model.calibration_scores_, expected.calibration_scores_)
+    assert model.kept_[[0, 60]].all()
+    assert model.trusted_images_[[0, 60]].all()
+    at_once = fit_with_copies(discriminator, VARIANT[:3], trusted=[60, 61, 62, *VARIANT[3:]])
+    assert_array_equal(at_once.declared_normal_, model.declared_normal_)
+    expected = detector(discriminator).fit(train, trusted=VARIANT)
+    assert_array_equal(at_once.score_samples(new), expected.score_samples(new))
+
+
+def test_forgetting_declared_copies(discriminator, new):
+    model = fit_with_copies(discriminator, VARIANT[:2]).trust(VARIANT)
+    before = model.score_samples(new)
+    # Copies of them are left, for which it was declared too.
+    model.forget([0, 61])
+    assert_array_equal(model.declared_normal_, declared([*VARIANT[1:], 60], 62))
+    assert_array_equal(model.score_samples(new), before)
+    with pytest.raises(ValueError, match="images contains 61, which was forgotten"):
+        model.trust([61])
+    model.forget([60])
+    assert_array_equal(model.declared_normal_, declared(VARIANT[1:], 62))
+    assert not np.isin(model.memory_source_[:, 0], [0, 60]).any()
+    assert not np.isin(fitted_state(model).screened.source[:, 0], 0).any()
+
+
+def test_copies_of_declared_images_that_come_later(discriminator, train, new):
+    model = detector(discriminator).fit(train).trust(VARIANT)
+    before = model.score_samples(new)
+    with pytest.warns(UserWarning, match="2 of 2 new training images are copies"):
+        model.partial_fit(train[[10, 11]])
+    assert_array_equal(model.declared_normal_, declared([*VARIANT, 60], 62))
+    assert_array_equal(model.score_samples(new), before)
+
+
+def test_declared_copies_are_saved(discriminator, new, tmp_path):
+    model = fit_with_copies(discriminator, VARIANT).trust([60, 61]).forget([0])
+    save(model, tmp_path / "model.skpatch")
+    loaded = load(tmp_path / "model.skpatch")
+    assert_array_equal(loaded.declared_normal_, declared([10, 60, 61], 66))
+    for name in ("copy_of_", "forgotten_images_", "kept_", "trusted_images_"):
+        assert_array_equal(getattr(loaded, name), getattr(model, name))
+    for one in (loaded, model):
+        one.forget([60]).trust([*VARIANT[1:]])
+    assert_array_equal(loaded.declared_normal_, model.declared_normal_)
+    assert_array_equal(loaded.score_samples(new), model.score_samples(new))
+
+
+def test_a_screened_patch_is_spared_once():
+    model = fit_with_copies("lof", VARIANT)
+    expected = fitted_state(detector("lof").fit(TRAIN["lof"])).screened
+    assert_array_equal(fitted_state(model).screened.source, expected.source)

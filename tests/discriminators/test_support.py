@@ -187,9 +187,10 @@ def test_a_single_memory_patch():
 
 def test_copies_of_an_image_are_trusted():
     patches = np.concatenate([textures(20)] * 2)
-    detector = SoftPatchDetector(random_state=0).fit(patches)
+    with pytest.warns(UserWarning, match="20 of 40 training images are copies"):
+        detector = SoftPatchDetector(random_state=0).fit(patches)
     assert detector.trusted_images_.all()
-    assert detector.kept_.all()
+    assert detector.kept_.mean() > 0.99
 
 
 def test_more_images_than_the_jury(monkeypatch):

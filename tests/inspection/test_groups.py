@@ -111,3 +111,26 @@ def test_declared_images_are_not_suspicious(model, images, tmp_path):
     for classes, number, data in cards:
         assert ("data-declared" in data) == declared[int(number)]
         assert ("suspicious" in classes) == audit.is_suspicious[int(number)]
+
+
+def test_copies_are_in_the_group_of_their_image(images):
+    """An image and its copy are no group; a copy of one in a group is in it, until forgotten."""
+    copied = np.concatenate([images, images[[0, 36, 37]]])
+    extractor = PatchFeatureExtractor(image_size=64)
+    model = make_pipeline(extractor, SoftPatchDetector(random_state=0))
+    with pytest.warns(UserWarning, match="3 of 43 training images are copies"):
+        model.fit(copied)
+    audit = model.forget([42]).audit(copied)
+    group = audit.groups[36]
+    assert group >= 0
+    np.testing.assert_array_equal(np.flatnonzero(audit.groups == group), [36, 37, 38, 39, 41])
+    assert audit.is_suspicious[[0, 40]].all()
+    np.testing.assert_array_equal(audit.groups[[0, 40]], -1)
+    table = audit.to_dict()
+    np.testing.assert_array_equal(table["copy_of"][40:], [0, 36, 37])
+    np.testing.assert_array_equal(table["group"], audit.groups)
+    model.trust(np.flatnonzero(audit.groups == group))
+    audit = model.audit(copied)
+    expected = np.isin(np.arange(43), [36, 37, 38, 39, 41])
+    np.testing.assert_array_equal(audit.to_dict()["declared_normal"], expected)
+    assert (audit.groups[expected] == -1).all()

@@ -20,6 +20,8 @@ class _Detector(BaseEstimator):
     grid_shape_ = (2, 3)
     n_worst_patches_ = 2
     offset_ = -4.0
+    inspected_ = np.array([[True, True, True], [True, True, False]])
+    unlike_limit_ = 3.0
     verbose = False
     calibration_scores_ = np.array([-6.0, -4, -3, -1])
 
@@ -132,7 +134,7 @@ def test_frame_is_the_table_of_the_command_line(scored):
     pytest.importorskip("pandas")
     rows, inspection, _ = scored
     frame = inspection.to_frame()
-    columns = ["image", "score", "p_value", "label", "rank", "n_regions", "regions"]
+    columns = ["image", "score", "p_value", "label", "unlike", "rank", "n_regions", "regions"]
     assert list(frame.columns) == columns
     assert len(frame) == len(rows) == 30
     for row, found in zip(rows, frame.to_dict("records"), strict=True):
@@ -141,6 +143,7 @@ def test_frame_is_the_table_of_the_command_line(scored):
             "score": number(found["score"]),
             "p_value": number(found["p_value"]),
             "label": found["label"],
+            "unlike": found["unlike"],
             "n_regions": str(found["n_regions"]),
             "regions": json.dumps(found["regions"]),
         }

@@ -77,13 +77,16 @@
   function csv() {
     const header = ["rank", "name", "score", "p_value", "suspicious"];
     const hasRemoved = "removed" in ranking[0].dataset;
+    const hasNotes = ranking.some((card) => card.dataset.note);
     const rows = ranking.map((card) => {
-      const { rank, name, score, pvalue, removed, group = "", declared = "no" } = card.dataset;
+      const { rank, name, score, pvalue, removed, group = "", declared = "no", note = "" } = card.dataset;
       const suspicious = card.classList.contains("suspicious") ? "yes" : "no";
       const fields = [rank, csvField(name), score, pvalue, suspicious];
-      return hasRemoved ? [...fields, removed, group, declared] : fields;
+      if (hasRemoved) fields.push(removed, group, declared);
+      return hasNotes ? [...fields, csvField(note)] : fields;
     });
     if (hasRemoved) header.push("removed_patches", "group", "declared_normal");
+    if (hasNotes) header.push("note");
     return [header, ...rows].map((fields) => `${fields.join(",")}\r\n`).join("");
   }
 
@@ -119,7 +122,7 @@
   function show(card) {
     if (!card) return;
     opened = card;
-    const { rank, name, score, pvalue, removed, group: alike, declared } = card.dataset;
+    const { rank, name, score, pvalue, removed, group: alike, declared, note } = card.dataset;
     const suspicious = card.classList.contains("suspicious");
     const shown = score === "" ? "none" : Number(score).toFixed(2);
     byId("viewer-name").textContent = name;
@@ -136,6 +139,7 @@
     if (removed !== undefined) byId("facts").append(fact("Noise patches", removed));
     if (alike !== undefined) byId("facts").append(fact("Group", alike));
     if (declared !== undefined) byId("facts").append(fact("Declared normal", declared));
+    if (note) byId("facts").append(fact("Note", note));
     // Not `disabled`: a button that has the focus would lose it.
     byId("previous").ariaDisabled = !neighbour(-1);
     byId("next").ariaDisabled = !neighbour(1);

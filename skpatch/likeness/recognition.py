@@ -27,31 +27,35 @@ class TrainingImages(NamedTuple):
     worst_rows : ndarray of shape (n, q), int64
         Numbers of the worst patches among the inspected ones of their images.
     worst_patches : ndarray of shape (n, q, d), float32
+    typical : ndarray of shape (n,), float64
+        As of :func:`typical_scores`, without their own patches; NaN where it is not known.
     """
 
     scores: np.ndarray
     worst_rows: np.ndarray
     worst_patches: np.ndarray
+    typical: np.ndarray
 
-    def recognize(self, patches):
-        """Find training images again.
+    def recognize(self, patches, gap):
+        """Find training images, and copies of them, again.
 
         Parameters
         ----------
         patches : ndarray of shape (n, h, w, d), float32
             Patches of any images.
+        gap : float
+            As of :func:`skpatch.likeness.copies.copy_gap`.
 
         Returns
         -------
         ndarray of shape (n,), int64
-            The training image that each image is; -1 if it is none, or more than one: a training
-            image with a copy is not unlike the others.
+            The training image that each image is; -1 if it is none, or more than one.
         """
         numbers = np.full(len(patches), -1)
         known = np.flatnonzero(np.isfinite(self.scores))
         if len(known) == 0:
             return numbers
-        largest = self._largest_gap()
+        largest = self._largest_gap(gap)
         flat = patches.reshape(len(patches), -1, patches.shape[-1])
 
         def recognize_images(start, stop):
@@ -65,18 +69,18 @@ class TrainingImages(NamedTuple):
         run_blocks(recognize_images, len(patches), 1)
         return numbers
 
-    def are(self, patches, numbers):
-        """Whether images (n, h, w, d) are the training images of these numbers (n,)."""
+    def are(self, patches, numbers, gap):
+        """Whether images (n, h, w, d) are the training images of these numbers (n,), or copies."""
         flat = patches.reshape(len(patches), -1, patches.shape[-1])
         gaps = [
             self._gaps(image, np.array([number]), slice(None))[0]
             for image, number in zip(flat, numbers, strict=True)
         ]
-        return np.array(gaps) <= self._largest_gap()
+        return np.array(gaps) <= self._largest_gap(gap)
 
-    def _largest_gap(self):
+    def _largest_gap(self, gap):
         known = np.abs(self.scores[np.isfinite(self.scores)])
-        return _SAME * np.median(known) if len(known) else 0.0
+        return gap + (_SAME * np.median(known) if len(known) else 0.0)
 
     def _gaps(self, image, numbers, part):
         """Largest distance (k,) of patches (p, d) to some of the worst ones of training images."""
