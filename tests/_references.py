@@ -67,7 +67,9 @@ def outlier_scores(points, inspected, side, n_known=None):
         factors = -model.negative_outlier_factor_
         if n_known is not None:
             model.set_params(novelty=True)
-            factors = np.append(factors, -model.score_samples(points[n_known:, number].astype(float)))
+            factors = np.append(
+                factors, -model.score_samples(points[n_known:, number].astype(float))
+            )
         logs[:, row, column] = np.log(factors)
     padded = np.pad(logs, ((0, 0), *[(side // 2,) * 2] * 2), constant_values=np.nan)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side), (1, 2))

@@ -129,6 +129,8 @@ class Jury:
         jury._scaling = Scaling.from_arrays(arrays["shift"], arrays["factor"])
         jury.axes = arrays.get("axes")
         jury.images, jury.coordinates = arrays["images"], arrays["coordinates"]
+        # The same one is found again, once it is needed.
+        jury.verdict = None
         return jury
 
     @staticmethod

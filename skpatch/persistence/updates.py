@@ -69,8 +69,8 @@ def unpack_updates(packed, arrays, grid, learned):
     # Files of 0.1.0.dev0 may have no copies, no screened patches and no finding.
     projects, jury, gap, finding = entries(packed, "projects", "jury", copy_gap=0.0, finding=None)
     ratios, worst_rows, worst_patches = (arrays.take(name, *kind) for name, kind in _ARRAYS.items())
-    accused = np.zeros_like(learned["kept_"])
-    if "accused" in arrays:
+    accused, is_known = np.zeros_like(learned["kept_"]), "accused" in arrays
+    if is_known:
         accused = arrays.take("accused", "?", "nhw")
     dropped = _take_candidates(arrays, "dropped", "u")
     screened = None
@@ -98,7 +98,6 @@ def unpack_updates(packed, arrays, grid, learned):
         typical = arrays.take("_typical", "f8", "n", 0, may_be_nan=True)
     scores = learned["training_scores_"]
     evidence = None if jury is None else _unpack_jury(arrays, *entries(jury, "reduced"))
-    is_partial = np.isnan(learned["noise_scores_"][:, grid.inspected]).any()
     return {
         "given": _take_given(arrays),
         "copy_gap": check_distance(gap, "copy_gap"),
@@ -110,8 +109,8 @@ def unpack_updates(packed, arrays, grid, learned):
         "dropped": dropped,
         "screened": screened,
         "components": components,
-        # Files of 0.1.0.dev0 may have scored selected patches only, so that nothing can be judged.
-        "evidence": None if is_partial else evidence,
+        # In files of 0.1.0.dev0 patches may be scored by another measure, so nothing can be judged.
+        "evidence": evidence if is_known else None,
     }
 
 
@@ -119,9 +118,7 @@ def _pack_finding(finding):
     """JSON of a NoiseFinding or None; it has no NaN."""
     if finding is None:
         return None
-    return {
-        name: None if value != value else value for name, value in finding._asdict().items()
-    }
+    return {name: None if value != value else value for name, value in finding._asdict().items()}
 
 
 def _unpack_finding(packed):
