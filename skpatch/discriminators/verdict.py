@@ -140,7 +140,8 @@ def _finding(accusations, before, after):
     deviations = float(support * np.sqrt(len(rises) - 1))
     if deviations < _WEAK:
         reason = (
-            "No evidence of noise: images with suspicious places do not make each other look normal."
+            "No evidence of noise: images with suspicious places do not make each other look "
+            "normal."
         )
         return NoiseFinding("none", 0.0, 0.0, low, support, deviations, reason), share
     if deviations < _STRONG:
