@@ -104,6 +104,39 @@ def test_another_model_cannot_go_on_without_evidence(patches, queries):
         model.partial_fit(queries)
 
 
+class Concluding(Crowd):
+    """Scores patches in units of a largest feature, which follows from all images."""
+
+    def conclude(self, evidence, inspected):
+        assert inspected.all()
+        return {**evidence, -1: max(evidence.values())}
+
+    def collect(self, evidence, patches, images):
+        return super().collect(dismiss_conclusion(evidence), patches, images)
+
+    def screen(self, training, threshold):
+        scores = np.abs(training.patches).max(axis=-1) / training.evidence[-1]
+        return scores, np.ones(scores.shape, bool)
+
+
+def dismiss_conclusion(evidence):
+    return {number: value for number, value in (evidence or {}).items() if number >= 0}
+
+
+@pytest.mark.parametrize("memory_limit", [None, 200_000])
+def test_conclusions_from_all_images_come_before_the_scores(patches, queries, memory_limit):
+    settings = {"coreset_size": 50, "memory_limit": memory_limit, "random_state": 0}
+    model = SoftPatchDetector(discriminator=Concluding(), **settings).fit(patches)
+    expected = np.abs(patches).max(axis=-1)
+    np.testing.assert_allclose(model.noise_scores_, expected / patches.max())
+    more = np.concatenate([queries, queries + 9])
+    model.partial_fit(more)
+    # Those of before stay as they were.
+    np.testing.assert_allclose(model.noise_scores_[:40], expected / patches.max())
+    expected = np.abs(more).max(axis=-1) / max(more.max(), patches.max())
+    np.testing.assert_allclose(model.noise_scores_[40:], expected)
+
+
 class Trial(NoiseDiscriminator):
     """Keeps the worst patch out if images look more unusual to a bank without it."""
 
