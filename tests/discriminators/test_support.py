@@ -135,6 +135,39 @@ def test_memory_patches_count_from_the_nearest_good_patch_on(evidence):
     assert_allclose(model.memory_reaches_, expected, rtol=5e-3)
 
 
+def widened(patches):
+    """Features of more dimensions than are compared."""
+    rng = np.random.RandomState(1)
+    wide = patches @ rng.normal(size=(12, 100)) / 10
+    rng = np.random.RandomState(len(patches))
+    return (wide + 0.1 * rng.normal(size=wide.shape)).astype(np.float32)
+
+
+def test_of_many_features_the_nearest_along_axes_is_measured():
+    model = detector().fit(widened(NOISY))
+    plain = detector(discriminator=None, worst_patches=0.006).fit(widened(CLEAN))
+    clean = detector().fit(widened(CLEAN))
+    test = widened(repeated_defects(10, range(5), seed=4))
+    assert clean.noise_finding_.evidence == "none"
+    assert_array_equal(clean.score_samples(test), plain.score_samples(test))
+
+    assert model.noise_finding_.evidence == "strong"
+    for image in (None, 59):
+        if image is not None:
+            # From then on only the ratios to distances along the axes are known.
+            model.forget([image])
+        is_good = (model.kept_ & model.trusted_images_[:, None, None]).reshape(-1)
+        distances = cdist(model.memory_bank_, widened(NOISY).reshape(-1, 100))
+        distances[:, ~is_good] = np.inf
+        distances[model.memory_source_[:, :1] == np.repeat(np.arange(60), 64)] = np.inf
+        nearest = distances.min(axis=1)
+        is_bad = ~is_good[model.memory_source_ @ [64, 8, 1]]
+        ratios = model.memory_reaches_ / nearest / np.where(is_bad, 1.3, 1)
+        assert np.median(ratios) == pytest.approx(1, abs=0.01)
+        assert ratios.min() > (0.999 if image is None else 0.95)
+        assert ratios.max() < 1.2
+
+
 def test_the_accused_are_not_selected_where_the_evidence_is_strong(noisy):
     assert noisy.kept_[tuple(noisy.memory_source_.T)].all()
     assert not noisy.kept_.all()
