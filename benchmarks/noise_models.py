@@ -1,43 +1,42 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Noise models on sets that they were not tuned on, on equal terms, and rules chosen without a set.
+"""Noise models on sets that they were not tuned on, on equal terms.
 
     python benchmarks/noise_models.py measure --data DATA --csv noise_models.csv --seeds 20 21 22
-    python benchmarks/noise_models.py report --csv noise_models.csv
+    python benchmarks/noise_models.py report --csv noise_models.csv --tables docs
 
 DATA is a folder of folders laid out as MVTec AD; solar cells, as they are and turned by any angle,
 come with the package extra 'demo'. Of each set at most 120 normal images are trained on, with 0, 5,
 10, 20 and 40 % defective ones among them. All methods score an image by the mean of its worst 0.6 %
 patches, compare training images with the patches of others only, and have a memory bank of 2 %;
-"truth" is PatchCore with the defective images taken out.
+"truth" is PatchCore with the defective images taken out. A run goes on where it was interrupted.
 
-A rule that drops what smoothed LOF accuses, or nothing, decides by rho: whether the accused vouch
-for each other. Its threshold is chosen for each set on the other sets. The report prints image
-AUROC without overlap against that of nothing dropped, by set and noise, then the rules: mean gain,
-loss on clean sets, and the worst regret against the better choice.
+The report prints image AUROC without overlap by set and noise, what was found of the noise, and how
+well clean sets are told from others by a threshold that was chosen on the other sets.
 """
 
 import argparse
 import csv
 import itertools
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import uniform_filter
-from scipy.stats import spearmanr
 
 from skpatch import GaussianDiscriminator, LOFDiscriminator, SoftPatchDetector
 from skpatch.bench.protocol import load_parts, load_solar_cells
 from skpatch.bench.settings import ELPV_SETS
 from skpatch.datasets import inject_noise
-from skpatch.discriminators import NoiseDiscriminator, SupportDiscriminator
+from skpatch.discriminators import SupportDiscriminator
 from skpatch.discriminators.base import KeepAll
 from skpatch.metrics import image_auroc
 
 NOISE = (0.0, 0.05, 0.1, 0.2, 0.4)
-N_TRAIN, N_HELD, BANK, WORST = 120, 120, 0.02, 0.006
-FIELDS = ("dataset", "noise", "seed", "method", "overlap", "auroc", "audit", "rho", "rank")
-THRESHOLDS = np.arange(-0.2, 0.61, 0.02)
+N_TRAIN, BANK, WORST = 120, 0.02, 0.006
+FIELDS = (
+    *("dataset", "noise", "seed", "method", "overlap", "auroc", "audit"),
+    *("evidence", "noise_ratio", "deviations", "truth", "seconds"),
+)
 
 
 class _EqualTerms:
@@ -59,60 +58,14 @@ class Gaussian(_EqualTerms, GaussianDiscriminator):
     """The paper's."""
 
 
-class SmoothedLOF(_EqualTerms, NoiseDiscriminator):
-    """The logarithm of LOF, averaged over 5 x 5 patches; measures how the accused vouch."""
-
-    def score_patches(self, patches):
-        """Score by the mean logarithm of the neighbourhood."""
-        logs = np.log(LOFDiscriminator().fit(patches).outlier_scores_)
-        return np.exp(uniform_filter(logs, (1, 5, 5), mode="nearest"))
-
-    def screen(self, training, threshold):
-        """Drop the worst, and measure what is known of them."""
-        scores, is_kept = super().screen(training, threshold)
-        self.rho_ = mutual_support(training, scores > np.quantile(scores, 0.93))
-        self.rank_ = rank_of_the_same_position(training.patches)
-        return np.ones_like(scores), is_kept
-
-
 METHODS = {
     "nothing": (Nothing(), 0.0),
     "LOF .15": (LOF(), 0.15),
     "LOF .30": (LOF(), 0.3),
     "Gaussian .15": (Gaussian(), 0.15),
     "default": (SupportDiscriminator(), "auto"),
-    "smoothed .15": (SmoothedLOF(), 0.15),
     "truth": (Nothing(), 0.0),
 }
-
-
-def mutual_support(training, is_accused):
-    """Rank correlation of accusations of images and what the others of the accused did for them.
-
-    Rebuild the bank without the accused patches: an image that scores much higher then was
-    supported by accused patches of others. If that holds for the accused images above all, the
-    accused resemble each other across images, as noise that can hurt does.
-    """
-    n_images = len(is_accused)
-    held = np.sort(np.random.RandomState(0).permutation(n_images)[:N_HELD])
-    before, after = (
-        training.trial_bank(kept).score_images(training.features[held], own=held)[0]
-        for kept in (np.ones_like(is_accused), ~is_accused)
-    )
-    shares = is_accused.reshape(n_images, -1).mean(axis=1)[held]
-    return spearmanr(shares, np.log(after / before)).statistic
-
-
-def rank_of_the_same_position(patches, n_pairs=200):
-    """Mean rank, in (0, 1), of the patch at the same position of another image by distance."""
-    rng, ranks = np.random.RandomState(0), []
-    flat = patches.reshape(len(patches), -1, patches.shape[-1])
-    for _ in range(n_pairs):
-        one, other = rng.choice(len(flat), 2, replace=False)
-        position = rng.randint(flat.shape[1])
-        distances = np.linalg.norm(flat[other] - flat[one, position], axis=1)
-        ranks.append(np.mean(distances < distances[position]))
-    return np.mean(ranks)
 
 
 def measure(arguments):
@@ -148,6 +101,7 @@ def cell(data, features, noise, seed, method):
     images, is_noise = np.array(noisy.train_images), noisy.is_noise
     discriminator, threshold = METHODS[method]
     learned = images[~is_noise] if method == "truth" else images
+    started = time.process_time()
     detector = SoftPatchDetector(
         discriminator=discriminator,
         noise_threshold=threshold,
@@ -155,6 +109,8 @@ def cell(data, features, noise, seed, method):
         coreset_size=BANK * len(images) / len(learned),
         random_state=seed,
     ).fit(features[learned])
+    seconds = time.process_time() - started
+    finding = getattr(detector, "noise_finding_", None)
     scores = np.full(len(data.images), np.nan)
     scores[pool] = -detector.score_samples(features[pool])
     suspicion = np.nan_to_num(-detector.training_scores_)
@@ -165,8 +121,11 @@ def cell(data, features, noise, seed, method):
         "seed": seed,
         "method": method,
         "audit": image_auroc(is_noise, suspicion) if known else "",
-        "rho": getattr(detector.discriminator_, "rho_", ""),
-        "rank": getattr(detector.discriminator_, "rank_", ""),
+        "evidence": finding.evidence if finding else "",
+        "noise_ratio": detector.noise_ratio_ if finding else "",
+        "deviations": finding.deviations if finding else "",
+        "truth": is_noise.mean(),
+        "seconds": round(seconds, 2),
     }
     tested = {"no": np.setdiff1d(pool, images)}
     if is_noise.any():
@@ -178,55 +137,117 @@ def cell(data, features, noise, seed, method):
 
 
 def report(arguments):
-    """Print gains by set and noise, then the rules."""
-    found = {}
+    """Print, and write as CSV, figures by set and noise without overlap."""
+    cells = {}
     for row in csv.DictReader(Path(arguments.csv).read_text().splitlines()):
         if row["overlap"] == "no":
-            key = row["dataset"], float(row["noise"]), int(row["seed"])
-            cells = found.setdefault(key, {})
-            cells[row["method"]] = float(row["auroc"])
-            if row["rho"]:
-                cells["rho"], cells["rank"] = float(row["rho"]), float(row["rank"])
-    found = {key: cells for key, cells in found.items() if METHODS.keys() <= cells.keys()}
-    others = [method for method in METHODS if method != "nothing"]
-    print(f"{'set':<16} noise nothing " + " ".join(f"{name:>12}" for name in [*others, "rho"]))
-    for dataset, noise in sorted({key[:2] for key in found}):
-        group = [cells for key, cells in found.items() if key[:2] == (dataset, noise)]
-        plain = np.mean([cells["nothing"] for cells in group])
-        gains = [np.mean([cells[name] - cells["nothing"] for cells in group]) for name in others]
-        rho = np.mean([cells["rho"] for cells in group])
-        shown = " ".join(f"{value:>+12.3f}" for value in [*gains, rho])
-        print(f"{dataset:<16} {noise:>5} {plain:7.3f} {shown}")
-    print_rules(found)
+            key = row["dataset"], float(row["noise"])
+            cells.setdefault(key, {}).setdefault(int(row["seed"]), {})[row["method"]] = row
+    complete = {
+        key: [methods for methods in seeds.values() if METHODS.keys() <= methods.keys()]
+        for key, seeds in sorted(cells.items())
+    }
+    complete = {key: found for key, found in complete.items() if found}
+    tables = {
+        "robustness_auroc.csv": auroc_table(complete),
+        "robustness_noise.csv": noise_table(complete),
+    }
+    for name, table in tables.items():
+        print("\n".join(",".join(row) for row in table), end="\n\n")
+        if arguments.tables:
+            with open(Path(arguments.tables) / name, "w", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerows(table)
+    summarize(complete)
+    tell_apart(complete)
 
 
-def print_rules(found):
-    """Mean gain over nothing, gain on clean sets, and the worst regret, of each rule."""
-    keys = list(found)
-    sets = np.array([key[0] for key in keys])
-    noise = np.array([key[1] for key in keys])
-    gain = {
-        method: np.array([found[key][method] - found[key]["nothing"] for key in keys])
+def _mean(found, method, field="auroc"):
+    values = [float(methods[method][field]) for methods in found if methods[method][field]]
+    return np.mean(values) if values else np.nan
+
+
+def auroc_table(complete):
+    """Rows of means over the seeds."""
+    table = [["Set", "Noise", "Seeds", *METHODS]]
+    for (dataset, noise), found in complete.items():
+        values = [f"{_mean(found, method):.3f}".lstrip("0") for method in METHODS]
+        table.append([dataset, f"{noise:.0%}", str(len(found)), *values])
+    return table
+
+
+def noise_table(complete):
+    """Rows of what the default finds of the noise, and the AUROC of finding its images."""
+    table = [
+        ["Set", "Noise", "True share", "Estimated", "Evidence", "Audit", "LOF .15", "PatchCore"]
+    ]
+    for (dataset, noise), found in complete.items():
+        rows = [methods["default"] for methods in found]
+        audits = [_mean(found, method, "audit") for method in ("default", "LOF .15", "nothing")]
+        table.append(
+            [
+                *(dataset, f"{noise:.0%}"),
+                f"{float(rows[0]['truth']):.3f}",
+                " ".join(
+                    "?" if r["noise_ratio"] == "nan" else f"{float(r['noise_ratio']):.3f}"
+                    for r in rows
+                ),
+                " ".join(row["evidence"] for row in rows),
+                *("" if np.isnan(audit) else f"{audit:.2f}" for audit in audits),
+            ]
+        )
+    return table
+
+
+def summarize(complete):
+    """Print what the default loses and wins."""
+    means = {
+        method: np.array([_mean(found, method) for found in complete.values()])
         for method in METHODS
     }
-    rho = np.array([found[key]["rho"] for key in keys])
-    dropped = gain["smoothed .15"]
+    noise = np.array([key[1] for key in complete])
+    others = ("nothing", "LOF .15", "LOF .30", "Gaussian .15")
+    best = np.max([means[method] for method in others], axis=0)
+    default, truth, nothing = means["default"], means["truth"], means["nothing"]
+    print("mean over cells:", {method: round(values.mean(), 4) for method, values in means.items()})
+    clean, heavy = noise == 0, noise >= 0.2
+    loss = (default - nothing)[clean]
+    print(f"clean, against nothing dropped: mean {loss.mean():+.4f}, worst {loss.min():+.4f}")
+    behind = default - best
+    print(
+        f"against the best of the others: mean {behind.mean():+.4f}, worst {behind.min():+.4f}, "
+        f"{np.count_nonzero(behind < -0.01)} of {len(behind)} cells behind by more than .010"
+    )
+    gap = (truth - best)[heavy].sum()
+    closed = behind[heavy].sum() / gap
+    print(f"gap of the best to the truth at 20 and 40 % that is closed: {closed:.0%}")
+    share = (default - nothing)[heavy].sum() / (truth - nothing)[heavy].sum()
+    print(f"of what the truth wins over nothing dropped at 20 and 40 %: {share:.0%}")
 
-    def rule(threshold):
-        return np.where(rho > threshold, dropped, 0)
 
-    chosen = np.zeros(len(keys))
-    for dataset in set(sets):
-        rest = sets != dataset
-        best = max(THRESHOLDS, key=lambda threshold: rule(threshold)[rest].mean())
-        chosen[~rest] = rule(best)[~rest]
-    gain["if rho, leave one set out"] = chosen
-    best = np.maximum(dropped, 0)
-    print(f"\n{'rule':<28} {'mean gain':>10} {'clean':>8} {'worst regret':>13}")
-    for name, values in gain.items():
+def tell_apart(complete):
+    """Print how well clean and noisy fits are told apart, by a threshold of the other sets."""
+    found = [
+        (dataset, noise > 0, float(methods["default"]["deviations"]))
+        for (dataset, noise), seeds in complete.items()
+        for methods in seeds
+        if methods["default"]["deviations"] not in ("", "nan")
+    ]
+    sets, is_noisy, deviations = (np.array(column) for column in zip(*found, strict=True))
+
+    def accuracy(threshold, some):
+        called = deviations[some] > threshold
+        return (called[is_noisy[some]].mean() + (~called)[~is_noisy[some]].mean()) / 2
+
+    thresholds = np.arange(0, 8, 0.05)
+    for dataset in np.unique(sets):
+        held = sets == dataset
+        scores = [accuracy(threshold, ~held) for threshold in thresholds]
+        best = thresholds[np.flatnonzero(scores == np.max(scores))].mean()
+        called = deviations[held] > best
+        clean, noisy = called[~is_noisy[held]], called[is_noisy[held]]
         print(
-            f"{name:<28} {values.mean():>+10.4f} {values[noise == 0].mean():>+8.4f} "
-            f"{(best - values).max():>13.4f}"
+            f"{dataset:<14} threshold of the others {best:.2f}: {clean.sum()} of {len(clean)} clean "
+            f"and {noisy.sum()} of {len(noisy)} noisy fits called noisy"
         )
 
 
@@ -235,6 +256,7 @@ def main():
     parser.add_argument("action", choices=["measure", "report"])
     parser.add_argument("--data", help="folder of folders laid out as MVTec AD")
     parser.add_argument("--csv", default="noise_models.csv")
+    parser.add_argument("--tables", help="folder for the tables of the report")
     parser.add_argument("--cache", default="noise-models-cache", help="folder for features")
     parser.add_argument("--seeds", type=int, nargs="+", default=[20, 21, 22])
     arguments = parser.parse_args()
