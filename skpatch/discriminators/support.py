@@ -121,7 +121,9 @@ class SupportDiscriminator(NoiseDiscriminator):
                 is_accused[selection.declared] = False
                 is_trusted[selection.declared] = True
         reaches, ratios = None, selection.ratios
-        if finding.evidence != "none" or share != "auto":
+        is_plain = finding.evidence == "none" and share == "auto"
+        # Updates may find evidence, and need ratios that are known in a fit only.
+        if not is_plain or ratios is None:
             is_good = ~is_accused & is_trusted[:, np.newaxis]
             reaches, ratios = _reaches(evidence, selection, is_good, 1 + _FARTHER * strength)
         return Verdict(
@@ -129,7 +131,7 @@ class SupportDiscriminator(NoiseDiscriminator):
             weights=np.ones(len(selection.source)),
             is_trusted=is_trusted,
             noise_ratio=np.nan_to_num(finding.noise_ratio),
-            reaches=reaches,
+            reaches=None if is_plain else reaches,
             ratios=ratios,
             is_accused=is_accused,
             finding=finding,

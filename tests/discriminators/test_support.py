@@ -168,6 +168,16 @@ def test_of_many_features_the_nearest_along_axes_is_measured():
         assert ratios.max() < 1.2
 
 
+def test_evidence_that_comes_later_is_measured_in_all_features():
+    first, later = widened(CLEAN[:40]), widened(repeated_defects(30, range(10), seed=8))
+    model = detector().fit(first)
+    assert model.noise_finding_.evidence == "none"
+    reaches = model.partial_fit(later).memory_reaches_
+    assert model.noise_finding_.evidence == "strong"
+    at_once = detector().fit(np.concatenate([first, later])).memory_reaches_
+    assert np.median(reaches) == pytest.approx(np.median(at_once), rel=0.03)
+
+
 def test_the_accused_are_not_selected_where_the_evidence_is_strong(noisy):
     assert noisy.kept_[tuple(noisy.memory_source_.T)].all()
     assert not noisy.kept_.all()
