@@ -246,8 +246,8 @@ def tell_apart(complete):
         called = deviations[held] > best
         clean, noisy = called[~is_noisy[held]], called[is_noisy[held]]
         print(
-            f"{dataset:<14} threshold of the others {best:.2f}: {clean.sum()} of {len(clean)} clean "
-            f"and {noisy.sum()} of {len(noisy)} noisy fits called noisy"
+            f"{dataset:<14} threshold of the others {best:.2f}: {clean.sum()} of {len(clean)} "
+            f"clean and {noisy.sum()} of {len(noisy)} noisy fits called noisy"
         )
 
 
