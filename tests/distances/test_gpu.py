@@ -92,7 +92,7 @@ def test_ties_go_to_the_lowest_row(bank, device):
 def test_coreset_equals_the_exact_one(bank, device, scale, start):
     bank = bank * np.float32(scale)
     rows = np.arange(0, 900, 2)
-    picks, radius = greedy_coreset_on(torch.device(device), bank, 60, start, rows)
+    picks, radius = greedy_coreset_on(torch.device(device), bank, 60, start, rows, 0)
     expected, expected_radius = greedy_coreset(bank, 60, start, rows)
     np.testing.assert_array_equal(picks, expected)
     assert radius == pytest.approx(expected_radius, rel=1e-5)
@@ -102,7 +102,7 @@ def test_coreset_equals_the_exact_one(bank, device, scale, start):
 def test_coreset_of_copies_ends_early(device):
     # Whole numbers, so that products are exact.
     points = np.repeat(np.arange(-4, 5, dtype=np.float32)[:, np.newaxis], 10, axis=0)
-    picks, radius = greedy_coreset_on(torch.device(device), points, 50, 0, np.arange(90))
+    picks, radius = greedy_coreset_on(torch.device(device), points, 50, 0, np.arange(90), 0)
     assert sorted(points[picks, 0]) == list(range(-4, 5))
     assert radius == 0
 
