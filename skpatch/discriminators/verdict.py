@@ -159,10 +159,15 @@ def _finding(accusations, before, after):
     )
     reason = (
         f"About {100 * share:.0f} % of the images look defective ({100 * low:.0f} to "
-        f"{100 * high:.0f} %): without suspicious places to compare with, they score {rise:.0f} % "
-        f"higher, and the others {usual:.0f} %. The evidence of noise is strong."
+        f"{100 * high:.0f} %): without suspicious places to compare with, they score "
+        f"{_change(rise)}, and the others {_change(usual)}. The evidence of noise is strong."
     )
     return NoiseFinding("strong", share, low, high, support, deviations, reason), share
+
+
+def _change(percent):
+    """A change in words."""
+    return f"{abs(percent):.0f} % {'higher' if percent > -0.5 else 'lower'}"
 
 
 def _share_beyond(scores, deviations):
