@@ -102,7 +102,7 @@ class Inspection:
     ... )
     >>> inspection = model.fit(data.images[:40]).inspect(data.images[40:])
     >>> inspection.scores.round(1)
-    array([0.7, 0.8, 2.4, 0.7])
+    array([0.8, 0.9, 3.5, 0.8])
     >>> inspection.is_anomalous
     array([False, False,  True, False])
     >>> data.labels[40:]

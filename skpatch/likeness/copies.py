@@ -11,9 +11,10 @@ from .positions import sample_positions
 
 __all__ = ["can_have_copies", "copy_gap", "find_originals"]
 
-# Part of the usual gap between patches of different images that no patch of a copy exceeds. It was
-# chosen on photographs; docs/robustness.rst has the figures.
-_SHARE = 0.45
+# Part of the usual gap between patches of different images that no patch of a copy exceeds, of 20 x
+# 20 patches and more. It was chosen on photographs; docs/robustness.rst has the figures. In small
+# pictures different solar cells are that near each other, so a copy must be nearer.
+_SHARE, _SHARE_OF_FEW, _FEW = 0.45, 0.2, 400
 # The usual gap is that at the nearest quarter of the pairs, so that it holds of one product among
 # two, and beside many copies. It is taken from some of the images where there are more.
 _QUANTILE = 0.25
@@ -46,7 +47,8 @@ def copy_gap(patches):
     scaling, scaled, halves = _scaled(sample)
     gaps = halves[:, np.newaxis] + halves - inner_products(scaled, scaled)
     usual = np.quantile(gaps[np.triu_indices(len(some), 1)], _QUANTILE, method="higher")
-    return _SHARE * math.sqrt(2 * scaling.unit * max(0.0, usual) / sample.shape[1])
+    share = _SHARE if patches[0, ..., 0].size >= _FEW else _SHARE_OF_FEW
+    return share * math.sqrt(2 * scaling.unit * max(0.0, usual) / sample.shape[1])
 
 
 def find_originals(patches, gap):
