@@ -46,10 +46,10 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     what remains does not count alike. A new patch is scored by its distance to the nearest memory
     patch, an image by its worst patches. There are two ways to know the noise:
 
-    - By default ("support", :class:`~skpatch.SupportDiscriminator`), after the coreset: patches
-      that are unusual at their place are accused, and taken for noise if the accused vouch for each
-      other. They stay in the memory bank, but count only from the distance on at which good patches
-      vouch for them. Without evidence of noise the model is PatchCore's.
+    - By default ("support", :class:`~skpatch.SupportDiscriminator`), patches that are unusual at
+      their place are accused, and taken for noise if the accused vouch for each other. They are kept out of the bank where the evidence is strong, and memory patches count
+      only from the distance on at which good patches vouch for them. Without evidence of noise the
+      model is PatchCore's.
     - As SoftPatch does, before the coreset: a discriminator scores every training patch among those
       at its grid position, a given share is dropped, and distances are multiplied by the scores.
 
@@ -63,8 +63,8 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         None drops nothing and gives plain PatchCore. The paper's is "lof".
     noise_threshold : "auto" or float in [0, 1), default="auto"
         Share to drop, of the training patches or, with "support", of the memory patches. "auto" is
-        for the discriminator to decide: the paper's 0.15, while "support" drops none and finds out
-        from the training images which count less.
+        for the discriminator to decide: the paper's 0.15, while "support" finds out from the
+        training images whether and how much is noise.
     soft_weights : bool, default=True
         Whether memory patches count as the discriminator says. "support": as at least as far away
         as the nearest good patch of another image is from each, so that a defect does not make its

@@ -26,18 +26,17 @@ _BLOCK = 128
 class SupportDiscriminator(NoiseDiscriminator):
     """Judge memory patches by the support that other images give them.
 
-    No patch is left out of the memory bank, which is PatchCore's. But a patch counts as at least as
-    far away as the nearest good patch of another image is from it, so a defect does not make its
-    own image look normal, nor those that have one like it. Which patches are good follows from the
-    images themselves: those that are unusual at their place are accused, and if the accused vouch
-    for each other they are taken for noise. If they do not, nothing speaks for noise, and the
-    model is PatchCore's.
+    Patches that are unusual at their place are accused, and if the accused vouch for each other
+    they are taken for noise. If they do not, nothing speaks for noise, and the model is
+    PatchCore's. With strong evidence the accused are kept out of the memory bank; with any, a patch
+    counts as at least as far away as the nearest good patch of another image is from it, so a
+    defect does not make its own image look normal, nor those that have one like it.
 
     Parameters
     ----------
     noise_threshold : "auto" or float in [0, 1), default="auto"
-        Share of the memory patches to drop; "auto" drops none, and decides from the training images
-        how many are taken for noise. The detector's own `noise_threshold` comes before it unless
+        Share of the memory patches to drop; "auto" finds out from the training images whether
+        and how many patches are noise. The detector's own `noise_threshold` comes before it unless
         that is "auto".
 
     Attributes
@@ -57,9 +56,10 @@ class SupportDiscriminator(NoiseDiscriminator):
     training images when they are scored.
 
     Whether the accused vouch for each other is measured on at most 100 of the images: the worst 7 %
-    of their patches are left out of a memory bank, and the rank correlation between how much of an
-    image was accused and how much its score rises is the support. From one standard deviation on
-    there is some evidence of noise; see :class:`~skpatch.discriminators.NoiseFinding`.
+    of their patches are left out of a memory bank, and the correlation between how unusual the
+    worst places of an image are and how much its score rises is the support. From 2 standard
+    deviations of what it would be by chance on there is some evidence of noise, from 3.5 on it is
+    strong; see :class:`~skpatch.discriminators.NoiseFinding`.
     """
 
     _parameter_constraints = {
