@@ -47,9 +47,10 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     patch, an image by its worst patches. There are two ways to know the noise:
 
     - By default ("support", :class:`~skpatch.SupportDiscriminator`), patches that are unusual at
-      their place are accused, and taken for noise if the accused vouch for each other. They are kept out of the bank where the evidence is strong, and memory patches count
-      only from the distance on at which good patches vouch for them. Without evidence of noise the
-      model is PatchCore's.
+      their place are accused, and taken for noise if the accused vouch for each other. They are
+      kept out of the bank where the evidence is strong, and memory patches count only from the
+      distance on at which good patches vouch for them. Without evidence of noise the model is
+      PatchCore's.
     - As SoftPatch does, before the coreset: a discriminator scores every training patch among those
       at its grid position, a given share is dropped, and distances are multiplied by the scores.
 
