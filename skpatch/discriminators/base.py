@@ -48,7 +48,7 @@ class TrainingPatches:
     inspected : ndarray of shape (H, W), bool
         The patches of the whole grid that are inspected.
     evidence : object
-        What :meth:`NoiseDiscriminator.collect` returned; None without any image.
+        What the discriminator has collected and concluded; None without any image.
     """
 
     patches: NDArray[np.float32]
