@@ -152,7 +152,8 @@ class FittedState:
     @property
     def unlike_limit(self):
         """Typical score beyond which an image is unlike everything that was learned."""
-        return unlike_limit(self.training.typical[self.trusted], self.grid.n_patches)
+        # Of all: images that are not trusted show the same product.
+        return unlike_limit(self.training.typical[~self.given.is_gone], self.grid.n_patches)
 
     def attributes(self):
         """Public attributes of the detector, by name."""

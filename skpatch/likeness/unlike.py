@@ -13,7 +13,7 @@ __all__ = ["are_unlike", "tell_unlike", "told_once", "typical_scores", "unlike_l
 
 # How much farther than nine of ten training images an image must be. It was chosen on photographs;
 # docs/robustness.rst has the figures.
-_MARGIN = 1.3
+_MARGIN = 1.5
 _QUANTILE = 0.9
 # Of an image's patches three quarters must be that far: a defect reaches as many only in a small
 # grid, where most patches see some of it. Few images say nothing about what is usual.
@@ -35,7 +35,7 @@ def unlike_limit(typical, n_patches):
     Parameters
     ----------
     typical : ndarray of shape (n,), float64
-        Typical scores of training images that are trusted; NaN where there is none.
+        Typical scores of training images; NaN where there is none.
     n_patches : int
         Number of patches of an image.
 

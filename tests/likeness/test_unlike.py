@@ -59,7 +59,7 @@ def test_shards_have_a_limit(features):
 
 def test_the_limit_is_beyond_all_trusted_images_and_most_by_a_margin():
     typical = np.append(np.ones(20), np.nan)
-    assert unlike_limit(typical, 400) == pytest.approx(1.3)
+    assert unlike_limit(typical, 400) == pytest.approx(1.5)
     typical[0] = 1.5
     assert unlike_limit(typical, 400) == 1.5
     assert unlike_limit(typical[:7], 400) == unlike_limit(typical, 399) == np.inf
