@@ -5,7 +5,8 @@ Imports images.
 """
 
 from .elpv import load_elpv
-from .folder import load_folder, read_mask
+from .folder import load_folder
+from .masks import read_mask
 from .noise import inject_noise
 from .synthetic import make_contaminated_images
 

@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from .arrays import to_rgb
 
-__all__ = ["is_path", "read_image", "read_size"]
+__all__ = ["is_path", "on_picture", "read_image", "read_size"]
 
 _EXIF_ORIENTATION = 0x0112
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
@@ -61,7 +61,7 @@ def read_image(item, name):
     """
     with _memory_errors_of(item, name):
         if is_path(item):
-            item = _on_file(item, _pixels)
+            item = on_picture(item, _pixels)
         elif isinstance(item, Image.Image):
             item = _decoded(item, name)
         return to_rgb(item, name)
@@ -72,7 +72,7 @@ def read_size(item, name):
     if not is_path(item):
         return read_image(item, name).shape[:2]
     with _memory_errors_of(item, name):
-        return _on_file(item, _upright_size)
+        return on_picture(item, _upright_size)
 
 
 @contextmanager
@@ -124,7 +124,7 @@ class _QuietPillow:
 _quiet_pillow = _QuietPillow()
 
 
-def _on_file(path, function):
+def on_picture(path, function):
     """Apply a function to an opened image file; every failure but that of memory names the file."""
     try:
         with _quiet_pillow, open(path, "rb", opener=_open_without_waiting) as file:
