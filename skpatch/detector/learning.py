@@ -14,6 +14,7 @@ from ..discriminators.base import Selection, TrainingPatches
 from ..distances.projection import project
 from ..distances.search import make_neighbors, on_device
 from ..features.patches import PatchGrid
+from ..likeness.apart import tell_groups
 from ..likeness.copies import copy_gap, find_originals
 from ..likeness.given import GivenImages
 from .calibration import calibration_scores
@@ -77,6 +78,7 @@ def learn_at_once(patches, fit, random_state, trusted):
     if len(given.numbers) < len(patches):
         # All that follows sees each image once.
         patches = patches[given.numbers]
+    tell_groups(patches, given.numbers)
     n_images, grid = len(patches), fit.grid
     points = project(patches, fit.components)
     model = fit.settings.noise_model(random_state)

@@ -8,6 +8,6 @@ __all__ = ["sample_positions"]
 _MOST = 32
 
 
-def sample_positions(n_patches):
-    """Numbers of up to 32 of an image's patches, ascending; the same for the same grid."""
-    return np.sort(np.random.RandomState(0).permutation(n_patches)[:_MOST])
+def sample_positions(n_patches, most=_MOST):
+    """Numbers of at most so many of an image's patches, ascending; the same for the same grid."""
+    return np.sort(np.random.RandomState(0).permutation(n_patches)[:most])
