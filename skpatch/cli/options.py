@@ -107,6 +107,13 @@ _TRAINING = [
     device_option,
 ]
 _RUN = [
+    click.option(
+        "--layout",
+        type=click.Choice(["auto", "mvtec", "btad", "visa", "sorted", "beside", "plain"]),
+        default="auto",
+        help="What folders hold: labelled images and masks in a layout that is known (auto finds "
+        "it), or plain images.",
+    ),
     click.option("--jobs", type=click.IntRange(1), help="Threads; as many as cores by default."),
     click.option("--skip-bad", is_flag=True, help="Go on without images that cannot be read."),
     click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only."),
