@@ -51,6 +51,9 @@ def main(argv=None):
         Exit code: 0 for success, 1 for an error that the message explains, 2 for wrong usage; if
         asked for, 3 for an anomalous image and 4 for one that was not inspected; 130 after Ctrl-C.
     """
+    # Names of files need not be in the alphabet of a terminal or a log.
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
