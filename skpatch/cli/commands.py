@@ -230,7 +230,7 @@ Examples:
     "folders",
     multiple=True,
     type=_TEXT,
-    help="A folder laid out as MVTec AD or BTAD; repeatable.",
+    help="A folder laid out as MVTec AD or the like; repeatable.",
 )
 @click.option(
     "--noise",

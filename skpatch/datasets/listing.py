@@ -80,7 +80,7 @@ def tell_left_out(folder, left_out):
         warnings.warn(
             f"{str(folder)!r}: {kind} are left out: {len(names)}{listed}, such as {min(names)!r}.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from skpatch.cli.inputs import training_images
 from skpatch.datasets import load_folder, read_mask
 from skpatch.datasets.folder import images_to_inspect
 
@@ -165,6 +166,7 @@ def test_known_layouts(tmp_path, name):
     parts = load_folder(make(tmp_path, names))
     assert parts.layout == layout
     assert summary(tmp_path, parts) == (train, test)
+    assert training_images(tmp_path, "auto") == parts.train_images
     is_bad = [kind.lower() != "good" for kind in parts.test_types]
     assert parts.test_labels.tolist() == is_bad
     assert parts.test_annotated.tolist() == [
