@@ -5,10 +5,11 @@ Paths are those from the folder, with slashes. Upper and lower case do not matte
 folders.
 """
 
-import os
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
+
+from .mask_files import assign_masks, find_masks, is_neutral
 
 __all__ = [
     "LAYOUTS",
@@ -37,18 +38,9 @@ _DEFECTIVE = _words(
 _TRAIN = _words("train(ing)?")
 _TEST = _words("tests?", "testing", "test_public", "test_private.*", "val(id|idation)?", "eval.*")
 _COLOUR, _DEPTH = _words("rgb"), _words("xyz")
-_MASKS = _words(
-    *("ground[ _-]?truths?", "gt", "masks?", "labels?", "annotations?"),
-    *("segs?", "segmentations?", "segmentation(class|object)"),
-)
-# These make no difference to which image a mask belongs to.
-_NEUTRAL = _words("data", "images?", "imgs?", "jpegimages", "rgb", "test(_public)?", _MASKS.pattern)
-# Names of files without their ending.
-_MASK = re.compile(
-    r"((?P<stem>.+)[ _.-])?((ground[_-]?truth|gt|masks?)([ _-]?\d+)?|labels?|seg(mentation)?)",
-    re.IGNORECASE,
-)
-_PHOTOGRAPHS = (".jpg", ".jpeg", ".jpe", ".jfif")
+# The same among other words, as in line1_ok or def_front.
+_SOMEHOW_NORMAL = _words("(.*[ _-])?(good|ok|normal)([ _-].*)?")
+_SOMEHOW_DEFECTIVE = _words(f"(.*[ _-])?({_DEFECTIVE.pattern}|def)([ _-].*)?")
 
 
 @dataclass(frozen=True)
@@ -178,19 +170,18 @@ def split(root, names, layout="auto"):
         If the folder does not have the layout, holds several that have one, or holds masks of no
         image.
     """
-    twins = _find_twins(names)
-    masks = [name for name in names if name in twins or _is_mask(name)]
+    masks, twins = find_masks(names)
     known = set(masks)
     photographs = [name for name in names if name not in known]
     if layout == "auto":
         layout = _find_layout(root, photographs, masks)
     if layout == "plain":
         return Parts("plain", names)
-    parts = Parts(layout, [], twins=sorted(twins))
+    parts = Parts(layout, [], twins=twins)
     for name in photographs:
         _place(name, LAYOUTS[layout], parts)
     masked = photographs if layout == "beside" else [name for name, _ in parts.test]
-    parts.masks, parts.strays = _assign(masks, masked)
+    parts.masks, parts.strays = assign_masks(masks, masked)
     return parts
 
 
@@ -226,8 +217,8 @@ def check_unlabelled(root, names):
             children[above].add(folder)
             above += f"{folder}/"
     for above, folders in children.items():
-        labels = [name for name in sorted(folders) if _is_label(name)]
-        if labels and len(folders) > 1:
+        labels = _labels(sorted(folders))
+        if labels:
             others = ", ".join(sorted(folders - {labels[0]})[:5])
             raise ValueError(
                 f"{str(root)!r} holds the folder {above + labels[0]!r}, which by its name says "
@@ -236,8 +227,14 @@ def check_unlabelled(root, names):
             )
 
 
-def _is_label(folder):
-    return any(words.fullmatch(folder) for words in (_NORMAL, _DEFECTIVE, _TRAIN, _COLOUR))
+def _labels(folders):
+    """Those of some folders side by side whose names say that their images differ in kind."""
+    for words in (_NORMAL, _DEFECTIVE, _TRAIN, _COLOUR):
+        labels = [folder for folder in folders if words.fullmatch(folder)]
+        if 0 < len(labels) < len(folders):
+            return labels
+    normal = [folder for folder in folders if _SOMEHOW_NORMAL.fullmatch(folder)]
+    return normal if any(map(_SOMEHOW_DEFECTIVE.fullmatch, folders)) else []
 
 
 def _find_layout(root, photographs, masks):
@@ -264,20 +261,16 @@ def _find_layout(root, photographs, masks):
 def _find_categories(layout, known, photographs, masks):
     """Folders, as starts of paths, that have a layout."""
     if layout == "beside":
-        if not _assign(masks, photographs)[0]:
+        if not assign_masks(masks, photographs)[0]:
             return set()
         found = (_match(r"(?P<category>([^/]+/)+?)(train|test)/", name) for name in photographs)
         categories = {match["category"] for match in found if match}
-        return {one for one in categories if not _are_neutral(one)} or {""}
+        return {one for one in categories if not all(map(is_neutral, one.split("/")))} or {""}
     pattern = re.compile(f"(?P<category>([^/]+/)*?){known.train}", re.IGNORECASE)
     found = {match["category"] for match in map(pattern.match, photographs) if match}
     if layout == "sorted":
         return {category for category in found if _is_sorted(category, photographs, masks)}
     return found
-
-
-def _are_neutral(start):
-    return all(_NEUTRAL.fullmatch(folder) for folder in start.split("/")[:-1])
 
 
 def _is_sorted(category, photographs, masks):
@@ -287,62 +280,9 @@ def _is_sorted(category, photographs, masks):
     below = [name[len(category) :] for name in photographs if name.startswith(category)]
     folders = {name.split("/")[0] for name in below if "/" in name}
     others = {folder for folder in folders if not _NORMAL.fullmatch(folder)}
-    if not others or any(_TEST.fullmatch(one) or _TRAIN.fullmatch(one) for one in others):
+    # Such as normal_test, whose images are not defective for being elsewhere.
+    is_odd = (words.fullmatch(one) for one in others for words in (_TEST, _TRAIN, _SOMEHOW_NORMAL))
+    if not others or any(is_odd):
         return False
     has_masks = any(name.startswith(category) for name in masks)
     return has_masks or all(_DEFECTIVE.fullmatch(folder) for folder in others)
-
-
-def _is_mask(name):
-    *folders, file = name.split("/")
-    stem = os.path.splitext(file)[0]
-    return bool(_MASK.fullmatch(stem)) or any(map(_MASKS.fullmatch, folders))
-
-
-def _find_twins(names):
-    """PNG files beside JPEG files of the same name, which none of a camera's are."""
-    split_names = [os.path.splitext(name) for name in names]
-    photographs = {stem for stem, ending in split_names if ending.lower() in _PHOTOGRAPHS}
-    return {
-        stem + ending
-        for stem, ending in split_names
-        if ending.lower() == ".png" and stem in photographs
-    }
-
-
-def _assign(masks, photographs):
-    """Masks of each image that has any, and those of no image."""
-    images = defaultdict(set)
-    for name in photographs:
-        *folders, stem = os.path.splitext(name)[0].split("/")
-        # Masks of several folders of images may lie in one; their names alone have to do then.
-        for key in {_key(folders, stem), (stem,)}:
-            images[key].add(name)
-    assigned, strays = defaultdict(list), []
-    for mask in masks:
-        found = next((images[key] for key in _possible_keys(mask) if key in images), set())
-        # Of several images only those that differ in nothing but their endings are one.
-        is_clear = len({os.path.splitext(name)[0] for name in found}) == 1
-        for name in found if is_clear else ():
-            assigned[name].append(mask)
-        if not is_clear:
-            strays.append(mask)
-    return dict(assigned), strays
-
-
-def _key(folders, stem):
-    """What an image and its mask have in common."""
-    return (*[one.lower() for one in folders if not _NEUTRAL.fullmatch(one)], stem)
-
-
-def _possible_keys(mask):
-    """Keys of the images that a mask may belong to, the most likely first."""
-    *folders, file = mask.split("/")
-    stem = os.path.splitext(file)[0]
-    match = _MASK.fullmatch(stem)
-    if match and match["stem"]:
-        yield _key(folders, match["stem"])
-    yield _key(folders, stem)
-    # A folder of masks for each image, as in MVTec LOCO AD.
-    if folders:
-        yield _key(folders[:-1], folders[-1])

@@ -144,6 +144,18 @@ KNOWN = {
         ["images/1.jpg"],
         {"images/2.jpg": ("defective", "masks/2.png")},
     ),
+    "the same numbers in two parts": (
+        "train/1.png train/1_GT.png test/1.png *test/1_GT.png",
+        "beside",
+        ["train/1.png"],
+        {"test/1.png": ("defective", "test/1_GT.png")},
+    ),
+    "prefixes": (
+        "1.png mask_1.png image_2.png *mask_2.png",
+        "beside",
+        ["1.png"],
+        {"image_2.png": ("defective", "mask_2.png")},
+    ),
     "suffixes": (
         "0.jpg a.jpg *a_gt.png b.jpg *b-mask.png c.jpg *c_seg.png d.jpg *d_Mask.bmp e.jpg "
         "*e_label.png *e_mask_2.png",
@@ -209,6 +221,7 @@ REFUSED = {
     "validation images": ("a/1.png val/2.png", "'val/2.png'"),
     "depth": ("rgb/1.png xyz/1.tiff", "'rgb'.*: xyz"),
     "labels of unknown kinds": ("good/1.png crack/2.png", "'good'.*: crack"),
+    "words among others": ("ok_front/1.png def_front/1.png", "'ok_front'.*: def_front"),
     "known defects": ("monday/1.png defects/2.png", "'defects'.*: monday"),
     "no normal ones": ("test/crack/2.png *ground_truth/crack/2_mask.png", "1 test image, 1 mask"),
 }
@@ -231,6 +244,10 @@ def test_refused_with_what_was_seen(tmp_path, name):
         "ok/a/1.png ok/b/2.png",
         "train/1.png",
         "a.png a.bmp",
+        "line1_ok/1.png line2_ok/1.png",
+        "normal_light/1.png dim_light/1.png",
+        "label_1.jpg label_2.jpg",
+        "good/1.png Good/2.png",
     ],
 )
 def test_innocent_names(tmp_path, names):
@@ -247,6 +264,14 @@ def test_what_does_not_fit_is_told(tmp_path):
     messages = " ".join(str(warning.message) for warning in caught)
     assert "where the layout has none are left alone: 2, such as '0.png'" in messages
     assert "masks of no image are left alone: 1, such as 'ground_truth/bad/4.png'" in messages
+
+
+def test_normal_images_elsewhere_are_not_defective(tmp_path):
+    make(tmp_path, "normal/1.png normal_test/1.png abnormal/1.png *mask/abnormal/1.png")
+    with pytest.warns(UserWarning, match=r"left alone: 1, such as 'normal_test/1\.png'"):
+        parts = load_folder(tmp_path)
+    test = {"abnormal/1.png": ("defective", "mask/abnormal/1.png")}
+    assert summary(tmp_path, parts) == (["normal/1.png"], test)
 
 
 def test_names_of_photographs(tmp_path):
@@ -295,6 +320,7 @@ FOLDERS = [
 FILES = [
     *("1.png", "2.png", "1.jpg", "2.jpg", "1_mask.png", "1-mask.png", "2_gt.png", "1_seg.png"),
     *("2_label.bmp", "1_Mask.png", "1_thumb.jpg", "1.HEIC", "._1.png"),
+    *("mask_1.png", "gt_2.png"),
 ]
 SYSTEM = FOLDERS[-6:]
 NOT_FOR_TRAINING = [
@@ -319,7 +345,13 @@ def says_otherwise(name, names):
     *folders, file = name.split("/")
     stem, ending = file.rsplit(".", 1)
     is_twin = ending == "png" and "/".join([*folders, f"{stem}.jpg"]) in names
-    is_photograph = stem in ("1", "2") and ending in ("png", "jpg")
+    *_, number = stem.split("_")
+    is_alone = "_" in stem and not any(
+        f"{'/'.join([*folders, number])}.{end}" in names for end in ("png", "jpg")
+    )
+    is_photograph = (stem in ("1", "2") and ending in ("png", "jpg")) or (
+        stem in ("mask_1", "gt_2") and is_alone
+    )
     has_word = any(
         folder in NOT_FOR_TRAINING or folder.lower() in NOT_FOR_TRAINING for folder in folders
     )
