@@ -115,7 +115,7 @@ def test_what_is_left_out_is_said(data, line, tmp_path, capsys):
         output = tmp_path / ("m.skpatch" if command[0] == "fit" else "s.csv")
         assert run(*command, output, "-q") == 0
         printed = capsys.readouterr().err
-        assert printed.count("Warning: ") == 2
+        assert printed.count("are left out") == 2
         assert "file server or desktop are left out: 2 (.jpg), such as '@eaDir/0.jpg'" in printed
         assert "not read (convert them to PNG or JPEG) are left out: 1 (.heic)" in printed
 
