@@ -162,9 +162,10 @@ def read_folder(root, layout="auto", without=None):
     if layout == "auto" and parts.layout in ("plain", "beside"):
         check_unlabelled(root, parts.train)
     if not parts.train:
+        twins = f", such as {parts.twins[0]!r} of the JPEG file beside it" if parts.twins else ""
         raise ValueError(
             f"{str(root)!r} holds no training images {LAYOUTS[parts.layout].place}, where the "
-            f"layout {parts.layout!r} has them; seen were {parts.summary()}. {PLAIN}"
+            f"layout {parts.layout!r} has them; seen were {parts.summary()}{twins}. {PLAIN}"
         )
     _tell(root, parts)
     return parts

@@ -223,6 +223,7 @@ REFUSED = {
     "labels of unknown kinds": ("good/1.png crack/2.png", "'good'.*: crack"),
     "words among others": ("ok_front/1.png def_front/1.png", "'ok_front'.*: def_front"),
     "known defects": ("monday/1.png defects/2.png", "'defects'.*: monday"),
+    "photographs saved twice": ("*1.jpg *1.png", "1 mask, such as '1.png' of the JPEG file"),
     "no normal ones": ("test/crack/2.png *ground_truth/crack/2_mask.png", "1 test image, 1 mask"),
 }
 
