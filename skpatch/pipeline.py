@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A scikit-learn pipeline that also gives anomaly maps at each image's own size."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -13,12 +13,13 @@ from sklearn.pipeline import Pipeline
 from sklearn.pipeline import make_pipeline as sklearn_make_pipeline
 from sklearn.utils import get_tags
 
-from .features.lazy import LazyFeatures, score_in_parts
-from .images.collection import Images
+from .features.lazy import LazyFeatures, iterate_patch_maps, score_in_parts
+from .images.collection import Images, check_images
 from .images.names import find_by_name, training_names
 from .inspection.audit import NoiseAudit
 from .inspection.maps import image_maps
 from .inspection.result import Inspection
+from .runtime.parameters import check_is_fitted
 
 __all__ = ["PatchPipeline", "make_pipeline"]
 
@@ -27,8 +28,9 @@ class PatchPipeline(Pipeline):
     """Pipeline from images to anomaly scores and maps.
 
     A :class:`sklearn.pipeline.Pipeline` whose first step is a :class:`PatchFeatureExtractor` and
-    whose last is a :class:`SoftPatchDetector`, with :meth:`predict_map`, :meth:`predict_pvalue`,
-    :meth:`inspect`, :meth:`audit`, :meth:`partial_fit`, :meth:`forget` and :meth:`trust` added.
+    whose last is a :class:`SoftPatchDetector`, with :meth:`predict_map`, :meth:`iter_maps`,
+    :meth:`predict_pvalue`, :meth:`inspect`, :meth:`audit`, :meth:`partial_fit`, :meth:`forget` and
+    :meth:`trust` added.
 
     Scoring holds the features of few images at a time. So does `fit`, where they would exceed the
     detector's `memory_limit`: it extracts them twice then, unless the extractor has an `output`.
@@ -170,9 +172,32 @@ class PatchPipeline(Pipeline):
         list of ndarray of shape (H, W), float32
             One map for each image, high = anomalous, all in the same unit. NaN where the
             extractor's `crop` cut the image away, and outside its `region`.
+
+        See Also
+        --------
+        iter_maps : One map after the other, for more or larger images.
         """
         grids = score_in_parts(self, "predict_map", X)
         return image_maps(self.steps[0][1], grids, X, sigma)
+
+    def iter_maps(self, X: Images, sigma: float = 4.0) -> Iterator[NDArray[np.float32]]:
+        """Anomaly maps of images one after the other, of which one is in memory at a time.
+
+        The maps of :meth:`predict_map`, in the order of the images. Features and patch scores are
+        those of some images at a time.
+
+        Parameters
+        ----------
+        X, sigma
+            As for :meth:`predict_map`.
+
+        Yields
+        ------
+        ndarray of shape (H, W), float32
+        """
+        check_is_fitted(self)
+        pairs = iterate_patch_maps(self, check_images(X))
+        return (image_maps(self.steps[0][1], [grid], [image], sigma)[0] for image, grid in pairs)
 
     def predict_pvalue(self, X: Images) -> NDArray[np.float64]:
         """Conformal p-value of each image; see :meth:`SoftPatchDetector.predict_pvalue`.

@@ -29,7 +29,8 @@ FLOORS = (
 )
 FLOOR = {room: floor for floor, rooms in enumerate(reversed(FLOORS)) for room in rooms}
 # Importing the package imports none of its rooms; __init__.pyi says where its names live.
-FACES = {"__init__"}
+# `python -m` runs the command line.
+FACES = {"__init__", "__main__"}
 
 
 def room_of(path):

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
+import tracemalloc
+
 import joblib
 import numpy as np
 import pytest
+from _images import Lazy
 from PIL import Image
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline as sklearn_make_pipeline
@@ -77,6 +81,40 @@ def test_maps_have_the_size_of_each_image(model, test_data, tmp_path):
     maps = model.predict_map(images)
     assert [one.shape for one in maps] == [(64, 64), (40, 100), (77, 31)]
     assert all(np.isfinite(one).all() for one in maps)
+
+
+def test_maps_one_after_the_other(model, test_data, monkeypatch):
+    monkeypatch.setattr("skpatch.features.lazy._PART", 5 * 64 * 152 * 4)
+    asked = Lazy(list(test_data.images))
+    maps = model.iter_maps(asked, sigma=2)
+    assert asked.accessed == []
+    first = next(maps)
+    # Features of one part of the images, and the size of one image.
+    assert sorted(set(asked.accessed)) == [0, 1, 2, 3, 4]
+    expected = model.predict_map(test_data.images, sigma=2)
+    for ours, theirs in zip([first, *maps], expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+        assert ours.dtype == np.float32
+
+
+def test_maps_one_after_the_other_hold_one_of_them(model, test_data):
+    """All of them would be 160 MB."""
+    images = [Image.fromarray(test_data.images[0]).resize((1000, 1000))] * 40
+    tracemalloc.start()
+    try:
+        n_maps = sum(found.shape == (1000, 1000) for found in model.iter_maps(images))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert n_maps == 40
+    assert peak < 60e6
+
+
+def test_maps_are_refused_before_the_first(model):
+    with pytest.raises(FileNotFoundError, match="gone"):
+        model.iter_maps(["gone.png"])
+    with pytest.raises(NotFittedError):
+        clone(model).iter_maps(["gone.png"])
 
 
 def test_inspection_says_what_the_pipeline_says(model, test_data):

@@ -15,7 +15,7 @@ from .options import device_option, run_options, training_options
 
 __all__ = ["commands", "main"]
 
-_ANOMALOUS, _INTERRUPTED = 3, 130
+_ANOMALOUS, _UNREADABLE, _INTERRUPTED = 3, 4, 130
 # What is wrong with a path is said by the work, as an error that is no wrong usage.
 _TEXT, _PATH = click.Path(readable=False), click.Path(readable=False, path_type=Path)
 
@@ -48,9 +48,12 @@ def main(argv=None):
     Returns
     -------
     int
-        Exit code: 0 for success, 1 for an error that the message explains, 2 for wrong usage, 3 for
-        an anomalous image if asked for, 130 after Ctrl-C.
+        Exit code: 0 for success, 1 for an error that the message explains, 2 for wrong usage; if
+        asked for, 3 for an anomalous image and 4 for one that was not inspected; 130 after Ctrl-C.
     """
+    # Names of files need not be in the alphabet of a terminal or a log.
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
@@ -77,7 +80,8 @@ Examples:
   skpatch score line.skpatch new -o new.csv inspect other images
 \b
 Exit codes: 0 done, 1 an error that the message explains, 2 wrong usage,
-3 an anomalous image (score --fail-on-anomaly), 130 interrupted.""",
+130 interrupted; with score --fail-on-anomaly 3 for an anomalous image and
+4 for none, but one that could not be read (--skip-bad).""",
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def commands():
@@ -103,7 +107,8 @@ def audit(**options):
     Learns from all images in FOLDER and its subfolders, scores each of them without itself, and
     writes a report to look at in a browser: all images in the order of suspicion, with heat maps.
     A score is in units of the threshold: above 1 an image is suspicious. The p-value is the
-    share of normal images that look at least as unusual.
+    share of normal images that look at least as unusual. Of a folder with a known layout, such as
+    MVTec AD, only the training images are taken.
     """
     from .train import run_audit
 
@@ -123,7 +128,8 @@ Examples:
 def fit(**options):
     """Learn from all images in FOLDER and its subfolders, and save a model.
 
-    The images need no labels, and some of them may be defective.
+    The images need no labels, and some of them may be defective. Of a folder with a known layout,
+    such as MVTec AD, only the training images are learned from.
     """
     from .train import run_fit
 
@@ -142,7 +148,9 @@ Columns of the CSV:
   image      path as given
   score      of the worst place, in units of the model's threshold
   p_value    share of normal images that look at least as unusual
-  label      anomalous if the score is above 1, else normal
+  label      anomalous if the score is above 1, else normal; unreadable, with
+             nothing in the other columns, for an image that was skipped
+  unlike     whether it looks like another product or camera
   n_regions  number of regions above the threshold
   regions    JSON, the worst first: [{"box": [left, top, right, bottom] in
              pixels, "area": pixels, "score": of its worst place}, ...]""",
@@ -156,7 +164,11 @@ Columns of the CSV:
     help="Folder for a PNG of each image under its heat map; made if missing.",
 )
 @click.option("--report", type=_TEXT, help="Also write this HTML report.")
-@click.option("--fail-on-anomaly", is_flag=True, help="Exit with 3 if any image is anomalous.")
+@click.option(
+    "--fail-on-anomaly",
+    is_flag=True,
+    help="Exit with 3 if any image is anomalous, with 4 if none is but one was skipped.",
+)
 @click.option("--weights", type=_TEXT, help="State dict of the network, if it is elsewhere now.")
 @device_option
 @run_options
@@ -164,16 +176,18 @@ Columns of the CSV:
 def score(context, fail_on_anomaly, **options):
     """Inspect IMAGES (files, and folders with their subfolders) with a saved MODEL.
 
+    Of a folder with a known layout, such as MVTec AD, the test images are inspected; masks never.
+
     A region is a group of adjacent patches above the threshold, 8 pixels of the network's
-    input each unless the model has another network. An image is anomalous if and only if it has a
-    region. Heat maps have the colours of the reports: red is the threshold, light yellow twice
-    the threshold and more, and transparent well below it.
+    input each unless the model has another network. An anomalous image has at least one region, and
+    a normal one may have small ones. Heat maps have the colours of the reports: red is the
+    threshold, light yellow twice the threshold and more, and transparent well below it.
     """
     from .score import run_score
 
-    n_anomalous = run_score(**options)
-    if fail_on_anomaly and n_anomalous:
-        context.exit(_ANOMALOUS)
+    n_anomalous, n_unreadable = run_score(**options)
+    if fail_on_anomaly and (n_anomalous or n_unreadable):
+        context.exit(_ANOMALOUS if n_anomalous else _UNREADABLE)
 
 
 @commands.command()
@@ -216,7 +230,7 @@ Examples:
     "folders",
     multiple=True,
     type=_TEXT,
-    help="A folder laid out as MVTec AD or BTAD; repeatable.",
+    help="A folder laid out as MVTec AD or the like; repeatable.",
 )
 @click.option(
     "--noise",

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from ..datasets.folder import IMAGE_EXTENSIONS, labelled_layout, list_images
+from ..datasets.folder import images_to_inspect, read_folder
+from ..datasets.layouts import LAYOUTS
 from ..images.collection import ImageList
 from ..runtime.text import shown
 from ..runtime.threads import execution, progress, thread_pool
@@ -14,42 +15,46 @@ from ..runtime.threads import execution, progress, thread_pool
 __all__ = ["common_folder", "given_images", "readable_images", "training_images"]
 
 
-def training_images(folder):
-    """Paths of all images in a folder and its subfolders."""
-    if not folder.exists():
-        raise FileNotFoundError(f"There is no folder {str(folder)!r}.")
-    if not folder.is_dir():
-        raise NotADirectoryError(f"{str(folder)!r} is a file; pass the folder with the images.")
-    for category in (folder, *folder.iterdir()):
-        if labelled_layout(category):
-            raise ValueError(
-                f"{str(category)!r} is laid out like MVTec AD or BTAD, with test images and masks. "
-                "Pass its train folder to learn from the images in that."
-            )
-    return _images_in(folder)
+def training_images(folder, layout, region=None, quiet=True):
+    """Paths of the images in a folder to learn from; says which, if not all are.
+
+    A picture of the region that is inspected, which may lie among them, is none of them.
+    """
+    parts = read_folder(folder, layout, without=region)
+    _say(parts, "learning from", parts.train, quiet)
+    return [str(folder / name) for name in parts.train]
 
 
-def given_images(inputs):
-    """Paths of files and of all images in folders, each once."""
+def given_images(inputs, layout, quiet=True):
+    """Paths of files and of all images to inspect in folders, each once."""
     missing = [path for path in inputs if not os.path.exists(path)]
     if missing:
         listed = "".join(f"\n  {shown(path)}" for path in missing)
         raise FileNotFoundError(f"{len(missing)} of the images and folders do not exist:{listed}")
     paths = {}
     for given in inputs:
-        for path in _images_in(Path(given)) if os.path.isdir(given) else [given]:
+        for path in _images_in(Path(given), layout, quiet) if os.path.isdir(given) else [given]:
             paths.setdefault(os.path.abspath(path), path)
     return list(paths.values())
 
 
-def _images_in(folder):
-    images = list_images(folder)
-    if not images:
-        raise ValueError(
-            f"{str(folder)!r} holds no images. Recognised are files ending in "
-            f"{', '.join(IMAGE_EXTENSIONS)}."
-        )
-    return images
+def _images_in(folder, layout, quiet):
+    names, parts = images_to_inspect(folder, layout)
+    _say(parts, "inspecting", names, quiet)
+    return [str(folder / name) for name in names]
+
+
+def _say(parts, what, names, quiet):
+    """Say what a folder's layout is, and what of it is used."""
+    if parts.layout == "plain" or quiet:
+        return
+    others = parts.summary(without=names)
+    where = os.path.commonpath([os.path.dirname(name) for name in names])
+    click.echo(
+        f"Layout {LAYOUTS[parts.layout].title}: {what} {len(names)} images"
+        f"{f' in {shown(where)}' if where else ''}"
+        f"{f'; {others} are left alone' if others else ''}."
+    )
 
 
 def common_folder(inputs):

@@ -3,6 +3,8 @@
 
 import click
 
+from ..runtime.memory import memory_bytes
+
 __all__ = ["device_option", "limit_threads", "run_options", "training_options"]
 
 
@@ -28,6 +30,20 @@ class _Size(click.ParamType):
         is_whole = isinstance(value, int) or (isinstance(value, str) and value.isdecimal())
         numbers = click.IntRange(1) if is_whole else click.FloatRange(0, 1, min_open=True)
         return numbers.convert(value, param, ctx)
+
+
+class _Memory(click.ParamType):
+    """Bytes as text."""
+
+    name = "bytes"
+
+    def convert(self, value, param, ctx):
+        """Value of the option, which the detector understands, too."""
+        try:
+            memory_bytes(value)
+        except ValueError:
+            self.fail(f"{value!r} is no amount of memory such as 500M, 2G or '2 GiB'.", param, ctx)
+        return value
 
 
 device_option = click.option(
@@ -85,6 +101,7 @@ _TRAINING = [
     ),
     click.option(
         "--memory-limit",
+        type=_Memory(),
         help="Memory to take, such as 2G. More images than fit are learned from in shards, and "
         "pass the network twice.",
     ),
@@ -107,6 +124,13 @@ _TRAINING = [
     device_option,
 ]
 _RUN = [
+    click.option(
+        "--layout",
+        type=click.Choice(["auto", "mvtec", "btad", "visa", "sorted", "beside", "plain"]),
+        default="auto",
+        help="What folders hold: labelled images and masks in a layout that is known (auto finds "
+        "it), or plain images.",
+    ),
     click.option("--jobs", type=click.IntRange(1), help="Threads; as many as cores by default."),
     click.option("--skip-bad", is_flag=True, help="Go on without images that cannot be read."),
     click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only."),

@@ -21,19 +21,29 @@ from .output import write_csv
 __all__ = ["run_score"]
 
 _COLUMNS = ("image", "score", "p_value", "label", "unlike", "n_regions", "regions")
+# What a row says of an image that was skipped.
+_UNREADABLE = ("", "", "unreadable", "", "", "")
 # Images whose features are in memory at a time.
 _CHUNK = 32
 
 
-def run_score(*, model, images, output, maps, report, weights, device, jobs, skip_bad, quiet):
-    """Score images; write a CSV, heat maps and a report. Returns the number of anomalous ones."""
+def run_score(
+    *, model, images, layout, output, maps, report, weights, device, jobs, skip_bad, quiet
+):
+    """Score images; write a CSV, heat maps and a report.
+
+    Returns
+    -------
+    n_anomalous, n_unreadable : int
+        Number of images that are anomalous, and of those that were skipped.
+    """
     check_output(output, ".csv", "--output")
     check_output(report, ".html", "--report")
-    paths, root = given_images(images), common_folder(images)
-    targets = None if maps is None else _check_maps(maps, paths, root, images)
+    given, root = given_images(images, layout, quiet), common_folder(images)
+    targets = None if maps is None else _check_maps(maps, given, root, images)
     model = _load(model, weights, device, jobs, quiet)
     paths = readable_images(
-        paths, skip_bad=skip_bad, quiet=quiet, jobs=jobs, grid=model[0].grid_size_
+        given, skip_bad=skip_bad, quiet=quiet, jobs=jobs, grid=model[0].grid_size_
     )
     if targets is not None:
         for folder in {target.parent for target in targets.values()}:
@@ -56,18 +66,22 @@ def run_score(*, model, images, output, maps, report, weights, device, jobs, ski
             if report is not None:
                 patch_scores.append(scores)
             bar.update(len(chunk))
-    write_csv(output, _COLUMNS, rows)
+    found = dict(zip(paths, rows, strict=True))
+    write_csv(output, _COLUMNS, [found.get(path, (path, *_UNREADABLE)) for path in given])
     if report is not None:
         model[1].set_params(verbose=not quiet)
         inspection = Inspection.from_patch_scores(model, paths, np.concatenate(patch_scores))
         inspection.to_html(report, [os.path.relpath(path, root) for path in paths])
     n_anomalous = sum(row[3] == "anomalous" for row in rows)
+    n_unreadable = len(given) - len(paths)
     if not quiet:
         click.echo(f"{n_anomalous} of {len(rows)} images are anomalous (score above 1).")
+        if n_unreadable:
+            click.echo(f"{n_unreadable} more are unreadable, and not inspected.")
         for name, path in {"Scores": output, "Heat maps": maps, "Report": report}.items():
             if path is not None:
                 click.echo(f"{name}: {shown(path)}")
-    return n_anomalous
+    return n_anomalous, n_unreadable
 
 
 def _check_maps(maps, paths, root, inputs):

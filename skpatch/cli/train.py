@@ -70,7 +70,7 @@ def run_audit(*, folder, output, csv, top, quiet, **options):
 
 def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, trusted, **options):
     """Fitted pipeline, the paths of its images, and their features (n, h, w, d), perhaps lazy."""
-    paths = training_images(folder)
+    paths = training_images(folder, options["layout"], options["region"], quiet)
     if len(paths) == 1:
         raise ValueError(f"{str(folder)!r} holds 1 image, while at least 2 are needed.")
     if weights is not None and not os.path.isfile(weights):

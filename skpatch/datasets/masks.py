@@ -12,9 +12,13 @@ __all__ = ["read_mask"]
 
 
 def read_mask(
-    path: str | os.PathLike | None, shape: Sequence[int] | None = None
+    path: str | os.PathLike | Sequence[str | os.PathLike] | None,
+    shape: Sequence[int] | None = None,
 ) -> NDArray[np.bool_]:
     """Read a defect mask from an image file.
+
+    Several paths, as :func:`load_folder` gives them for some images, are parts of one mask: a pixel
+    is defective if it is so in any of them.
 
     Parameters
     ----------
@@ -43,6 +47,8 @@ def read_mask(
     array([[False, False, False],
            [False, False, False]])
     """
+    if isinstance(path, Sequence) and not isinstance(path, str):
+        return np.logical_or.reduce([read_mask(part, shape) for part in path])
     if path is None:
         if shape is None:
             raise ValueError("shape is needed where there is no mask file (path=None).")

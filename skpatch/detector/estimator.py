@@ -101,9 +101,10 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         error.
     memory_limit : int, str or None, default=None
         Memory that fit may take in a process, beyond libraries, network and images: bytes, or text
-        such as "2G". Training images that need more are learned from in random shards, which
-        joblib's backend in use spreads over its workers. A paper's discriminator then compares
-        images within a shard, and the coreset is selected from the coresets of the shards.
+        such as "2G" or "500 MiB", in powers of 1,024. Training images that need more are learned
+        from in random shards, which joblib's backend in use spreads over its workers. A paper's
+        discriminator then compares images within a shard, and the coreset is selected from the
+        coresets of the shards.
     n_jobs : int or None, default=None
         Number of threads. None is as many as torch uses, -1 all cores.
     random_state : int, RandomState instance or None, default=None

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
-from joblib.disk import memstr_to_bytes
 
 from ..bank.composing import PartSelection, SelectionTree, condense, n_leaders
 from ..bank.coreset import farthest_on_average
@@ -18,6 +17,7 @@ from ..distances.projection import project, project_rows
 from ..features.patches import check_patches
 from ..likeness.given import GivenImages
 from ..likeness.recognition import SPARE_PATCHES, TrainingImages
+from ..runtime.memory import memory_bytes
 from ..runtime.threads import execution, progress
 from .learning import Fit, complete, screen
 from .training_scores import score_training
@@ -70,7 +70,7 @@ def plan_shards(n_images, n_features, fit):
     settings, n_patches = fit.settings, fit.grid.n_patches
     if settings.memory_limit is None:
         return Plan(1)
-    limit = _USED * _bytes(settings.memory_limit)
+    limit = _USED * memory_bytes(settings.memory_limit)
     size = fit.bank_size(n_images)
     patch, selected, candidate, model = _needs(n_images, n_features, fit)
     if model + n_images * n_patches * patch + size * 4 * n_features <= limit:
@@ -289,18 +289,6 @@ def _score_shard(task):
 def _blocks(images, n_shards, n_images):
     """Split numbers of images into blocks not larger than shards."""
     return np.array_split(images, -(-len(images) * n_shards // n_images)) if len(images) else []
-
-
-def _bytes(limit):
-    """Number of bytes from the parameter memory_limit."""
-    if not isinstance(limit, str):
-        return limit
-    try:
-        return memstr_to_bytes(limit.upper().removesuffix("B"))
-    except (ValueError, IndexError):
-        raise ValueError(
-            f"memory_limit={limit!r} must be a number of bytes or text such as '500M' or '2G'."
-        ) from None
 
 
 def _text(n_bytes):

@@ -10,7 +10,13 @@ from ..likeness.unlike import told_once
 from ..runtime.parameters import check_is_fitted
 from ..runtime.threads import execution, progress
 
-__all__ = ["LazyFeatures", "lazy_features", "map_parts", "score_in_parts"]
+__all__ = [
+    "LazyFeatures",
+    "iterate_patch_maps",
+    "lazy_features",
+    "map_parts",
+    "score_in_parts",
+]
 
 # Bytes of features that are held at a time, 140 images of 28 x 28 patches with 152 features.
 _PART = 2**26
@@ -61,15 +67,20 @@ def map_parts(function, features, description):
     description : str
         Name of the progress bar.
     """
-    n_images = len(features)
-    size = int(np.prod(features.shape, dtype=object)) * 4
-    edges = np.linspace(0, n_images, min(n_images, -(size // -_PART)) + 1).astype(int)
     found = []
-    with progress(n_images, description) as bar:
-        for first, last in itertools.pairwise(edges.tolist()):
+    with progress(len(features), description) as bar:
+        for first, last in part_edges(features):
             found.append(function(features[first:last], first))
             bar.update(last - first)
     return np.concatenate(found)
+
+
+def part_edges(features):
+    """First and last + 1 image of each part of features that is held at a time."""
+    n_images = len(features)
+    size = int(np.prod(features.shape, dtype=object)) * 4
+    edges = np.linspace(0, n_images, min(n_images, -(size // -_PART)) + 1).astype(int)
+    return itertools.pairwise(edges.tolist())
 
 
 def lazy_features(model, images):
@@ -85,3 +96,18 @@ def score_in_parts(model, method, images):
     score = getattr(model.steps[-1][1], method)
     with execution(None, getattr(model.steps[0][1], "verbose", False)), told_once():
         return map_parts(lambda part, _: score(part), features, "scoring")
+
+
+def iterate_patch_maps(model, images):
+    """Yield each image with the scores (h, w) of its patches, few of which are held at a time.
+
+    Between two images nothing is set that the caller would notice.
+    """
+    features = lazy_features(model, images)
+    images = check_images(images)
+    for first, last in part_edges(features):
+        names = [f"image {number}" for number in range(first, last)]
+        with execution(None, getattr(model.steps[0][1], "verbose", False)), told_once(names):
+            maps = model.steps[-1][1].predict_map(features[first:last])
+        for number, found in zip(range(first, last), maps, strict=True):
+            yield images[number], found

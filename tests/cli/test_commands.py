@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
+import io
 import os
 import re
 import signal
@@ -43,6 +44,8 @@ def test_version(capsys):
         ["fit", "photos", "-o", "m.skpatch", "--coreset-size", "0"],
         ["fit", "photos", "-o", "m.skpatch", "--contamination", "0.6"],
         ["fit", "photos", "-o", "m.skpatch", "--noise-threshold", "much"],
+        ["fit", "photos", "-o", "m.skpatch", "--memory-limit", "2X"],
+        ["fit", "photos", "-o", "m.skpatch", "--memory-limit", "lots"],
         ["score", "m.skpatch", "-o", "scores.csv"],
         ["bench", "--sets", "none"],
     ],
@@ -58,6 +61,31 @@ def test_wrong_usage(arguments, capsys):
 def test_help(command, capsys):
     assert run(command, "--help") == 0
     assert f"Usage: skpatch {command} [OPTIONS]" in capsys.readouterr().out
+
+
+def test_run_as_a_module():
+    command = [sys.executable, "-m", "skpatch", "--version"]
+    printed = subprocess.run(command, capture_output=True, text=True)
+    assert (printed.returncode, printed.stdout.strip()) == (0, f"skpatch {__version__}")
+    printed = subprocess.run([*command[:3], "bake"], capture_output=True, text=True)
+    assert printed.returncode == 2
+    assert printed.stderr.startswith("Usage: skpatch")
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "cp437", "utf-8"])
+def test_output_that_is_not_utf8(data, tmp_path, monkeypatch, encoding):
+    """A name that the terminal cannot show is no reason to fail after the work."""
+    folder = tmp_path / "photos 見本"
+    folder.mkdir()
+    for index in range(6):
+        Image.fromarray(data.images[index]).save(folder / f"Größe {index}.png")
+    report, written = tmp_path / "見.html", io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
+    assert run("audit", folder, "-o", report, *SMALL) == 0
+    lines = written.getvalue().decode(encoding).splitlines()
+    assert sum("Größe" in line and line.endswith(".png") for line in lines) == 6
+    shown = report if encoding == "utf-8" else tmp_path / r"\u898b.html"
+    assert lines[-1] == f"Report: {shown}"
 
 
 def test_help_loads_nothing_heavy():
@@ -212,7 +240,7 @@ def test_trust(photos, tmp_path, monkeypatch, capsys):
     # As in the report, as the shell completes it, and as long as is needed.
     trusted = [names[0], f"photos/{names[1]}", os.path.basename(names[2])]
     options = [text for name in trusted for text in ("--trust", name)]
-    for limit in ([], ["--memory-limit", "2G"]):
+    for limit in ([], ["--memory-limit", "2 GiB"], ["--memory-limit", "1T"]):
         assert run("fit", "photos", "-o", path, *SMALL, "-q", *options, *limit) == 0
         model = skpatch.load(path)
         assert sorted(model.image_names_) == names

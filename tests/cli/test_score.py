@@ -215,16 +215,6 @@ def test_images_without_a_threshold(tmp_path, capsys):
     assert "are they all the same, or too few?" in capsys.readouterr().err
 
 
-def test_labelled_folders_are_refused(data, tmp_path, capsys):
-    category = tmp_path / "bottle"
-    for name in ("train/good/0.png", "ground_truth/dent/0_mask.png"):
-        (category / name).parent.mkdir(parents=True)
-        Image.fromarray(data.images[0]).save(category / name)
-    for folder in (tmp_path, category):
-        assert run("audit", folder, "-o", tmp_path / "audit.html") == 1
-        assert "laid out like MVTec AD or BTAD" in capsys.readouterr().err
-
-
 def errors(photos, model, tmp_path):
     """Arguments, and what the message says."""
     damaged = tmp_path / "damaged.skpatch"

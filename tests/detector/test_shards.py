@@ -158,13 +158,15 @@ def test_the_error_names_a_limit_that_suffices(patches):
     sharded(memory_limit=needed).fit(patches)
 
 
-@pytest.mark.parametrize("limit", ["2X", "", "much", "-1G", 0, 1.5])
+@pytest.mark.parametrize("limit", ["2X", "", "much", "-1G", "2", "2 GiBs", "1.2.3G", 0, 1.5])
 def test_a_limit_that_is_none(patches, limit):
     with pytest.raises(ValueError, match="memory_limit"):
         sharded(memory_limit=limit).fit(patches)
 
 
-@pytest.mark.parametrize("limit", ["2e-4G", "0.2MB", "200kb"])
+@pytest.mark.parametrize(
+    "limit", ["2e-4G", "0.2MB", "200kb", "200 KiB", " .2 m", "2E-7 TiB", "0.0000002T"]
+)
 def test_a_limit_as_text(patches, limit):
     assert plan_of(sharded(memory_limit=limit).fit(patches), len(patches)).n_shards > 1
 

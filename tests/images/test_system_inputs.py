@@ -79,6 +79,7 @@ def test_devices(device):
             method(0)
 
 
+@pytest.mark.filterwarnings("default:.*pipes or devices")
 def test_pipes_are_not_listed_and_do_not_hang(model, tmp_path, capsys):
     line = tmp_path / "line.skpatch"
     skpatch.save(model, line)
@@ -88,6 +89,7 @@ def test_pipes_are_not_listed_and_do_not_hang(model, tmp_path, capsys):
     os.mkfifo(folder / "pipe.png")
     arguments = ["-o", tmp_path / "s.csv", "--quiet"]
     assert run("score", line, folder, *arguments) == 0
+    assert "pipes or devices are left out: 1 (.png), such as 'pipe.png'" in capsys.readouterr().err
     assert run("score", line, folder / "pipe.png", *arguments) == 1
     assert "pipe.png: cannot be decoded: it is a pipe or a device" in capsys.readouterr().err
 
