@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -124,7 +125,38 @@ def test_pixel_metrics_pool_the_inspected_pixels(pixel, image):
     labels = np.concatenate([mask.ravel() for mask in masks])
     scores = np.concatenate([map_.ravel() for map_ in maps])
     inspected = ~np.isnan(scores)
-    assert pixel(masks, maps) == image(labels[inspected], scores[inspected])
+    expected = image(labels[inspected], scores[inspected])
+    assert pixel(masks, maps) == pytest.approx(expected, rel=1e-14)
+
+
+@pytest.mark.parametrize("metric", PIXEL_METRICS)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, np.int64, np.uint8, bool])
+def test_pixel_metrics_count_part_by_part(metric, dtype, monkeypatch):
+    rng = np.random.default_rng(0)
+    masks = rng.random((3, 30, 20)) < 0.3
+    maps = (rng.integers(0, 40, masks.shape) + 10 * masks).astype(dtype)
+    expected = metric(masks, maps.astype(float))
+    monkeypatch.setattr("skpatch.metrics.pixels._PART", 50)
+    assert metric(masks, maps) == pytest.approx(
+        metric(masks, maps > 0) if dtype is bool else expected, rel=1e-14
+    )
+
+
+@pytest.mark.parametrize("metric", PIXEL_METRICS)
+@pytest.mark.parametrize("share", [0.02, 0.5])
+def test_pixel_metrics_take_little_memory(metric, share, monkeypatch):
+    monkeypatch.setattr("skpatch.metrics.pixels._PART", 5000)
+    rng = np.random.default_rng(0)
+    masks = [ndimage.uniform_filter(rng.random((500, 400)), 20) > 0.5 for _ in range(2)]
+    masks[0] &= rng.random(masks[0].shape) < share
+    maps = [rng.random(mask.shape, np.float32) + mask for mask in masks]
+    tracemalloc.start()
+    try:
+        metric(masks, maps)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 12 * 2 * masks[0].size
 
 
 @pytest.mark.parametrize("metric", PIXEL_METRICS)
