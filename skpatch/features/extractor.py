@@ -133,6 +133,9 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
 
     Notes
     -----
+    Of a fitted extractor, `batch_size`, `device`, `dtype`, `n_jobs`, `output` and `verbose` may be
+    changed at any time; other parameters take effect in the next `fit`.
+
     Images whose aspect ratio differs from `image_size_` are stretched. No part of an image is cut
     away unless `crop` is set.
 
