@@ -27,7 +27,7 @@ class _StampedImages(list):
 
 
 def stamp_images(X, others):
-    """Images for a cache; a lazy sequence stays as it is, since asking for its images may be slow."""
+    """Images for a cache; a lazy sequence stays as it is, since asking for images may be slow."""
     images = check_images(X)
     return _StampedImages(list(images), others) if images.is_listed else X
 
