@@ -3,12 +3,14 @@
 
 import numpy as np
 
+from ..runtime.tensors import without_tensors
+
 __all__ = ["check_image_scores", "check_pixels"]
 
 
 def check_image_scores(y_true, scores):
     """Return labels (n,), bool, and scores (n,), float64."""
-    y_true = np.asarray(y_true)
+    y_true, scores = np.asarray(without_tensors(y_true)), without_tensors(scores)
     if np.iscomplexobj(scores):
         raise ValueError("scores holds complex numbers; expected real ones.")
     scores = np.asarray(scores, dtype=np.float64)
@@ -50,7 +52,7 @@ def check_pixels(masks, maps):
 
 
 def _check_image_pixels(mask, map_, index):
-    map_ = np.asarray(map_)
+    map_ = np.asarray(without_tensors(map_))
     if map_.ndim != 2 or map_.dtype.kind not in "biuf":
         raise ValueError(
             f"maps[{index}] has shape {map_.shape} and type {map_.dtype}; expected numbers of "
@@ -67,7 +69,7 @@ def _check_image_pixels(mask, map_, index):
 def _check_mask(mask, shape, index):
     if mask is None:
         return np.zeros(shape, bool)
-    mask = np.asarray(mask)
+    mask = np.asarray(without_tensors(mask))
     if mask.dtype.kind not in "biuf":
         raise TypeError(
             f"masks[{index}] is {mask.dtype}, not an array of numbers; read files with "

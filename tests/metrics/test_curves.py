@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 from sklearn.metrics import f1_score, roc_auc_score
 
@@ -171,6 +172,28 @@ def test_pixel_metrics_accept_every_form(metric):
     assert metric(masks.astype(np.uint8) * 255, maps) == expected
     assert metric(masks.tolist(), maps.tolist()) == expected
     assert metric(masks, (maps > 0.6)) == metric(masks, (maps > 0.6).astype(np.float32))
+
+
+@pytest.mark.parametrize("metric", PIXEL_METRICS)
+def test_pixel_metrics_of_tensors(metric):
+    masks, maps = random_pixels(7)
+    expected = metric(masks, maps)
+    masks, maps = ([torch.tensor(one) for one in both] for both in (masks, maps))
+    assert metric(masks, [one.requires_grad_() for one in maps]) == expected
+    assert metric([one.bfloat16() for one in masks], maps) == expected
+    rounded = [one.detach().bfloat16() for one in maps]
+    assert metric(masks, rounded) == metric(masks, [one.float() for one in rounded])
+    whole = [torch.stack([one[:5, :5] for one in both]) for both in (masks, rounded)]
+    assert metric(*whole) == metric(*(one.float().numpy() for one in whole))
+
+
+@pytest.mark.parametrize("metric", IMAGE_METRICS)
+def test_image_metrics_of_tensors(metric):
+    labels = torch.tensor([0, 1, 0, 1, 1])
+    scores = torch.tensor([0.5, 1, 0.25, 2, 0.375], requires_grad=True)
+    expected = metric(labels.numpy(), scores.tolist())
+    assert metric(labels, scores) == expected
+    assert metric(labels.bfloat16(), scores.bfloat16()) == expected
 
 
 @pytest.mark.parametrize("metric", PIXEL_METRICS)
