@@ -102,8 +102,8 @@ class GivenImages(NamedTuple):
         n_images = len(self.numbers)
         if n_images < _FEW:
             warnings.warn(
-                f"The threshold was learned from {n_images} training images. With so few, often 10 to "
-                "30 % of new normal images are called anomalous, where 5 % are meant to be. Add normal "
-                "images, or rank images by their scores.",
+                f"The threshold was learned from {n_images} training images. With so few, often "
+                "10 to 30 % of new normal images are called anomalous, where 5 % are meant to be. "
+                "Add normal images, or rank images by their scores.",
                 stacklevel=4,
             )
