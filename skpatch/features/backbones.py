@@ -98,7 +98,7 @@ def _build(backbone, weights):
                 f"weights=None makes random weights for a named backbone, but backbone is a "
                 f'{type(backbone).__name__} module; weights="default" keeps its own.'
             )
-        return Backbone(copy.deepcopy(_unwrap(backbone)), *_IMAGENET)
+        return Backbone(_unwrapped_copy(backbone), *_IMAGENET)
     if backbone == LITE0:
         # Without memory for random weights if they are replaced anyway.
         with torch.device("meta" if weights == "default" else "cpu"):
@@ -123,22 +123,29 @@ def _build(backbone, weights):
     return Backbone(module, tuple(transforms.mean), tuple(transforms.std))
 
 
+def _unwrapped_copy(backbone):
+    """Copy of a network, without the compiled, parallel and averaged modules around its parts."""
+    module = copy.deepcopy(_unwrap(backbone))
+    for parent in list(module.modules()):
+        for name, child in parent.named_children():
+            setattr(parent, name, _unwrap(child))
+    return module
+
+
 def _unwrap(module):
-    """The network in compiled, parallel and averaged modules, which cannot be traced themselves."""
+    """The module in wrappers, which cannot be traced themselves."""
     while not isinstance(module, torch.jit.ScriptModule):
         if isinstance(module, _WRAPPERS):
             module = module.module
         elif isinstance(getattr(module, "_orig_mod", None), nn.Module):
             module = module._orig_mod
         else:
-            break
-    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
-        raise ValueError(
-            f"backbone is, or has in it, a scripted or traced module ({type(module).__name__}), "
-            "whose layers cannot be found. Pass the module that it was made from; a state dict of "
-            "it fits that one: weights='file.pth'."
-        )
-    return module
+            return module
+    raise ValueError(
+        f"backbone is, or has in it, a scripted or traced module ({type(module).__name__}), whose "
+        "layers cannot be found. Pass the module that it was made from; a state dict of it fits "
+        "that one: weights='file.pth'."
+    )
 
 
 def _arguments(backbone):

@@ -41,12 +41,14 @@ def load_weights(path, model, whole):
     """
     path = os.fspath(path)
     tensors = _read_tensors(path)
-    needed = model.state_dict()
+    known = whole.state_dict()
+    # Tracing makes constants of the part that the network does not have by a name.
+    needed = {name: value for name, value in model.state_dict().items() if name in known}
     prefix = _find_prefix(tensors, needed)
     found = {name: tensors[prefix + name] for name in needed if prefix + name in tensors}
     _check(path, tensors, prefix, found, needed)
     model.load_state_dict(found, strict=False)
-    _tell_ignored(path, tensors, prefix, whole.state_dict())
+    _tell_ignored(path, tensors, prefix, known)
 
 
 def _read_tensors(path):
@@ -67,7 +69,8 @@ def _read_tensors(path):
             f"weights={path!r} is not a file of plain tensors that torch can load safely "
             f"(weights_only=True): {first_line(error)} If it holds a whole module, or other "
             "objects beside the tensors, load it where you trust it, and save the state dict "
-            "alone: torch.save(module.state_dict(), path)."
+            "alone: torch.save(module.state_dict(), path); of a .safetensors file, what "
+            "safetensors.torch.load_file(path) returns."
         ) from error
     tensors = dict(_flatten(content)) if isinstance(content, dict) else {}
     if not tensors:

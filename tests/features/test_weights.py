@@ -200,6 +200,38 @@ def test_wrapped_networks_are_unwrapped(name, path):
     assert (features(wrapped) == expected).all()
 
 
+class Wrapper(nn.Module):
+    """A network with a network in it, and with constants that no state dict has."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+        self.register_buffer("shift", torch.ones(1, 3, 1, 1), persistent=False)
+
+    def forward(self, x):
+        return self.network(x + self.shift * torch.tensor(2.0))
+
+
+@pytest.mark.parametrize("name", ["compiled", "parallel", "parallel and compiled"])
+def test_wrapped_parts_are_unwrapped(name):
+    layers = ["network.layer2", "network.layer3"]
+    expected = features(Wrapper(small_network()), layers=layers)
+    backbone = Wrapper(WRAPPED[name](small_network()))
+    assert (features(backbone, layers=layers) == expected).all()
+    in_parts = small_network()
+    in_parts.layer3 = WRAPPED[name](in_parts.layer3)
+    assert (features(in_parts) == features(small_network())).all()
+    # The caller's stay as they were.
+    assert type(backbone.network) is type(WRAPPED[name](small_network()))
+
+
+def test_constants_of_a_network_are_not_asked_of_a_file(path):
+    torch.save(Wrapper(other_network()).state_dict(), path)
+    layers = ["network.layer2", "network.layer3"]
+    found = features(Wrapper(small_network()), weights=path, layers=layers)
+    assert (found == features(Wrapper(other_network()), layers=layers)).all()
+
+
 @pytest.mark.filterwarnings(*SCRIPTING, "ignore::torch.jit.TracerWarning")
 def test_scripted_modules_are_refused():
     network, image = small_network(), torch.zeros(1, 3, 64, 64)
