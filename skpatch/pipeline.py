@@ -16,6 +16,7 @@ from sklearn.utils import get_tags
 from .features.lazy import LazyFeatures, iterate_patch_maps, score_in_parts
 from .images.collection import Images, check_images
 from .images.names import find_by_name, training_names
+from .images.stamps import stamp_images
 from .inspection.audit import NoiseAudit
 from .inspection.maps import image_maps
 from .inspection.result import Inspection
@@ -68,7 +69,7 @@ class PatchPipeline(Pipeline):
         -------
         self
         """
-        self._learn(X, y, **self._with_trusted(X, trusted, params))
+        self._learn(self._stamped(X), y, **self._with_trusted(X, trusted, params))
         self.image_names_ = training_names(X)
         return self
 
@@ -87,7 +88,8 @@ class PatchPipeline(Pipeline):
         ndarray of shape (n,), int64
             +1 for normal images, -1 for outliers.
         """
-        predicted = super().fit_predict(X, y, **self._with_trusted(X, trusted, params))
+        params = self._with_trusted(X, trusted, params)
+        predicted = super().fit_predict(self._stamped(X), y, **params)
         self.image_names_ = training_names(X)
         return predicted
 
@@ -98,6 +100,13 @@ class PatchPipeline(Pipeline):
         is_routed = get_config()["enable_metadata_routing"]
         parameter = "trusted" if is_routed else f"{self.steps[-1][0]}__trusted"
         return {**params, parameter: find_by_name(trusted, training_names(X))}
+
+    def _stamped(self, X):
+        """Images for a fit, of which a cache notices that files have changed."""
+        if self.memory is None:
+            return X
+        extractor = self.steps[0][1]
+        return stamp_images(X, [getattr(extractor, name, None) for name in ("weights", "region")])
 
     def _learn(self, X, y, **params):
         """Fit all steps, with features that stay lazy under a memory limit."""
@@ -352,7 +361,9 @@ def make_pipeline(
     *steps : estimators
         A :class:`PatchFeatureExtractor`, then a :class:`SoftPatchDetector`.
     memory : str or joblib.Memory, optional
-        Where to cache the features.
+        Where to cache the features. They are extracted again where files of images, weights or
+        region have another size or time of modification; a lazy sequence is known by what it
+        pickles to.
     verbose : bool, default=False
         Whether to print the time of each step.
 

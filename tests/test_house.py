@@ -99,6 +99,13 @@ def test_rooms_stay_small():
     assert max(sizes.values()) <= 1850, sizes
 
 
+def test_pictures_are_opened_in_one_room():
+    # Elsewhere pipes hang, PostScript is run, and errors name no file.
+    opens = re.compile(r"Image\.open|imread|imageio|torchvision\.io|cv2|[tT]iff_?[fF]ile")
+    openers = {room_of(path) for path in modules() if opens.search(path.read_text("utf-8"))}
+    assert openers == {"images"}
+
+
 def test_guide_draws_the_house():
     guide = Path(__file__).parents[1] / "CONTRIBUTING.md"
     picture = guide.read_text(encoding="utf-8").partition("```text\n")[2].partition("```")[0]

@@ -17,6 +17,8 @@ from sklearn.utils import check_random_state
 from ..datasets import inject_noise, load_elpv, load_folder, read_mask
 from ..detector.estimator import SoftPatchDetector
 from ..features.extractor import PatchFeatureExtractor
+from ..images.collection import check_images
+from ..images.reading import read_image
 from ..inspection.maps import image_map
 from ..metrics import aupro, image_auroc, image_average_precision, pixel_auroc
 from .settings import CONTAMINATION, METHODS
@@ -50,8 +52,8 @@ class Unaligned(Sequence):
         return len(self.paths)
 
     def __getitem__(self, index):
-        with Image.open(self.paths[index]) as image:
-            pixels = np.asarray(image.convert("L"))
+        path = self.paths[index]
+        pixels = np.asarray(Image.fromarray(read_image(path, path)).convert("L"))
         rng = np.random.default_rng(index)
         angle = rng.uniform(0, 2 * np.pi)
         shift = rng.uniform(-0.1, 0.1, 2) * pixels.shape
@@ -105,8 +107,14 @@ class ImageSet:
         """Masks of the annotated test images by index, at the size of the network's input."""
         if not self.mask_paths:
             return {}
-        size = PatchFeatureExtractor().fit(self.images).image_size_
-        return {index: read_mask(path, size) for index, path in self.mask_paths.items()}
+        height, width = PatchFeatureExtractor().fit(self.images).image_size_
+        images = check_images(self.images)
+        masks = {}
+        for index, path in self.mask_paths.items():
+            # The network's input need not have the proportions of the image.
+            mask = Image.fromarray(read_mask(path, images.size(index)))
+            masks[index] = np.asarray(mask.resize((width, height), Image.Resampling.NEAREST))
+        return masks
 
 
 def permute_classes(is_defective, seed):

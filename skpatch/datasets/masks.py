@@ -2,13 +2,25 @@
 """Masks of defects, read from image files."""
 
 import os
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..images.proportions import have_same_proportions
+from ..images.reading import on_picture, upright
+
 __all__ = ["read_mask"]
+
+# Masks of that many grey values at most have one for each kind of defect; others have soft edges.
+_MOST_LABELS = 16
+# Of black and white, within which a pixel is clearly one of them.
+_NEAR = 1 / 8
+# Of the pixels that are defective, from which on a mask is likely to be a negative.
+_MOSTLY = 0.75
+_LOSSY_FORMATS = ("JPEG", "MPO", "JPEG2000", "AVIF", "HEIF")
 
 
 def read_mask(
@@ -23,10 +35,11 @@ def read_mask(
     Parameters
     ----------
     path : str, path-like or None
-        A grey or colour image in a lossless format, black where the image is normal. None stands
-        for a normal image.
+        A grey or colour image, black where the image is normal. It is turned upright by its own
+        EXIF orientation. None stands for a normal image.
     shape : (height, width), optional
-        The mask is resized to it (nearest pixel). Required when `path` is None.
+        Size of the image that the mask belongs to, once upright; the mask is resized to it
+        (nearest pixel). Required when `path` is None.
 
     Returns
     -------
@@ -35,10 +48,22 @@ def read_mask(
 
     Raises
     ------
-    FileNotFoundError, PIL.UnidentifiedImageError
-        If the file is missing or not an image.
+    FileNotFoundError, PermissionError, IsADirectoryError
+        If the file is missing or cannot be opened.
     ValueError
-        If neither `path` nor `shape` is given.
+        If neither `path` nor `shape` is given, the file cannot be decoded, or `shape` has other
+        proportions than the mask.
+
+    Warns
+    -----
+    UserWarning
+        If the mask has many grey values, or more than three quarters of it are defective.
+
+    Notes
+    -----
+    In a file of at most 16 grey values all but the darkest are defective: 0 and 1, 0 and 255, or
+    one value for each kind of defect. In files with more, whose edges are soft, and in those that
+    compression has changed (JPEG, lossy WebP), pixels count from half of white on.
 
     Examples
     --------
@@ -53,14 +78,63 @@ def read_mask(
         if shape is None:
             raise ValueError("shape is needed where there is no mask file (path=None).")
         return np.zeros(tuple(shape), bool)
-    with Image.open(path) as image:
-        # An alpha channel is not part of the mask, and a palette index not its colour.
-        has_extras = image.mode.endswith(("A", "P")) or "transparency" in image.info
-        values = np.asarray(image.convert("RGB") if has_extras else image)
-    mask = values != 0 if values.ndim == 2 else (values != 0).any(axis=2)
+    mask = _black_and_white(*on_picture(path, _read), os.fspath(path))
     if shape is None or mask.shape == tuple(shape):
         return mask
-    resized = Image.fromarray(mask.astype(np.uint8)).resize(
-        (shape[1], shape[0]), Image.Resampling.NEAREST
-    )
-    return np.asarray(resized) > 0
+    if not have_same_proportions(mask.shape, shape):
+        raise ValueError(
+            f"The mask file {os.fspath(path)!r} has {mask.shape[0]} x {mask.shape[1]} pixels "
+            f"(height x width), upright, and shape is {tuple(shape)}: it needs the proportions of "
+            "its image. If the image is turned by its EXIF orientation, turn the mask as well."
+        )
+    return np.asarray(Image.fromarray(mask).resize((shape[1], shape[0]), Image.Resampling.NEAREST))
+
+
+def _read(image):
+    """Values (H, W) of an opened mask, the largest of its colours, and whether they are lossy."""
+    is_lossy = _is_lossy(image)
+    image = upright(image)
+    # An alpha channel is not part of the mask, and a palette index not its colour.
+    has_extras = image.mode.endswith(("A", "P")) or "transparency" in image.info
+    is_coded = has_extras or image.mode in ("CMYK", "YCbCr", "LAB", "HSV")
+    values = np.asarray(image.convert("RGB") if is_coded else image)
+    return values if values.ndim == 2 else values.max(axis=2), is_lossy
+
+
+def _is_lossy(image):
+    """Whether compression may have changed the values of an image that was just opened."""
+    if image.format == "WEBP":
+        # Its lossless files have a chunk VP8L instead. Pillow does not tell them apart.
+        image.fp.seek(0)
+        return b"VP8 " in image.fp.read()
+    return image.format in _LOSSY_FORMATS or "jpeg" in str(image.info.get("compression"))
+
+
+def _black_and_white(values, is_lossy, path):
+    """Which pixels (H, W), bool, are defective, with a warning where that is doubtful."""
+    levels = np.unique(values)
+    if not np.isfinite(levels).all():
+        raise ValueError(f"The mask file {path!r} has NaN or infinite values.")
+    has_soft_edges = len(levels) > _MOST_LABELS
+    if is_lossy or has_soft_edges:
+        white = next((white for white in (1, 255, 65535) if levels[-1] <= white), levels[-1])
+        white = 255 if is_lossy else white
+        mask = values > white / 2
+        n_clear = np.count_nonzero(values >= white * (1 - _NEAR))
+        n_grey = np.count_nonzero(values > white * _NEAR) - n_clear
+        if not is_lossy or n_grey > n_clear or (n_clear == 0 and levels[-1] > 0):
+            warnings.warn(
+                f"The mask file {path!r} has {len(levels)} grey values, from {levels[0]:g} to "
+                f"{levels[-1]:g}; pixels above {white / 2:g} were taken for defective. Save masks "
+                "in black and white, in a lossless format.",
+                stacklevel=3,
+            )
+    else:
+        mask = values != (0 if len(levels) == 1 else levels[0])
+    if mask.mean() > _MOSTLY:
+        warnings.warn(
+            f"The mask file {path!r} says that {mask.mean():.0%} of the image are defective; "
+            "masks are black where the image is normal.",
+            stacklevel=3,
+        )
+    return mask

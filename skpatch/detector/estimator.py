@@ -28,6 +28,7 @@ from ..runtime.parameters import (
     fit_context,
     positive_integer,
 )
+from ..runtime.tensors import without_tensors
 from ..runtime.threads import execution
 from .calibration import conformal_pvalues, score_threshold
 from .learning import Fit, learn_at_once
@@ -331,11 +332,13 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         with _unchanged_on_error(self), self._execution():
             self._take(self._learn(X, () if trusted is None else trusted))
         self._state.given.warn_of_copies()
+        self._state.given.warn_of_few()
         return self
 
     def _learn(self, X, trusted):
         """State after a fit to the features."""
         is_limited = self.memory_limit is not None
+        X = without_tensors(X)
         # They may not fit in memory, and one image is enough to know what they are.
         patches = X if hasattr(X, "shape") or not is_limited else np.asarray(X)
         validate = partial(validate_data, self, reset=True)

@@ -4,8 +4,6 @@
 import copy
 import difflib
 import hashlib
-import os
-import re
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,8 +21,12 @@ __all__ = ["LITE0", "SameConv2d", "build_backbone", "first_line", "weights_diges
 LITE0 = "efficientnet_lite0"
 _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# Names in torchvision's DenseNet files, from when module names could hold dots.
-_OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
+# Modules that hold the network as `module`.
+_WRAPPERS = (
+    nn.DataParallel,
+    nn.parallel.DistributedDataParallel,
+    torch.optim.swa_utils.AveragedModel,
+)
 
 
 @dataclass
@@ -70,8 +72,8 @@ def build_backbone(backbone, weights, seed):
     backbone : str or nn.Module
         "efficientnet_lite0", the name of a torchvision classification model, or a module.
     weights : "default", None or path
-        Pretrained weights, random ones, or a file with a state dict. For a module "default" means
-        its own weights, and there are no random ones.
+        Pretrained weights, or random ones, which those of a file replace once it is known which
+        layers are used. For a module "default" means its own weights, and there are no random ones.
     seed : int
         Seed of random weights.
 
@@ -85,8 +87,6 @@ def build_backbone(backbone, weights, seed):
         torch.random.default_generator.manual_seed(seed)
         built = _build(backbone, weights)
     built.module.to("cpu", torch.float32)
-    if weights not in (None, "default"):
-        _load_weights(built.module, weights)
     built.module.eval().requires_grad_(False)
     return built
 
@@ -98,7 +98,7 @@ def _build(backbone, weights):
                 f"weights=None makes random weights for a named backbone, but backbone is a "
                 f'{type(backbone).__name__} module; weights="default" keeps its own.'
             )
-        return Backbone(copy.deepcopy(backbone), *_IMAGENET)
+        return Backbone(_unwrapped_copy(backbone), *_IMAGENET)
     if backbone == LITE0:
         # Without memory for random weights if they are replaced anyway.
         with torch.device("meta" if weights == "default" else "cpu"):
@@ -123,6 +123,31 @@ def _build(backbone, weights):
     return Backbone(module, tuple(transforms.mean), tuple(transforms.std))
 
 
+def _unwrapped_copy(backbone):
+    """Copy of a network, without the compiled, parallel and averaged modules around its parts."""
+    module = copy.deepcopy(_unwrap(backbone))
+    for parent in list(module.modules()):
+        for name, child in parent.named_children():
+            setattr(parent, name, _unwrap(child))
+    return module
+
+
+def _unwrap(module):
+    """The module in wrappers, which cannot be traced themselves."""
+    while not isinstance(module, torch.jit.ScriptModule):
+        if isinstance(module, _WRAPPERS):
+            module = module.module
+        elif isinstance(getattr(module, "_orig_mod", None), nn.Module):
+            module = module._orig_mod
+        else:
+            return module
+    raise ValueError(
+        f"backbone is, or has in it, a scripted or traced module ({type(module).__name__}), whose "
+        "layers cannot be found. Pass the module that it was made from; a state dict of it fits "
+        "that one: weights='file.pth'."
+    )
+
+
 def _arguments(backbone):
     """Arguments with which torchvision builds the network of its own weights."""
     if backbone in ("googlenet", "inception_v3"):
@@ -143,35 +168,6 @@ def _download(backbone, pretrained):
             f"({error}). Without a network, get that file by other means and pass "
             f'weights="path/to/{name}", or use the default backbone, whose weights are installed.'
         ) from error
-
-
-def _load_weights(module, path):
-    """Load a state dict from a file, without running any code in it."""
-    path = os.fspath(path)
-    if not os.path.isfile(path):
-        raise FileNotFoundError(
-            f'weights={path!r} is not a file. Pass "default", None for random weights, or the '
-            "path of a state dict."
-        )
-    try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:
-        # The unpickler meets anything in a file of another kind.
-        raise ValueError(
-            f"weights={path!r} is not a file of plain tensors that torch can load safely "
-            f"(weights_only=True): {first_line(error)}"
-        ) from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):
-        raise ValueError(f"weights={path!r} holds a {type(state).__name__}, not a state dict.")
-    try:
-        module.load_state_dict(
-            {_OLD_DENSENET.sub(r"\1\2.", str(name)): value for name, value in state.items()}
-        )
-    except RuntimeError as error:
-        details = "; ".join(line.strip() for line in str(error).splitlines()[1:4])
-        raise ValueError(f"weights={path!r} does not fit the backbone: {details[:500]}") from error
 
 
 def _efficientnet_lite0():

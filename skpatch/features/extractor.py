@@ -52,11 +52,13 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
     backbone : str or torch.nn.Module, default="efficientnet_lite0"
         "efficientnet_lite0", whose weights are installed with skpatch; the name of any torchvision
         classification model; or a module, which takes images (n, 3, H, W) normalised by ImageNet's
-        mean and standard deviation. A module is copied, not changed.
+        mean and standard deviation. A module is copied, not changed; compiled and parallel ones
+        are unwrapped.
     weights : "default", None or path, default="default"
         "default" is pretrained on ImageNet (torchvision downloads its models' weights on first
         use) or, for a module, its own weights. None is random, for a named backbone. A path names
-        a file with a state dict, which is loaded without running code.
+        a file with a state dict, also in a checkpoint, which is loaded without running code. It
+        must have what the layers in use need.
     layers : str, sequence of str or None, default=None
         Layers whose maps are used. None takes the last stages whose maps are 8 and 16 times
         smaller than the image: "layer2" and "layer3" of a ResNet, "features.3" and "features.5" of
@@ -131,6 +133,9 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
 
     Notes
     -----
+    Of a fitted extractor, `batch_size`, `device`, `dtype`, `n_jobs`, `output` and `verbose` may be
+    changed at any time; other parameters take effect in the next `fit`.
+
     Images whose aspect ratio differs from `image_size_` are stretched. No part of an image is cut
     away unless `crop` is set.
 
@@ -268,12 +273,15 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         from .embedding import feature_names, make_embedding
         from .layers import default_layers, feature_taps, map_shapes
         from .tiling import plan_tiles
+        from .weights import load_weights
 
         built = build_backbone(self.backbone, self.weights, seed)
         if layers is None:
             layers = default_layers(self.backbone, built.module)
         layers = (layers,) if isinstance(layers, str) else tuple(map(str, layers))
         model = feature_taps(self.backbone, built.module, layers)
+        if self.weights not in (None, "default"):
+            load_weights(self.weights, model, built.module)
         # Each of them is a pass of the network, and square images are as large as the probe.
         shapes_at = cache(partial(map_shapes, self.backbone, model, layers))
         image_size = choose_size(shapes_at)

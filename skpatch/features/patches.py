@@ -4,14 +4,19 @@
 Those are NaN in the features of all images. They are left out, and put back.
 """
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils import check_array
 
 from ..distances.rows import check_magnitude
+from ..runtime.tensors import without_tensors
 
 __all__ = ["PatchGrid", "check_patches", "require_images"]
+
+# Of a grid that is recognised behind its channels.
+_LEAST_SIDE = 4
 
 
 class PatchGrid(NamedTuple):
@@ -77,6 +82,7 @@ def check_patches(X, grid=None, *, validate=check_array, may_skip=False):
         (n, 1, p, d) if only p of the patches are inspected.
     grid : PatchGrid
     """
+    X = without_tensors(X)
     ndim = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
     if ndim > 2 and ndim != 4:
         raise ValueError(
@@ -94,6 +100,8 @@ def check_patches(X, grid=None, *, validate=check_array, may_skip=False):
         raise ValueError(
             f"X has a patch grid of {shape}, but the model was fitted on a grid of {grid.shape}."
         )
+    if grid is None and ndim == 4:
+        _warn_of_channels_first(X.shape)
     inspected = np.ones(shape, bool)
     if ndim == 4:
         if may_skip:
@@ -106,6 +114,19 @@ def check_patches(X, grid=None, *, validate=check_array, may_skip=False):
         patches = rows[:, np.newaxis, np.newaxis, :]
     check_magnitude(rows)
     return patches, PatchGrid(shape, inspected)
+
+
+def _warn_of_channels_first(shape):
+    """Tell the user of a grid that is rather its channels, in torch's order, and its rows."""
+    _, channels, height, width = shape
+    low, high = sorted((height, width))
+    if low >= _LEAST_SIDE and high <= 2 * low and channels >= 2 * high:
+        warnings.warn(
+            f"X has shape {shape}, which is taken for a grid of {channels} x {height} patches with "
+            f"{width} features. If it is torch's (n, d, h, w), pass X.permute(0, 2, 3, 1), or of "
+            "an array X.transpose(0, 2, 3, 1).",
+            stacklevel=2,
+        )
 
 
 def _leave_out(X, inspected):

@@ -6,6 +6,7 @@ import os
 import numpy as np
 from PIL import Image
 
+from ..images.proportions import have_same_proportions
 from ..images.reading import read_image
 from .view import central_region
 
@@ -48,9 +49,7 @@ def patches_inside(mask, images, sizes, crop_share, grid):
     """
     height, width = mask.shape
     for index, size in enumerate(sizes):
-        # Sides that were rounded, when a picture was reduced, are off by half a pixel.
-        rounding = max(height + width, sum(size)) / 2
-        if abs(height * size[1] - width * size[0]) > rounding:
+        if not have_same_proportions(mask.shape, size):
             raise ValueError(
                 f"region has {height} x {width} pixels (height x width), and {images.name(index)} "
                 f"has {size[0]} x {size[1]}: one region for all images needs their proportions."

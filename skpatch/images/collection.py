@@ -138,6 +138,11 @@ def _check_array(X):
         if X.dtype.kind in "OUT":
             return X
     shape = tuple(X.shape)
+    if len(shape) == 2 and (hasattr(X, "columns") or np.asarray(X).dtype.kind in "OUT"):
+        raise ValueError(
+            f"X has shape {shape}: it is a table; pass the column that holds the images, such as "
+            "table['path'] of a data frame, or X[:, 0] of an array."
+        )
     if len(shape) == 3 and shape[-1] in (3, 4) and shape[0] > 4:
         raise ValueError(
             f"X has shape {shape}, which looks like a single colour image; pass X[np.newaxis], "

@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from .arrays import to_rgb
 
-__all__ = ["is_path", "on_picture", "read_image", "read_size"]
+__all__ = ["is_path", "on_picture", "read_image", "read_size", "upright"]
 
 _EXIF_ORIENTATION = 0x0112
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
@@ -177,15 +177,19 @@ def _decoded(image, name):
         raise ValueError(f"{name}, a PIL image, cannot be decoded: {error}") from error
 
 
-def _pixels(image):
-    """Array (H, W) or (H, W, 3|4) of an image, upright."""
+def upright(image):
+    """A PIL image, decoded and turned by its orientation, its numbers and colours as they are."""
     _reserve(image.size, _ANY)
     # Loading comes first: PIL turns TIFF files by itself then, and removes their orientation.
     image.load()
-    sixteen_bit = image.format in ("PNG", "PPM")
     method = _UPRIGHT.get(_orientation(image))
-    if method is not None:
-        image = image.transpose(method)
+    return image if method is None else image.transpose(method)
+
+
+def _pixels(image):
+    """Array (H, W) or (H, W, 3|4) of an image, upright."""
+    sixteen_bit = image.format in ("PNG", "PPM")
+    image = upright(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         values = np.asarray(image)
         # PIL opens sixteen-bit PGM files, and in some versions PNG files, in 32 bits.

@@ -29,22 +29,29 @@ def find_regions(patch_scores, region):
         threshold; the worst first.
     """
     labels, _ = label(patch_scores > 1, structure=np.ones((3, 3)))
+    n_rows, n_columns = labels.shape
     top, left, bottom, right = region
-    height, width = (bottom - top) / labels.shape[0], (right - left) / labels.shape[1]
+    cell = (bottom - top) * (right - left) / labels.size
     found = []
     for group, (rows, columns) in enumerate(find_objects(labels), start=1):
         inside = labels[rows, columns] == group
         worst = patch_scores[rows, columns][inside].max()
+        first_x, last_x = _pixels(columns, n_columns, left, right)
+        first_y, last_y = _pixels(rows, n_rows, top, bottom)
         found.append(
             {
-                "box": [
-                    math.floor(left + columns.start * width),
-                    math.floor(top + rows.start * height),
-                    math.ceil(left + columns.stop * width),
-                    math.ceil(top + rows.stop * height),
-                ],
-                "area": round(inside.sum() * height * width),
+                "box": [first_x, first_y, last_x, last_y],
+                "area": round(inside.sum() * cell),
                 "score": float(f"{worst:.6g}"),
             }
         )
     return sorted(found, key=lambda one: -one["score"])
+
+
+def _pixels(cells, n_cells, start, stop):
+    """First pixel, and the one after the last, of a slice of cells that lie from start to stop."""
+    length = stop - start
+    # Multiplied first, whole numbers of pixels are exact; the width of a cell would be rounded.
+    first = start + cells.start * length / n_cells
+    last = stop if cells.stop == n_cells else start + cells.stop * length / n_cells
+    return math.floor(first), math.ceil(last)

@@ -8,6 +8,9 @@ import numpy as np
 
 __all__ = ["GivenImages"]
 
+# Of fewer images the threshold depends on which they are (benchmarks/few_images.py).
+_FEW = 40
+
 
 class GivenImages(NamedTuple):
     """N images, copies included, that are n distinct ones, numbered by their first ones.
@@ -91,5 +94,16 @@ class GivenImages(NamedTuple):
                 f"{len(copies)} of {len(copy_of) - first} {'new ' if first else ''}training images "
                 "are copies of others, "
                 f"e.g. {', '.join(pairs[:3])}; they count once.",
+                stacklevel=4,
+            )
+
+    def warn_of_few(self):
+        """Tell the user what to expect of a threshold that few images have set."""
+        n_images = len(self.numbers)
+        if n_images < _FEW:
+            warnings.warn(
+                f"The threshold was learned from {n_images} training images. With so few, often "
+                "10 to 30 % of new normal images are called anomalous, where 5 % are meant to be. "
+                "Add normal images, or rank images by their scores.",
                 stacklevel=4,
             )

@@ -10,7 +10,7 @@ scikit-learn's own ``scoring="roc_auc"`` (in `GridSearchCV`, say), which reads
 The pixel metrics leave out pixels whose map value is NaN: not inspected, for instance because the
 image was cropped.
 
-Imports images.
+Imports images and runtime.
 """
 
 from .curves import (

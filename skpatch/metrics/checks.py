@@ -3,12 +3,14 @@
 
 import numpy as np
 
-__all__ = ["check_image_scores", "check_pixels", "pool_pixels"]
+from ..runtime.tensors import without_tensors
+
+__all__ = ["check_image_scores", "check_pixels"]
 
 
 def check_image_scores(y_true, scores):
     """Return labels (n,), bool, and scores (n,), float64."""
-    y_true = np.asarray(y_true)
+    y_true, scores = np.asarray(without_tensors(y_true)), without_tensors(scores)
     if np.iscomplexobj(scores):
         raise ValueError("scores holds complex numbers; expected real ones.")
     scores = np.asarray(scores, dtype=np.float64)
@@ -35,7 +37,7 @@ def check_image_scores(y_true, scores):
 
 
 def check_pixels(masks, maps):
-    """Return one (mask, map, inspected) of shape (height, width) each per image."""
+    """Return one (mask, map) of shape (height, width) each per image; the masks are bool."""
     for name, values in (("masks", masks), ("maps", maps)):
         if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
             raise TypeError(
@@ -50,23 +52,24 @@ def check_pixels(masks, maps):
 
 
 def _check_image_pixels(mask, map_, index):
-    map_ = np.asarray(map_)
+    map_ = np.asarray(without_tensors(map_))
     if map_.ndim != 2 or map_.dtype.kind not in "biuf":
         raise ValueError(
             f"maps[{index}] has shape {map_.shape} and type {map_.dtype}; expected numbers of "
             "shape (height, width)."
         )
-    if map_.dtype.kind != "f":
-        map_ = map_.astype(np.float64)
     if np.isinf(map_).any():
         raise ValueError(f"maps[{index}] has infinite values; use NaN for pixels not inspected.")
-    return _check_mask(mask, map_.shape, index), map_, ~np.isnan(map_)
+    if map_.dtype == np.float16:
+        # Sorts twenty times faster.
+        map_ = map_.astype(np.float32)
+    return _check_mask(mask, map_.shape, index), map_
 
 
 def _check_mask(mask, shape, index):
     if mask is None:
         return np.zeros(shape, bool)
-    mask = np.asarray(mask)
+    mask = np.asarray(without_tensors(mask))
     if mask.dtype.kind not in "biuf":
         raise TypeError(
             f"masks[{index}] is {mask.dtype}, not an array of numbers; read files with "
@@ -78,14 +81,4 @@ def _check_mask(mask, shape, index):
         )
     if np.isnan(mask).any():
         raise ValueError(f"masks[{index}] has NaN values; mark pixels not inspected in the map.")
-    return mask != 0
-
-
-def pool_pixels(pixels):
-    """Labels (n_pixels,), bool, and scores (n_pixels,) of all inspected pixels."""
-    labels = np.concatenate([mask[inspected] for mask, _, inspected in pixels])
-    if not labels.any():
-        raise ValueError("masks has no defective pixel that was inspected; at least one is needed.")
-    if labels.all():
-        raise ValueError("masks has no normal pixel that was inspected; at least one is needed.")
-    return labels, np.concatenate([map_[inspected] for _, map_, inspected in pixels])
+    return mask if mask.dtype == bool else mask != 0

@@ -7,11 +7,11 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
-from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 from sklearn.utils import check_scalar
 
-from .checks import check_image_scores, check_pixels, pool_pixels
+from . import pixels
+from .checks import check_image_scores, check_pixels
 
 __all__ = [
     "aupro",
@@ -26,7 +26,6 @@ __all__ = [
 # One for each image, in a sequence or in one array.
 Maps: TypeAlias = Sequence[ArrayLike] | NDArray
 Masks: TypeAlias = Sequence[ArrayLike | None] | NDArray
-_EIGHT_NEIGHBORS = np.ones((3, 3), bool)
 
 
 def image_auroc(y_true: ArrayLike, scores: ArrayLike) -> float:
@@ -147,7 +146,9 @@ def f1_max(y_true: ArrayLike, scores: ArrayLike) -> float:
     >>> f1_max([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     0.8
     """
-    return _best_f1(*check_image_scores(y_true, scores))
+    precision, recall, _ = _measure(precision_recall_curve, *check_image_scores(y_true, scores))
+    total = precision + recall
+    return float(np.max(2 * precision * recall / np.where(total > 0, total, 1)))
 
 
 def pixel_auroc(masks: Masks, maps: Maps) -> float:
@@ -194,7 +195,7 @@ def pixel_auroc(masks: Masks, maps: Maps) -> float:
     >>> round(pixel_auroc(masks, maps), 4)
     0.8333
     """
-    return float(_measure(roc_auc_score, *pool_pixels(check_pixels(masks, maps))))
+    return float(pixels.auroc(*pixels.pool_scores(check_pixels(masks, maps))))
 
 
 def pixel_average_precision(masks: Masks, maps: Maps) -> float:
@@ -226,7 +227,7 @@ def pixel_average_precision(masks: Masks, maps: Maps) -> float:
     >>> pixel_average_precision([[[0, 1], [0, 0]]], [[[0.3, 0.9], [0.2, 1.0]]])
     0.5
     """
-    return float(_measure(average_precision_score, *pool_pixels(check_pixels(masks, maps))))
+    return float(pixels.average_precision(*pixels.pool_scores(check_pixels(masks, maps))))
 
 
 def pixel_f1_max(masks: Masks, maps: Maps) -> float:
@@ -257,7 +258,7 @@ def pixel_f1_max(masks: Masks, maps: Maps) -> float:
     >>> round(pixel_f1_max([[[0, 1], [0, 0]]], [[[0.3, 0.9], [0.2, 1.0]]]), 4)
     0.6667
     """
-    return _best_f1(*pool_pixels(check_pixels(masks, maps)))
+    return float(pixels.best_f1(*pixels.pool_scores(check_pixels(masks, maps))))
 
 
 def aupro(masks: Masks, maps: Maps, *, max_fpr: float = 0.3) -> float:
@@ -312,56 +313,13 @@ def aupro(masks: Masks, maps: Maps, *, max_fpr: float = 0.3) -> float:
     check_scalar(max_fpr, "max_fpr", Real, min_val=0, max_val=1, include_boundaries="right")
     if np.isnan(max_fpr):
         raise ValueError("max_fpr is NaN; it must be in (0, 1].")
-    pixels = check_pixels(masks, maps)
-    is_defect, scores = pool_pixels(pixels)
-    overlap = _region_shares(pixels)
-    normal = scores[~is_defect]
-
-    # What lies below the last threshold that counts need not be sorted.
-    n_false = int(np.ceil(max_fpr * len(normal)))
-    above = scores >= np.partition(normal, -n_false)[-n_false]
-    order, group_ends = _descending(scores[above])
-    false_positives = np.cumsum(~is_defect[above][order])[group_ends]
-    overlaps = np.cumsum(overlap[above][order])[group_ends]
-    fpr = np.append(0.0, false_positives / len(normal))
-    pro = np.append(0.0, np.minimum(overlaps, 1))
-    return _partial_area(fpr, pro, max_fpr) / max_fpr
-
-
-def _region_shares(pixels):
-    """Share of each inspected pixel in the mean overlap, zero for normal pixels."""
-    shares = []
-    n_regions = 0
-    for mask, _, inspected in pixels:
-        regions, _ = ndimage.label(mask, _EIGHT_NEIGHBORS)
-        regions = regions[inspected]
-        sizes = np.bincount(regions)
-        sizes[0] = 0
-        n_regions += np.count_nonzero(sizes)
-        shares.append(np.divide(1.0, sizes, where=sizes > 0, out=np.zeros(len(sizes)))[regions])
-    return np.concatenate(shares) / n_regions
-
-
-def _descending(scores):
-    """Order from the highest to the lowest score, and the last index of each run of ties."""
-    order = np.argsort(scores)[::-1]
-    ordered = scores[order]
-    return order, np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(ordered) - 1)
-
-
-def _partial_area(x, y, x_max):
-    """Area under the piecewise linear curve from 0 to `x_max`."""
-    inside = x <= x_max
-    return float(auc(np.append(x[inside], x_max), np.append(y[inside], np.interp(x_max, x, y))))
+    checked = check_pixels(masks, maps)
+    shares = pixels.region_shares(checked)
+    defective, normal = pixels.pool_scores(checked)
+    return float(pixels.mean_overlap(defective, shares, normal, max_fpr))
 
 
 def _measure(metric, y_true, scores):
     # scikit-learn takes differences and sums of the scores, which may be infinite.
     with np.errstate(over="ignore", invalid="ignore"):
         return metric(y_true, scores)
-
-
-def _best_f1(y_true, scores):
-    precision, recall, _ = _measure(precision_recall_curve, y_true, scores)
-    total = precision + recall
-    return float(np.max(2 * precision * recall / np.where(total > 0, total, 1)))

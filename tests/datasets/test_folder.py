@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 from pathlib import Path
 
-import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from PIL import Image, UnidentifiedImageError
 
-from skpatch.datasets import load_folder, read_mask
+from skpatch.datasets import load_folder
 
 
 def touch(folder, *names):
@@ -134,43 +132,3 @@ def test_folder_errors(tmp_path):
         load_folder(tmp_path / "mvtec")
     with pytest.raises(ValueError, match=r"'test/1\.png'.* The layout 'plain' takes every image"):
         load_folder(tmp_path / "loose")
-
-
-# read_mask
-
-
-def test_read_mask_modes(tmp_path):
-    mask = np.zeros((6, 8), bool)
-    mask[1:3, 4:7] = True
-    grey = Image.fromarray(mask.astype(np.uint8) * 255)
-    # The smallest value counts, and neither opaque alpha nor a palette index does.
-    palette = Image.fromarray(1 - mask.astype(np.uint8)).convert("P")
-    palette.putpalette([0, 0, 255, 0, 0, 0])
-    images = {
-        "grey": grey,
-        "ones": Image.fromarray(mask.astype(np.uint8)),
-        "bits": grey.convert("1"),
-        "sixteen": Image.fromarray(mask.astype(np.uint16)),
-        "colour": Image.fromarray(mask[:, :, np.newaxis] * np.array([0, 0, 1], np.uint8)),
-        "alpha": grey.convert("RGBA"),
-        "palette": palette,
-    }
-    for name, image in images.items():
-        path = tmp_path / f"{name}.png"
-        image.save(path)
-        assert_array_equal(read_mask(path), mask, err_msg=name)
-        assert_array_equal(read_mask(str(path), (6, 8)), mask, err_msg=name)
-        larger = read_mask(path, (12, 24))
-        assert_array_equal(larger, mask.repeat(2, axis=0).repeat(3, axis=1), err_msg=name)
-        assert larger.dtype == bool
-
-
-def test_read_mask_without_file(tmp_path):
-    assert_array_equal(read_mask(None, (3, 2)), np.zeros((3, 2), bool))
-    with pytest.raises(ValueError, match="shape is needed"):
-        read_mask(None)
-    with pytest.raises(FileNotFoundError, match=r"gone\.png"):
-        read_mask(tmp_path / "gone.png")
-    touch(tmp_path, "text.png")
-    with pytest.raises(UnidentifiedImageError, match=r"text\.png"):
-        read_mask(tmp_path / "text.png")

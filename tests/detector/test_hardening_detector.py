@@ -15,8 +15,8 @@ from skpatch.discriminators import FusionDiscriminator, GaussianDiscriminator
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-# Warnings of more neighbours or memory patches than there are, and of copies.
-EXPECTED = "n_neighbors=|coreset_size=|.* copies of others"
+# Warnings of more neighbours or memory patches than there are, of copies and of few images.
+EXPECTED = "n_neighbors=|coreset_size=|.* copies of others|The threshold was learned"
 SETTINGS = st.fixed_dictionaries(
     {},
     optional={

@@ -9,6 +9,7 @@ from _networks import small_network
 from torch import nn
 
 from skpatch.features.backbones import build_backbone
+from skpatch.features.weights import load_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -18,6 +19,13 @@ def same_state(first, second):
     return first.keys() == second.keys() and all(
         torch.equal(first[name], second[name]) for name in first
     )
+
+
+def loaded(backbone, path):
+    """A network all of whose layers are in use, with the weights in a file."""
+    module = build_backbone(backbone, path, 0).module
+    load_weights(path, module, module)
+    return module
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "shufflenet_v2_x0_5"])
@@ -46,7 +54,7 @@ def test_weights_from_a_file(tmp_path, name, wrapped):
     path = tmp_path / "weights.pth"
     torch.save({"state_dict": source.state_dict()} if wrapped else source.state_dict(), path)
     for given in (path, str(path)):
-        assert same_state(build_backbone(name, given, 0).module, source)
+        assert same_state(loaded(name, given), source)
 
 
 def test_weights_of_a_module_from_a_file(tmp_path):
@@ -54,7 +62,7 @@ def test_weights_of_a_module_from_a_file(tmp_path):
     with torch.no_grad():
         source.stem.weight.add_(1)
     torch.save(source.state_dict(), tmp_path / "weights.pth")
-    built = build_backbone(target, tmp_path / "weights.pth", 0).module
+    built = loaded(target, tmp_path / "weights.pth")
     assert same_state(built, source)
     assert not same_state(target, source)
 
@@ -70,7 +78,7 @@ def test_densenet_files_with_old_names(tmp_path):
             assert ".1." in name or ".2." in name
         state[name] = value
     torch.save(state, tmp_path / "densenet121.pth")
-    built = build_backbone("densenet121", tmp_path / "densenet121.pth", 0).module
+    built = loaded("densenet121", tmp_path / "densenet121.pth")
     assert same_state(built, source)
 
 
@@ -79,7 +87,7 @@ def test_googlenet_from_a_file_converts_its_input(tmp_path):
     module = build_backbone("googlenet", None, 0).module
     assert module.transform_input is True
     torch.save(module.state_dict(), tmp_path / "weights.pth")
-    assert build_backbone("googlenet", tmp_path / "weights.pth", 0).module.transform_input is True
+    assert loaded("googlenet", tmp_path / "weights.pth").transform_input is True
 
 
 class Harmful:
@@ -93,12 +101,12 @@ def test_code_in_a_weights_file_is_refused(tmp_path):
     path = tmp_path / "harmful.pth"
     torch.save({"fc.weight": Harmful()}, path)
     with pytest.raises(ValueError, match=r"harmful\.pth.*weights_only=True"):
-        build_backbone(small_network(), path, 0)
+        loaded(small_network(), path)
     assert Harmful.executed == []
     with open(path, "wb") as file:
         pickle.dump(Harmful(), file)
     with pytest.raises(ValueError, match=r"harmful\.pth.*weights_only=True"):
-        build_backbone(small_network(), path, 0)
+        loaded(small_network(), path)
     assert Harmful.executed == []
 
 
@@ -107,13 +115,13 @@ def test_file_that_holds_no_weights(tmp_path, content):
     path = tmp_path / "garbage.pth"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"garbage\.pth.*not a file of plain tensors"):
-        build_backbone(small_network(), path, 0)
+        loaded(small_network(), path)
 
 
 def test_missing_weights(tmp_path):
     for path in (tmp_path / "missing.pth", tmp_path):
         with pytest.raises(FileNotFoundError, match="is not a file") as caught:
-            build_backbone(small_network(), path, 0)
+            loaded(small_network(), path)
         assert repr(str(path)) in str(caught.value)
 
 
@@ -121,13 +129,13 @@ def test_missing_weights(tmp_path):
 def test_file_without_a_state_dict(tmp_path, content):
     torch.save(content, tmp_path / "other.pth")
     with pytest.raises(ValueError, match=r"other\.pth' holds a .*not a state dict"):
-        build_backbone(small_network(), tmp_path / "other.pth", 0)
+        loaded(small_network(), tmp_path / "other.pth")
 
 
 def test_weights_that_do_not_fit(tmp_path):
     torch.save(nn.Sequential(nn.Linear(2, 2)).state_dict(), tmp_path / "weights.pth")
-    with pytest.raises(ValueError, match=r"weights\.pth' does not fit the backbone: .*layer2"):
-        build_backbone(small_network(), tmp_path / "weights.pth", 0)
+    with pytest.raises(ValueError, match=r"weights\.pth' does not fit the backbone: it lacks stem"):
+        loaded(small_network(), tmp_path / "weights.pth")
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,16 @@ def cropped():
     return extractor, images, features, input_views(extractor, images)
 
 
+@pytest.fixture(scope="module")
+def whole_images():
+    """Pipeline that crops nothing, images, their scores and maps."""
+    images = photographs((70, 80), (90, 60), (80, 80))
+    detector = SoftPatchDetector(discriminator=None, random_state=0)
+    model = PatchPipeline([("extractor", small_extractor(image_size=64)), ("detector", detector)])
+    model.fit(images)
+    return model, images, model.score_samples(images), model.predict_map(images)
+
+
 # An estimator like others
 
 
@@ -170,24 +180,61 @@ def test_tags():
     assert not tags.target_tags.required
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"resize": 160, "crop": 100},
-        {"resize": None, "crop": None, "image_size": 96},
-        {"tile_size": None},
-        {"patch_size": 5},
-        {"embedding_dim": 3},
-        {"backbone": "resnet18", "weights": None, "layers": "layer4", "random_state": 1},
-        {"region": np.eye(9)},
-    ],
-    ids=lambda changes: next(iter(changes)),
-)
-def test_features_are_those_of_the_fitted_parameters(cropped, changes):
+# Another value of each parameter, with those that go with it.
+CHANGES = {
+    "backbone": {"backbone": "resnet18", "weights": None, "layers": "layer4"},
+    "weights": {"weights": "lost.pth"},
+    "layers": {"layers": "layer4"},
+    "image_size": {"image_size": 96, "resize": None, "crop": None},
+    "resize": {"resize": 160, "crop": 128},
+    "crop": {"resize": 400, "crop": 96},
+    "region": {"region": np.eye(9)},
+    "tile_size": {"tile_size": None},
+    "patch_size": {"patch_size": 5},
+    "embedding_dim": {"embedding_dim": 3},
+    "random_state": {"random_state": 5},
+}
+# Those that may be changed at any time.
+RUNNING = {
+    "batch_size": {"batch_size": 1},
+    "device": {"device": "cpu"},
+    "dtype": {"dtype": "bfloat16"},
+    "n_jobs": {"n_jobs": 2},
+    "output": {"output": "features.npy"},
+    "verbose": {"verbose": True},
+}
+
+
+def test_all_parameters_are_changed_below():
+    assert {*CHANGES, *RUNNING} == set(PatchFeatureExtractor().get_params())
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_features_are_those_of_the_fitted_parameters(cropped, name):
     extractor, images, features, views = cropped
-    extractor = with_parameters(extractor, **changes)
+    extractor = with_parameters(extractor, **CHANGES[name])
     np.testing.assert_array_equal(extractor.transform(images), features)
     assert input_views(extractor, images) == views
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_how_features_are_extracted_may_change(cropped, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    extractor, images, features, views = cropped
+    extractor = with_parameters(extractor, **RUNNING[name])
+    error = np.linalg.norm(extractor.transform(images) - features) / np.linalg.norm(features)
+    assert error < (0.02 if name == "dtype" else 1e-6)
+    assert input_views(extractor, images) == views
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_scores_and_maps_are_those_of_the_fitted_parameters(whole_images, name):
+    model, images, scores, maps = whole_images
+    extractor = with_parameters(model[0], **CHANGES[name])
+    changed = PatchPipeline([("extractor", extractor), ("detector", model[1])])
+    np.testing.assert_array_equal(changed.score_samples(images), scores)
+    for one, other in zip(changed.predict_map(images), maps, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("name", ["resize", "crop", "tile_size", "patch_size", "embedding_dim"])

@@ -172,3 +172,14 @@ def test_tensor_without_numpy_counterpart_is_named():
     torch = pytest.importorskip("torch")
     with pytest.raises(ValueError, match=r"image 0 cannot be made an array.*[Ss]parse"):
         check_images([torch.zeros(6, 9).to_sparse()]).load(0)
+
+
+@pytest.mark.parametrize("names", [["a.png"], ["a.png", "b.png"]])
+def test_a_table_in_place_of_its_column(names):
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"path": names, "size": range(len(names))})
+    for X in (table, table[["path"]], table[["path"]].to_numpy(), np.array([names], str).T):
+        with pytest.raises(ValueError, match=rf"X has shape \({len(names)}, .*pass the column"):
+            check_images(X)
+    with pytest.raises(FileNotFoundError, match=r"a\.png"):
+        check_images(table["path"])

@@ -57,7 +57,8 @@ def test_a_defect_makes_no_group():
 def test_too_few_images_or_patches():
     patches = np.concatenate([product(np.random.RandomState(0), 4, seed) + seed for seed in (1, 9)])
     assert groups_apart(patches[:7])[1] == []
-    assert groups_apart(patches[:, :13])[1] != [] and groups_apart(patches[:, :12])[1] == []
+    assert groups_apart(patches[:, :13])[1] != []
+    assert groups_apart(patches[:, :12])[1] == []
 
 
 def test_fit_tells_which_images_by_the_numbers_given():

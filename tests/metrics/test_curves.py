@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 from sklearn.metrics import f1_score, roc_auc_score
 
@@ -124,7 +126,38 @@ def test_pixel_metrics_pool_the_inspected_pixels(pixel, image):
     labels = np.concatenate([mask.ravel() for mask in masks])
     scores = np.concatenate([map_.ravel() for map_ in maps])
     inspected = ~np.isnan(scores)
-    assert pixel(masks, maps) == image(labels[inspected], scores[inspected])
+    expected = image(labels[inspected], scores[inspected])
+    assert pixel(masks, maps) == pytest.approx(expected, rel=1e-14)
+
+
+@pytest.mark.parametrize("metric", PIXEL_METRICS)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, np.int64, np.uint8, bool])
+def test_pixel_metrics_count_part_by_part(metric, dtype, monkeypatch):
+    rng = np.random.default_rng(0)
+    masks = rng.random((3, 30, 20)) < 0.3
+    maps = (rng.integers(0, 40, masks.shape) + 10 * masks).astype(dtype)
+    expected = metric(masks, maps.astype(float))
+    monkeypatch.setattr("skpatch.metrics.pixels._PART", 50)
+    assert metric(masks, maps) == pytest.approx(
+        metric(masks, maps > 0) if dtype is bool else expected, rel=1e-14
+    )
+
+
+@pytest.mark.parametrize("metric", PIXEL_METRICS)
+@pytest.mark.parametrize("share", [0.02, 0.5])
+def test_pixel_metrics_take_little_memory(metric, share, monkeypatch):
+    monkeypatch.setattr("skpatch.metrics.pixels._PART", 5000)
+    rng = np.random.default_rng(0)
+    masks = [ndimage.uniform_filter(rng.random((500, 400)), 20) > 0.5 for _ in range(2)]
+    masks[0] &= rng.random(masks[0].shape) < share
+    maps = [rng.random(mask.shape, np.float32) + mask for mask in masks]
+    tracemalloc.start()
+    try:
+        metric(masks, maps)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 12 * 2 * masks[0].size
 
 
 @pytest.mark.parametrize("metric", PIXEL_METRICS)
@@ -139,6 +172,28 @@ def test_pixel_metrics_accept_every_form(metric):
     assert metric(masks.astype(np.uint8) * 255, maps) == expected
     assert metric(masks.tolist(), maps.tolist()) == expected
     assert metric(masks, (maps > 0.6)) == metric(masks, (maps > 0.6).astype(np.float32))
+
+
+@pytest.mark.parametrize("metric", PIXEL_METRICS)
+def test_pixel_metrics_of_tensors(metric):
+    masks, maps = random_pixels(7)
+    expected = metric(masks, maps)
+    masks, maps = ([torch.tensor(one) for one in both] for both in (masks, maps))
+    assert metric(masks, [one.requires_grad_() for one in maps]) == expected
+    assert metric([one.bfloat16() for one in masks], maps) == expected
+    rounded = [one.detach().bfloat16() for one in maps]
+    assert metric(masks, rounded) == metric(masks, [one.float() for one in rounded])
+    whole = [torch.stack([one[:5, :5] for one in both]) for both in (masks, rounded)]
+    assert metric(*whole) == metric(*(one.float().numpy() for one in whole))
+
+
+@pytest.mark.parametrize("metric", IMAGE_METRICS)
+def test_image_metrics_of_tensors(metric):
+    labels = torch.tensor([0, 1, 0, 1, 1])
+    scores = torch.tensor([0.5, 1, 0.25, 2, 0.375], requires_grad=True)
+    expected = metric(labels.numpy(), scores.tolist())
+    assert metric(labels, scores) == expected
+    assert metric(labels.bfloat16(), scores.bfloat16()) == expected
 
 
 @pytest.mark.parametrize("metric", PIXEL_METRICS)

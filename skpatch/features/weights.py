@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Weights of a network from a file of tensors, whatever else the file holds."""
+
+import os
+import re
+import warnings
+from collections import Counter
+from itertools import accumulate
+
+import torch
+
+from ..runtime.memory import memory_errors
+from .backbones import first_line
+
+__all__ = ["load_weights"]
+
+# Names in torchvision's DenseNet files, from when module names could hold dots.
+_OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
+# Counts batches in training. Old files lack it, and nothing reads it afterwards.
+_UNUSED = "num_batches_tracked"
+# Dictionaries within each other; a damaged file may hold one that contains itself.
+_DEEPEST = 5
+# Tensors that a message lists.
+_SHOWN = 3
+
+
+@memory_errors()
+def load_weights(path, model, whole):
+    """Give a network the weights in a file, without running any code in it.
+
+    The tensors may lie in dictionaries, and all their names may begin alike, as those of a
+    checkpoint or of a network that was part of another do.
+
+    Parameters
+    ----------
+    path : str or path-like
+    model : nn.Module
+        The part of the network that is used: what it needs must be in the file.
+    whole : nn.Module
+        The network. What the file has for other parts of it is passed over without a word.
+    """
+    path = os.fspath(path)
+    tensors = _read_tensors(path)
+    known = whole.state_dict()
+    # Tracing makes constants of the part that the network does not have by a name.
+    needed = {name: value for name, value in model.state_dict().items() if name in known}
+    prefix = _find_prefix(tensors, needed)
+    found = {name: tensors[prefix + name] for name in needed if prefix + name in tensors}
+    _check(path, tensors, prefix, found, needed)
+    model.load_state_dict(found, strict=False)
+    _tell_ignored(path, tensors, prefix, known)
+
+
+def _read_tensors(path):
+    """All tensors of a file, by their names, which those of dictionaries begin."""
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f'weights={path!r} is not a file. Pass "default", None for random weights, or the '
+            "path of a state dict."
+        )
+    try:
+        with warnings.catch_warnings():
+            # That it will try to load a scripted module, which it then refuses.
+            warnings.simplefilter("ignore", UserWarning)
+            content = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:
+        # The unpickler meets anything in a file of another kind.
+        raise ValueError(
+            f"weights={path!r} is not a file of plain tensors that torch can load safely "
+            f"(weights_only=True): {first_line(error)} If it holds a whole module, or other "
+            "objects beside the tensors, load it where you trust it, and save the state dict "
+            "alone: torch.save(module.state_dict(), path); of a .safetensors file, what "
+            "safetensors.torch.load_file(path) returns."
+        ) from error
+    tensors = dict(_flatten(content)) if isinstance(content, dict) else {}
+    if not tensors:
+        raise ValueError(f"weights={path!r} holds a {type(content).__name__}, not a state dict.")
+    return tensors
+
+
+def _flatten(content, prefix="", depth=0):
+    """Names and tensors of a dictionary, and of those in it."""
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        if torch.is_tensor(value):
+            # A compiled module is one more level.
+            name = name.replace("_orig_mod.", "")
+            yield _OLD_DENSENET.sub(r"\1\2.", name), value
+        elif isinstance(value, dict) and depth < _DEEPEST:
+            yield from _flatten(value, f"{name}.", depth + 1)
+
+
+def _find_prefix(tensors, needed):
+    """Beginning of the names under which most of the needed tensors are."""
+    counts = Counter()
+    for name, tensor in tensors.items():
+        parts = name.split(".")
+        for start in range(len(parts)):
+            rest = ".".join(parts[start:])
+            if rest in needed:
+                counts[name.removesuffix(rest)] += 1 + (tensor.shape == needed[rest].shape)
+    # Of two networks that fit alike, the teacher is the one to use, or else the first.
+    return max(counts, key=lambda prefix: (counts[prefix], "teacher" in prefix), default="")
+
+
+def _check(path, tensors, prefix, found, needed):
+    """Raise unless all needed tensors are found, in the right shapes."""
+    lacking = [name for name in needed if name not in found and not name.endswith(_UNUSED)]
+    if lacking:
+        where = f" below {prefix!r}" if prefix else ""
+        raise ValueError(
+            f"weights={path!r} does not fit the backbone: it lacks {_listed(lacking)}, which the "
+            f"layers in use need. It has {_listed(list(tensors))}; {len(found)} of {len(needed)} "
+            f"tensors were found{where}."
+        )
+    different = [
+        f"{name} of shape {tuple(tensor.shape)} and type {tensor.dtype}, which is "
+        f"{tuple(needed[name].shape)} and {needed[name].dtype} in the network"
+        for name, tensor in found.items()
+        if tensor.shape != needed[name].shape
+        or tensor.is_floating_point() != needed[name].is_floating_point()
+    ]
+    if different:
+        raise ValueError(
+            f"weights={path!r} does not fit the backbone: it has {_listed(different)}."
+        )
+
+
+def _tell_ignored(path, tensors, prefix, known):
+    """Warn of tensors that the network has no place for."""
+    ignored = Counter()
+    for name, tensor in tensors.items():
+        own = known.get(name.removeprefix(prefix)) if name.startswith(prefix) else None
+        if own is None or own.shape != tensor.shape:
+            # As much of the name as tells it from the used ones: "module.encoder_k".
+            groups = accumulate(name.split("."), "{}.{}".format)
+            ignored[next((g for g in groups if not prefix.startswith(f"{g}.")), name)] += 1
+    if ignored:
+        shown = [f"{group} ({count})" for group, count in ignored.items()]
+        used = f"Used are those below {prefix!r}; ignored" if prefix else "Ignored"
+        warnings.warn(
+            f"weights={path!r} has tensors for other networks, or for other parts of this one. "
+            f"{used}, with the number of tensors: {_listed(shown)}.",
+            stacklevel=2,
+        )
+
+
+def _listed(texts):
+    more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
+    return ", ".join(texts[:_SHOWN]) + more

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: BSD-3-Clause
+import numpy as np
+import pytest
+from PIL import Image
+
+from skpatch.bench.protocol import ImageSet, Unaligned
+
+
+@pytest.fixture
+def paths(tmp_path):
+    rng = np.random.RandomState(0)
+    names = [str(tmp_path / f"{number}.png") for number in range(3)]
+    for name in names:
+        Image.fromarray(rng.randint(0, 256, (150, 262), np.uint8)).save(name)
+    return names
+
+
+def test_masks_have_the_size_of_the_input_whatever_its_proportions(paths, tmp_path):
+    mask = np.zeros((150, 262), np.uint8)
+    mask[:75] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    data = ImageSet("set", paths, np.array([True, False, False]), np.arange(3))
+    assert data.masks() == {}
+    data.mask_paths = {0: tmp_path / "mask.png", 1: None}
+    masks = data.masks()
+    # 224 x 391 pixels, of which the second side becomes a multiple of the stride.
+    assert masks[0].shape == masks[1].shape == (224, 384)
+    assert masks[0].dtype == bool
+    assert masks[0][:112].all()
+    assert not masks[0][112:].any()
+    assert not masks[1].any()
+
+
+def test_a_mask_of_another_image_is_refused(paths, tmp_path):
+    Image.new("L", (150, 262)).save(tmp_path / "mask.png")
+    data = ImageSet(
+        "set", paths, np.array([True, False, False]), mask_paths={0: str(tmp_path / "mask.png")}
+    )
+    with pytest.raises(ValueError, match=r"mask\.png' has 262 x 150 .* shape is \(150, 262\)"):
+        data.masks()
+
+
+def test_unaligned_images_are_moved_in_the_same_way_each_time(paths):
+    images = Unaligned(paths)
+    assert len(images) == 3
+    np.testing.assert_array_equal(images[1], images[1])
+    assert images[1].shape == (150, 262)
+    assert not np.array_equal(images[1], np.asarray(Image.open(paths[1])))
