@@ -8,17 +8,18 @@ from ..distances.scaling import Scaling, inner_products
 from ..runtime.threads import run_blocks
 from .positionwise import outlier_factors
 
-__all__ = ["accuse", "accuse_jury", "rank_of_same_place"]
+__all__ = ["NEIGHBORS", "accuse", "accuse_jury", "rank_of_same_place"]
 
-# Neighbours of the local outlier factor, the paper's; patches along each side of the window that
-# logarithms are averaged over, at most and in relation to the shorter side of the grid, 5 of 28:
-# defects are regions, while rare normal patches are often alone.
-_NEIGHBORS = 6
+# Neighbours of the local outlier factor, the paper's.
+NEIGHBORS = 6
+# Patches along each side of the window that logarithms are averaged over, at most and in relation
+# to the shorter side of the grid, 5 of 28: defects are regions, while rare normal patches are often
+# alone.
 _LARGEST_WINDOW, _WINDOW = 5, 0.14
 _PAIRS = 300
 
 
-def accuse(jury, patches, images, inspected):
+def accuse(jury, patches, images, inspected, n_neighbors=NEIGHBORS):
     """Score patches: the local outlier factor among the jury, averaged over a window.
 
     Parameters
@@ -29,6 +30,8 @@ def accuse(jury, patches, images, inspected):
         Their numbers: an image is not compared with itself.
     inspected : ndarray of shape (H, W), bool
         The patches of the whole grid that these are.
+    n_neighbors : int
+        Of the local outlier factor: what as many images of the jury share is usual.
 
     Returns
     -------
@@ -41,20 +44,21 @@ def accuse(jury, patches, images, inspected):
         some = flat[:, positions]
         return jury.project(some.reshape(-1, flat.shape[-1])).reshape(*some.shape[:2], -1)
 
-    scores = _accuse(jury, coordinates, flat.shape[:2], images, inspected)
+    scores = _accuse(jury, coordinates, flat.shape[:2], images, inspected, n_neighbors)
     return scores.reshape(patches.shape[:3])
 
 
-def accuse_jury(jury, inspected):
+def accuse_jury(jury, inspected, n_neighbors=NEIGHBORS):
     """The same (j, p) of the patches of the jury."""
 
     def coordinates(positions):
         return jury.coordinates[:, positions].astype(np.float32)
 
-    return _accuse(jury, coordinates, jury.coordinates.shape[:2], jury.images, inspected)
+    shape = jury.coordinates.shape[:2]
+    return _accuse(jury, coordinates, shape, jury.images, inspected, n_neighbors)
 
 
-def _accuse(jury, coordinates, shape, images, inspected):
+def _accuse(jury, coordinates, shape, images, inspected, n_neighbors):
     """Scores (n, p) of patches, from a function of positions to coordinates (n, q, k)."""
     numbers, reference = jury.reference()
     own = np.searchsorted(numbers, images).clip(max=len(numbers) - 1)
@@ -66,15 +70,15 @@ def _accuse(jury, coordinates, shape, images, inspected):
         for position in range(start, stop):
             among = reference[:, position].astype(np.float32)
             points = np.ascontiguousarray(queries[:, position - start])
-            logs[:, position] = np.log(_factors(points, own, among))
+            logs[:, position] = np.log(_factors(points, own, among, n_neighbors))
 
     run_blocks(score, shape[1], 8, "accusations")
     return np.exp(_average(logs, inspected))
 
 
-def _factors(points, own, reference):
+def _factors(points, own, reference, n_neighbors):
     """Local outlier factors (n,) of points (n, k) among others (r, k), `own` (n,) left out."""
-    n_neighbors = min(_NEIGHBORS, len(reference) - 1)
+    n_neighbors = min(n_neighbors, len(reference) - 1)
     if n_neighbors < 1:
         return np.ones(len(points))
     scaling = Scaling(reference)

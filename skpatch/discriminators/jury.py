@@ -60,11 +60,14 @@ class JuryVerdict(NamedTuple):
     suspicion : ndarray of shape (j,), float64
         Scores of the images without themselves and without what was accused, high = anomalous;
         relative to the limit of trust, 1, and zeros where none was measured.
+    n_neighbors : int
+        Of the local outlier factors that the limit is one of.
     """
 
     finding: NoiseFinding
     limit: float
     suspicion: np.ndarray
+    n_neighbors: int
 
 
 class Jury:

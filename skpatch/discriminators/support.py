@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Support: a memory patch counts from the distance on at which other images vouch for it."""
 
+from functools import partial
 from numbers import Real
 
 import numpy as np
@@ -83,7 +84,8 @@ class SupportDiscriminator(NoiseDiscriminator):
     def screen(self, training, threshold):
         """Drop what was accused where the evidence of noise is strong; see the base class."""
         jury, patches = training.evidence, training.patches
-        scores = accuse(jury, patches, training.images, training.inspected)
+        n_neighbors = jury.verdict.n_neighbors
+        scores = accuse(jury, patches, training.images, training.inspected, n_neighbors)
         kept = np.ones(scores.shape, bool)
         if self._share(threshold) == "auto" and jury.verdict.finding.evidence == "strong":
             kept = scores <= jury.verdict.limit
@@ -102,11 +104,13 @@ class SupportDiscriminator(NoiseDiscriminator):
         """Find out whether the accused vouch for each other; see the base class."""
         if evidence.verdict is not None:
             return evidence
-        return evidence.concluding(judge_accusations(evidence, accuse_jury(evidence, inspected)))
+        return evidence.concluding(
+            judge_accusations(evidence, partial(accuse_jury, evidence, inspected))
+        )
 
     def judge(self, evidence, selection, threshold):
         """Hold patches at the distance at which good ones vouch for them; see the base class."""
-        finding, limit, suspicion = evidence.verdict
+        finding, limit, suspicion, _ = evidence.verdict
         scores, share = selection.screened, self._share(threshold)
         is_noise = np.zeros(len(selection.source), bool)
         is_accused, is_trusted = np.zeros(scores.shape, bool), np.ones(len(scores), bool)

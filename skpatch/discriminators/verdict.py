@@ -7,7 +7,7 @@ from scipy.stats import norm, pearsonr
 from ..bank.bank import MemoryBank, ScoringRule
 from ..bank.coreset import farthest_on_average, greedy_coreset
 from ..distances.exact import ExactNeighbors
-from .accusing import rank_of_same_place
+from .accusing import NEIGHBORS, rank_of_same_place
 from .finding import NoiseFinding
 from .jury import JuryVerdict
 
@@ -27,6 +27,9 @@ _UNALIGNED = (0.25, 0.4)
 # Support from which on there is weak and strong evidence of noise, in standard deviations of the
 # correlation where accusations are permuted, 0.1 for 100 images.
 _WEAK, _STRONG = 2.0, 3.5
+# Share of the images that are neighbours where few find no strong evidence, so that a defect of
+# about as many is accused; support of which it needs more, because normal variants are, too.
+_MANY, _STRONG_OF_MANY = 0.12, 5.75
 # Bounds of the share of the patches that is then accused, that of the images that look defective;
 # robust standard deviations above the usual beyond which an image is not trusted.
 _LEAST_SHARE, _LARGEST_SHARE = 0.07, 0.3
@@ -36,7 +39,7 @@ _CUT = 2.5
 _BEYOND, _BEYOND_AT_LEAST, _BEYOND_AT_MOST = 2.0, 3.0, 1.5
 
 
-def judge_accusations(jury, scores):
+def judge_accusations(jury, accuse):
     """Find out whether the accused patches of a jury are noise.
 
     The most unusual patches are accused, and a memory bank is built without them. If what was
@@ -48,15 +51,15 @@ def judge_accusations(jury, scores):
     Parameters
     ----------
     jury : Jury
-    scores : ndarray of shape (j, p), float64
-        How unusual each patch of its images is.
+    accuse : callable
+        From a number of neighbours to how unusual each patch (j, p), float64, of its images is.
 
     Returns
     -------
     JuryVerdict
     """
     is_asked = np.isin(jury.images, jury.reference()[0])
-    coordinates, scores = jury.coordinates[is_asked], scores[is_asked]
+    coordinates = jury.coordinates[is_asked]
     n_images = len(coordinates)
     if n_images < _LEAST_IMAGES:
         return _unknown(
@@ -71,8 +74,26 @@ def judge_accusations(jury, scores):
             "same place of other images.",
             len(jury.images),
         )
+    everything = np.ones(coordinates.shape[:2], bool)
+    before = _score_without_own(_trial_bank(coordinates, everything), coordinates)
+    verdict = _judged(jury, is_asked, before, accuse, NEIGHBORS, _STRONG)
+    n_many = round(_MANY * n_images)
+    if verdict.finding.evidence in ("none", "weak") and n_many > NEIGHBORS:
+        of_many = _judged(jury, is_asked, before, accuse, n_many, _STRONG_OF_MANY)
+        if of_many.finding.evidence == "strong":
+            finding = of_many.finding
+            reason = f"{finding.reason} Many images share them: a normal variant must be trusted."
+            return of_many._replace(finding=finding._replace(reason=reason))
+    return verdict
+
+
+def _judged(jury, is_asked, before, accuse, n_neighbors, strong):
+    """The verdict of the images (j,) that are asked, on accusations by so many neighbours.
+
+    `before` has their scores, without their own patches, before the accused are left out.
+    """
+    coordinates, scores = jury.coordinates[is_asked], accuse(n_neighbors)[is_asked]
     is_accused = scores > np.quantile(scores, 1 - _ACCUSED)
-    before = _score_without_own(_trial_bank(coordinates, np.ones_like(is_accused)), coordinates)
     bank = _trial_bank(coordinates, ~is_accused)
     # Numbers are those of the images asked; others have no patches in the bank.
     numbers = np.where(is_asked, np.cumsum(is_asked) - 1, -1)
@@ -83,17 +104,17 @@ def judge_accusations(jury, scores):
         return _unknown("Cannot tell: too many images are copies of others.", len(jury.images))
     n_worst = max(1, round(_WORST * scores.shape[1]))
     accusations = np.sort(np.log(scores), axis=1)[:, -n_worst:].mean(axis=1)
-    finding, share = _finding(accusations[known], before[known], after[known])
+    finding, share = _finding(accusations[known], before[known], after[known], strong)
     limit = np.inf
     if finding.evidence != "none":
         share = np.clip(share, _LEAST_SHARE, _LARGEST_SHARE)
         limit = float(np.quantile(scores, 1 - share))
-    return JuryVerdict(finding, limit, suspicion / suspicion_cut(suspicion, _CUT))
+    return JuryVerdict(finding, limit, suspicion / suspicion_cut(suspicion, _CUT), n_neighbors)
 
 
 def _unknown(reason, n_images):
     finding = NoiseFinding("unknown", np.nan, 0.0, 1.0, np.nan, np.nan, reason)
-    return JuryVerdict(finding, np.inf, np.zeros(n_images))
+    return JuryVerdict(finding, np.inf, np.zeros(n_images), NEIGHBORS)
 
 
 def _trial_bank(coordinates, is_kept):
@@ -122,7 +143,7 @@ def _score_without_own(bank, coordinates, numbers=None):
     return bank.score_images(patches, numbers, "evidence")[0]
 
 
-def _finding(accusations, before, after):
+def _finding(accusations, before, after, strong):
     """What follows from how much images were accused, and their scores before and after.
 
     Returns
@@ -144,7 +165,7 @@ def _finding(accusations, before, after):
             "normal."
         )
         return NoiseFinding("none", 0.0, 0.0, low, support, deviations, reason), share
-    if deviations < _STRONG:
+    if deviations < strong:
         reason = (
             "Weak evidence of noise: images with suspicious places make each other look normal, "
             "but not more than in some sets without defects."

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Whether the accused vouch for each other, by the definition and on what is known to be noise."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from _references import repeated_defects, textures
@@ -9,6 +11,8 @@ from scipy.spatial.distance import cdist
 from scipy.stats import pearsonr
 
 from skpatch import SupportDiscriminator
+from skpatch.discriminators.accusing import accuse, accuse_jury
+from skpatch.discriminators.base import TrainingPatches
 from skpatch.discriminators.jury import Jury
 from skpatch.discriminators.verdict import judge_accusations, suspicion_cut
 
@@ -19,10 +23,16 @@ def asked(patches):
     return Jury(points).joined_by(patches, np.arange(len(patches)))
 
 
+def given(scores):
+    """Accusations that do not depend on the number of neighbours."""
+    return lambda n_neighbors: scores
+
+
 def judge(patches):
     """Finding of patches (n, h, w, d), all of which are compared with each other."""
-    scores = SupportDiscriminator().fit(patches).outlier_scores_
-    return judge_accusations(asked(patches), scores.reshape(len(patches), -1)).finding
+    jury = asked(patches)
+    inspected = np.ones(patches.shape[1:3], bool)
+    return judge_accusations(jury, partial(accuse_jury, jury, inspected)).finding
 
 
 def score_by_all(coordinates, is_kept):
@@ -51,7 +61,7 @@ def test_support_with_a_bank_of_all_patches(defects):
     jury = asked(repeated_defects(60, defects))
     scores = np.exp(np.random.RandomState(0).normal(size=(60, 64)))
     scores[list(defects)] *= 1.5
-    finding, limit, suspicion = judge_accusations(jury, scores)
+    finding, limit, suspicion, _ = judge_accusations(jury, given(scores))
     is_accused = scores > np.sort(scores, axis=None)[int(0.93 * 3840) - 1]
     assert is_accused.mean() == pytest.approx(0.07, abs=1e-3)
     everything = np.ones_like(is_accused)
@@ -69,10 +79,10 @@ def test_images_beyond_the_reference_have_no_part_in_the_finding(monkeypatch):
     monkeypatch.setattr("skpatch.discriminators.jury._REFERENCE", 40)
     patches = repeated_defects(60, range(12))
     jury, scores = asked(patches), np.exp(np.random.RandomState(0).normal(size=(60, 64)))
-    finding, limit, suspicion = judge_accusations(jury, scores)
+    finding, limit, suspicion, _ = judge_accusations(jury, given(scores))
     numbers, coordinates = jury.reference()
     others = np.setdiff1d(np.arange(60), numbers)
-    alone = judge_accusations(jury.without(others), scores[numbers])
+    alone = judge_accusations(jury.without(others), given(scores[numbers]))
     assert alone[:2] == (finding, limit)
     is_kept = scores[numbers] <= np.quantile(scores[numbers], 0.93)
     after = score_by_all(np.concatenate([coordinates, jury.coordinates[others]]), is_kept)
@@ -85,7 +95,7 @@ def test_images_beyond_the_reference_have_no_part_in_the_finding(monkeypatch):
 def test_repeated_defects_are_strong_evidence(n_defective, n_kinds):
     patches = repeated_defects(60, range(n_defective), n_kinds=n_kinds)
     scores = SupportDiscriminator().fit(patches).outlier_scores_.reshape(60, 64)
-    finding, limit, suspicion = judge_accusations(asked(patches), scores)
+    finding, limit, suspicion, _ = judge_accusations(asked(patches), given(scores))
     assert finding.evidence == "strong"
     assert finding.noise_ratio == pytest.approx(n_defective / 60, abs=0.1)
     assert 0 <= finding.low <= finding.noise_ratio <= finding.high <= 1
@@ -96,6 +106,50 @@ def test_repeated_defects_are_strong_evidence(n_defective, n_kinds):
     assert np.mean(scores > limit) == pytest.approx(share, abs=1e-3)
     assert (suspicion[:n_defective] > 1).all()
     assert (suspicion[n_defective:] > 1).mean() < 0.1
+
+
+def same_defect(n_images, n_defective, seed):
+    """Textures of which the first have the same patches at the same place, nearly."""
+    rng = np.random.RandomState(seed)
+    patches = textures(n_images, seed=seed)
+    defect = 3 * rng.normal(size=12)
+    patches[:n_defective, 2:5, 2:5] = defect + 0.1 * rng.normal(size=(n_defective, 3, 3, 12))
+    return patches
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_defect_of_more_images_than_are_neighbors_is_found(seed):
+    """Six neighbours of each accuse nothing, so that more are asked."""
+    patches = same_defect(100, 8, seed)
+    jury, inspected = asked(patches), np.ones((6, 6), bool)
+    verdict = judge_accusations(jury, partial(accuse_jury, jury, inspected))
+    assert verdict.n_neighbors == 12
+    assert verdict.finding.evidence == "strong"
+    assert verdict.finding.reason.endswith("a normal variant must be trusted.")
+    few = given(accuse_jury(jury, inspected))
+    assert judge_accusations(jury, few).finding.evidence == "none"
+    # The limit is one of what the same number of neighbours says of the images.
+    model = SupportDiscriminator()
+    evidence = model.conclude(jury, inspected)
+    images = np.arange(100)
+    training = TrainingPatches(
+        patches, patches, None, np.zeros(100, bool), images, inspected, evidence
+    )
+    scores, kept = model.screen(training, None)
+    assert_allclose(scores, accuse(jury, patches, images, inspected, 12))
+    assert not kept[:8, 3, 3].any()
+    assert kept[8:].mean() > 0.9
+
+
+def test_few_images_are_not_asked_for_more_neighbors():
+    numbers = []
+
+    def accuse_all(n_neighbors):
+        numbers.append(n_neighbors)
+        return np.ones((54, 36))
+
+    judge_accusations(asked(textures(54)), accuse_all)
+    assert numbers == [6]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -113,7 +167,7 @@ def test_without_any_difference_there_is_no_evidence():
     """All are accused alike, so that nothing can be correlated."""
     scores = np.ones((40, 36))
     scores[:, :3] = 2
-    finding, limit, _ = judge_accusations(asked(textures(40)), scores)
+    finding, limit, *_ = judge_accusations(asked(textures(40)), given(scores))
     assert limit == np.inf
     assert finding.evidence == "none"
     assert finding.support == finding.deviations == 0
@@ -126,7 +180,7 @@ def assert_unknown(finding, reason):
 
 
 def test_nobody_is_accused_where_it_cannot_be_told():
-    verdict = judge_accusations(asked(textures(10)), np.ones((10, 36)))
+    verdict = judge_accusations(asked(textures(10)), given(np.ones((10, 36))))
     assert verdict.limit == np.inf
     assert_allclose(verdict.suspicion, np.zeros(10))
 
@@ -155,8 +209,8 @@ def test_copies_of_images():
 def test_scale_does_not_matter():
     patches = repeated_defects(60, range(12))
     scores = SupportDiscriminator().fit(patches).outlier_scores_.reshape(60, 64)
-    finding, limit, suspicion = judge_accusations(asked(patches), scores)
-    scaled = judge_accusations(asked(patches * 1024), scores * 4)
+    finding, limit, suspicion, _ = judge_accusations(asked(patches), given(scores))
+    scaled = judge_accusations(asked(patches * 1024), given(scores * 4))
     assert scaled.finding.reason == finding.reason
     assert_allclose(scaled.finding[1:6], finding[1:6])
     assert scaled.limit == 4 * limit
