@@ -10,8 +10,8 @@ import click
 import numpy as np
 
 from ..inspection.result import Inspection, check_threshold
-from ..likeness.unlike import told_once
 from ..runtime.files import check_length, check_output, remove_abandoned, replacing
+from ..runtime.telling import told_once
 from ..runtime.text import number, shown
 from ..runtime.threads import execution, progress, thread_pool
 from .inputs import common_folder, given_images, readable_images

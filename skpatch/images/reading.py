@@ -89,7 +89,7 @@ def read_size(item, name):
     """Height and width of an image as :func:`read_image` returns it; of a file only the header."""
     with memory_errors_of(item, name):
         if is_path(item):
-            return on_file(item, _file_size)
+            return on_file(item, _file_survey)[0]
         return decode(item, name).values.shape[:2]
 
 
@@ -99,8 +99,10 @@ def survey(item, name):
     Of a file whose header says that it is 8-bit no more is read.
     """
     with memory_errors_of(item, name):
-        if is_path(item) and on_file(item, _is_eight_bit):
-            return on_file(item, _file_size), None
+        if is_path(item):
+            size, is_eight_bit = on_file(item, _file_survey)
+            if is_eight_bit:
+                return size, None
         values = decode(item, name).values
         return values.shape[:2], measure_colours(values, name)
 
@@ -139,22 +141,16 @@ def _file_pixels(file, header):
         return Pixels(values, n_left_out=n_left_out)
 
 
-def _file_size(file, header):
-    """Height and width of an opened file once it is turned upright."""
+def _file_survey(file, header):
+    """Height and width of an opened file once it is turned upright, and whether it is 8-bit."""
     tiff = Tiff(file) if is_tiff(header) else None
     if tiff is not None and not tiff.layout.is_read_by_pillow:
         _check_tiff(tiff)
-        return tiff.size[::-1] if tiff.orientation in (5, 6, 7, 8) else tiff.size
+        size = tiff.size[::-1] if tiff.orientation in (5, 6, 7, 8) else tiff.size
+        return size, tiff.is_eight_bit
     with _opened(file, tiff) as image:
-        return _upright_size(image)
-
-
-def _is_eight_bit(file, header):
-    """Whether the header of an opened file says that its values are 8-bit."""
-    if is_tiff(header):
-        return Tiff(file).is_eight_bit
-    with open_picture(file) as image:
-        return not (_is_deep(image) or _is_deep_png(image))
+        is_deep = _is_deep(image) or _is_deep_png(image)
+        return _upright_size(image), not is_deep if tiff is None else tiff.is_eight_bit
 
 
 def _opened(file, tiff):

@@ -6,6 +6,7 @@ keeps the upper 8 bits of colours; others it does not open at all.
 """
 
 import logging
+import struct
 import zlib
 from importlib.util import find_spec
 from typing import NamedTuple
@@ -18,7 +19,7 @@ __all__ = ["SAVE_IT", "Layout", "Tiff", "is_tiff", "tag_layout"]
 _SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 254, 258, 259, 262, 277
 _ORIENTATION, _PLANES, _PREDICTOR, _EXTRA, _NUMBERS = 274, 284, 317, 338, 339
 _MIN_IS_WHITE, _MIN_IS_BLACK, _RGB = 0, 1, 2
-_PREMULTIPLIED, _ALPHA = 1, 2
+_ALPHA = 2
 _PACKBITS, _DEFLATE = 32773, (8, 32946)
 _COMPRESSIONS = {5: "LZW", _PACKBITS: "PackBits", 34925: "LZMA", 50000: "Zstandard"}
 _OF_PILLOW = (1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32946, 34676, 34677, 34925, 50000, 50001)
@@ -26,6 +27,8 @@ _MOST_CHANNELS = 8
 # Sizes of numbers that need no unpacking.
 _WHOLE = (8, 16, 32, 64)
 SAVE_IT = "save it as grey or RGB, of 8 or 16 bits"
+# That are counted; each may begin anywhere in a damaged file.
+_MOST_PAGES = 2**16
 # Pages that are copies of another at a smaller size, or say which of its pixels are seen.
 _REDUCED_OR_MASK = 1 | 4
 
@@ -108,14 +111,23 @@ class Tiff:
     def __init__(self, file):
         import tifffile
 
-        self._file = tifffile.TiffFile(file)
-        pages = self._file.pages
-        self._page = page = pages[0]
-        self.layout = tag_layout(page.tags.valueof, self._file.byteorder == "<")
-        self.size = page.imagelength, page.imagewidth
-        self.orientation = page.tags.valueof(_ORIENTATION, 1)
-        kinds = [page.tags.valueof(_SUBFILE, 0) for page in pages]
-        self.n_left_out = sum(not kind & _REDUCED_OR_MASK for kind in kinds[1:])
+        try:
+            self._read_header(tifffile.TiffFile(file))
+        except MemoryError:
+            raise
+        except Exception as error:
+            # Damage ends in many kinds of errors.
+            said = str(error) or type(error).__name__
+            raise ValueError(f"it is a TIFF file with a damaged header ({said})") from error
+
+    def _read_header(self, file):
+        pages = file.pages
+        self._handle, self._page = file.filehandle, pages[0]
+        self.layout = tag_layout(self._page.tags.valueof, file.byteorder == "<")
+        self.size = self._page.imagelength, self._page.imagewidth
+        self.orientation = self._page.tags.valueof(_ORIENTATION, 1)
+        self._extra = int(np.atleast_1d(self._page.tags.valueof(_EXTRA, 0))[0])
+        self.n_left_out = _n_other_pages(file.filehandle, file.tiff, self._page.offset)
 
     @property
     def is_eight_bit(self):
@@ -159,9 +171,8 @@ class Tiff:
         # To (H, W, channels), from (planes, 1, H, W, channels of a plane).
         values = np.moveaxis(values[:, 0], 0, 2).reshape(*self.size, -1)
         n_colours = 3 if self.layout.photometric == _RGB else 1
-        extra = np.atleast_1d(self._page.tags.valueof(_EXTRA, 0))[0]
         # Colours that are premultiplied already lie over black.
-        if values.shape[2] == n_colours or extra != _ALPHA:
+        if values.shape[2] == n_colours or self._extra != _ALPHA:
             return values[:, :, 0] if n_colours == 1 else values[:, :, :3]
         colours = np.broadcast_to(values[:, :, :n_colours], (*self.size, 3))
         return np.concatenate([colours, values[:, :, n_colours : n_colours + 1]], axis=2)
@@ -177,13 +188,12 @@ class Tiff:
 
     def _check_segments(self):
         """Raise if strips or tiles are missing; tifffile would leave them black."""
-        page, n_file = self._page, self._file.filehandle.size
-        places = list(zip(page.dataoffsets, page.databytecounts, strict=True))
-        expected = int(np.prod(page.chunked, dtype=object))
-        contiguous = page.is_contiguous and len(places) == 1
-        if len(places) != expected and not contiguous:
-            raise ValueError(f"it has {len(places)} of {expected} strips or tiles")
-        if not all(count > 0 and place + count <= n_file for place, count in places):
+        page, end = self._page, self._handle.size
+        places = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+        # tifffile joins strips that are not compressed and follow each other.
+        is_joined = page.is_contiguous and len(places) == 1
+        is_complete = is_joined or len(places) == int(np.prod(page.chunked, dtype=object))
+        if not is_complete or any(n <= 0 or place + n > end for place, n in places):
             raise ValueError("it is incomplete: strips or tiles are missing")
         if self.layout.compression in _DEFLATE and not _has_codecs():
             for place, count in places:
@@ -191,11 +201,37 @@ class Tiff:
 
     def _check_inflated(self, place, count):
         """Raise if a strip or tile holds more than it may; zlib alone would fill the memory."""
-        handle, page = self._file.filehandle, self._page
+        page = self._page
         most = int(np.prod(page.chunks, dtype=object)) * page.dtype.itemsize
-        handle.seek(place)
-        if len(zlib.decompressobj().decompress(handle.read(count), most + 1)) > most:
+        self._handle.seek(place)
+        if len(zlib.decompressobj().decompress(self._handle.read(count), most + 1)) > most:
             raise ValueError("its strips or tiles hold more pixels than the image")
+
+
+def _n_other_pages(handle, kind, offset):
+    """Number of pages behind one that are images of their own; a loop of pages ends the count.
+
+    tifffile itself goes around some loops for ever.
+    """
+    seen, n_images = set(), 0
+    while offset and offset not in seen and len(seen) < _MOST_PAGES:
+        seen.add(offset)
+        handle.seek(offset)
+        try:
+            (n_tags,) = struct.unpack(kind.tagnoformat, handle.read(kind.tagnosize))
+            tags = handle.read(n_tags * kind.tagsize)
+            (offset,) = struct.unpack(kind.offsetformat, handle.read(kind.offsetsize))
+        except struct.error:
+            break
+        n_images += not _subfile(tags, kind) & _REDUCED_OR_MASK
+    return max(0, n_images - 1)
+
+
+def _subfile(tags, kind):
+    """What a page is to others, by the bytes of its tags, the lowest of which comes first."""
+    if len(tags) < kind.tagsize or struct.unpack_from(kind.byteorder + "H", tags)[0] != _SUBFILE:
+        return 0
+    return struct.unpack_from(kind.byteorder + "I", tags, kind.tagsize - kind.offsetsize)[0]
 
 
 def _has_codecs():

@@ -2,6 +2,7 @@
 """TIFF files of all kinds: read as tifffile reads them, or refused in words."""
 
 import itertools
+import struct
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ from _images import GREY, GREY_COLOUR, load_one
 from PIL import Image
 
 from skpatch.images.collection import check_images
-from skpatch.images.reading import read_image
+from skpatch.images.reading import decode, read_image
 
 RNG = np.random.RandomState(0)
 HAS_CODECS = tifffile.tifffile.imagecodecs.__name__ == "imagecodecs"
@@ -213,7 +214,7 @@ def test_without_imagecodecs(tmp_path):
     code = """
 import sys
 sys.modules["imagecodecs"] = None
-from skpatch.images.reading import read_image
+from skpatch.images.reading import decode, read_image
 assert (read_image(sys.argv[1], "a") == 0).all()
 for path, words in zip(sys.argv[2:], ("hold more pixels", r"imagecodecs: install skpatch[tiff]")):
     try:
@@ -238,3 +239,22 @@ def test_damage_does_not_reach_standard_error(tmp_path, capfd):
     with pytest.raises(ValueError, match="cannot be decoded"):
         check_images([path]).load(0)
     assert capfd.readouterr().err == ""
+
+
+def test_pages_are_counted_without_thumbnails_and_loops(tmp_path):
+    path = tmp_path / "a.tif"
+    for big in (False, True):
+        for order in "<>":
+            with tifffile.TiffWriter(path, bigtiff=big, byteorder=order) as writer:
+                for subfile in (0, 0, 1, 0, 1):
+                    writer.write(DEEP, photometric="rgb", subfiletype=subfile, metadata=None)
+            assert decode(path, "a").n_left_out == 2
+            with tifffile.TiffFile(path) as file:
+                first, last = file.pages[0].offset, file.pages[4].offset
+                n_tags, size = len(file.pages[4].tags), file.tiff.tagsize
+            data = bytearray(path.read_bytes())
+            # The place of the next page follows the last tag.
+            place = last + (8 if big else 2) + n_tags * size
+            data[place : place + (8 if big else 4)] = struct.pack(order + "IQ"[big], first)
+            path.write_bytes(data)
+            assert decode(path, "a").n_left_out == 2
