@@ -19,6 +19,7 @@ from .images.names import find_by_name, training_names
 from .inspection.audit import NoiseAudit
 from .inspection.maps import image_maps
 from .inspection.result import Inspection
+from .runtime.telling import told_once
 
 __all__ = ["PatchPipeline", "make_pipeline"]
 
@@ -105,7 +106,8 @@ class PatchPipeline(Pipeline):
             return super().fit(X, y, **params)
         self.steps[0] = name, _LazyExtractor(extractor)
         try:
-            return super().fit(X, y, **params)
+            with told_once():
+                return super().fit(X, y, **params)
         finally:
             self.steps[0] = name, self.steps[0][1].extractor
 

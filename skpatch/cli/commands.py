@@ -51,8 +51,16 @@ def main(argv=None):
         Exit code: 0 for success, 1 for an error that the message explains, 2 for wrong usage, 3 for
         an anomalous image if asked for, 130 after Ctrl-C.
     """
+    shown = set()
+
+    def show_once(message, *_):
+        # Training images are read twice, and others in parts.
+        if str(message) not in shown:
+            shown.add(str(message))
+            click.echo(f"Warning: {message}", err=True)
+
     with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+        warnings.showwarning = show_once
         try:
             return commands.main(argv, prog_name="skpatch", standalone_mode=False) or 0
         except click.ClickException as error:
@@ -61,10 +69,6 @@ def main(argv=None):
         except click.Abort:
             click.echo("Interrupted.", err=True)
             return _INTERRUPTED
-
-
-def _show_warning(message, category, filename, lineno, file=None, line=None):
-    click.echo(f"Warning: {message}", err=True)
 
 
 @click.group(

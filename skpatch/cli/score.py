@@ -33,7 +33,12 @@ def run_score(*, model, images, output, maps, report, weights, device, jobs, ski
     targets = None if maps is None else _check_maps(maps, paths, root, images)
     model = _load(model, weights, device, jobs, quiet)
     paths = readable_images(
-        paths, skip_bad=skip_bad, quiet=quiet, jobs=jobs, grid=model[0].grid_size_
+        paths,
+        skip_bad=skip_bad,
+        quiet=quiet,
+        jobs=jobs,
+        intensity_range=model[0].intensity_range_,
+        grid=model[0].grid_size_,
     )
     if targets is not None:
         for folder in {target.parent for target in targets.values()}:

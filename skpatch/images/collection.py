@@ -98,7 +98,8 @@ class ImageList:
             pixels = decode(item, name)
             if pixels.n_left_out:
                 self.left_out[index] = f"{name} ({pixels.n_left_out} more)"
-            if does_not_fit(measure_colours(pixels.values, name), self._range):
+            numbers = measure_colours(pixels.values, name)
+            if self._range != "auto" and does_not_fit(numbers, self._range):
                 self.unfit[index] = name
             return to_rgb(pixels.values, name, self._range, pixels.is_negative)
 

@@ -218,24 +218,21 @@ def _is_deep(image):
 
 
 def _is_deep_png(image):
-    """Whether PIL would keep the upper 8 bits only of an image that was just opened."""
-    is_deep = image.format == "PNG" and image.tile and str(image.tile[0][3]).endswith(";16B")
-    return is_deep and not _is_deep(image) and "transparency" not in image.info
+    """Whether PIL would keep the upper 8 bits only of colours that were just opened."""
+    is_deep = image.format == "PNG" and image.tile and image.tile[0][3] in ("RGB;16B", "RGBA;16B")
+    return is_deep and "transparency" not in image.info
 
 
 def _deep_png(image, file):
-    """Array (H, W, 3|4) of a PNG file with colours or opacity of 16 bits."""
-    import torch
-    from torchvision.io import ImageReadMode, decode_image
-
-    reserve(image.size, 2 * _LEAST)
-    orientation = _orientation(image) if _has_metadata(image) else None
+    """Array (H, W, 3|4), uint16, of an opened PNG file with colours of 16 bits."""
+    upper = _picture_pixels(image)
     file.seek(0)
-    data = torch.frombuffer(bytearray(file.read()), dtype=torch.uint8)
-    values = decode_image(data, ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy()
-    if values.shape[2] == 2:
-        values = values[:, :, [0, 0, 0, 1]]
-    return _turned(values, orientation)
+    with open_picture(file) as image:
+        # PIL takes the first byte of each number, or for the other order of bytes the second.
+        *place, order = image.tile[0]
+        image.tile = [(*place, order.replace("16B", "16L"))]
+        lower = _picture_pixels(image)
+    return upper.astype(np.uint16) << 8 | lower
 
 
 def _turned(values, orientation):

@@ -20,13 +20,13 @@ OTHER_DOORS = ["bench/protocol.py", "datasets/masks.py"]
 
 
 def test_files_are_opened_at_one_place():
-    opens = re.compile(r"Image\.open\(|imread\(|TiffFile\(|decode_image\(")
+    opens = re.compile(r"Image\.open\(|imread\(|TiffFile\(")
     found = {
         str(path.relative_to(HOUSE))
         for path in HOUSE.rglob("*.py")
         if opens.search(path.read_text(encoding="utf-8"))
     }
-    door = {"images/files.py", "images/tiff.py", "images/reading.py"}
+    door = {"images/files.py", "images/tiff.py"}
     assert found - set(OTHER_DOORS) == door
 
 
