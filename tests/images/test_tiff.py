@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """TIFF files of all kinds: read as tifffile reads them, or refused in words."""
 
+import io
 import itertools
 import struct
 import subprocess
@@ -17,7 +18,22 @@ from skpatch.images.reading import decode, read_image
 
 RNG = np.random.RandomState(0)
 HAS_CODECS = tifffile.tifffile.imagecodecs.__name__ == "imagecodecs"
-COMPRESSIONS = (None, "zlib", "lzw", "packbits", "lzma", "zstd") if HAS_CODECS else (None, "zlib")
+
+
+def pillow_has_zstd():
+    """Old versions of Pillow have not."""
+    file = io.BytesIO()
+    tifffile.imwrite(file, GREY, compression="zstd")
+    try:
+        Image.open(file).load()
+    except OSError:
+        return False
+    return True
+
+
+COMPRESSIONS = [None, "zlib"]
+if HAS_CODECS:
+    COMPRESSIONS += ["lzw", "packbits", "lzma", *(["zstd"] if pillow_has_zstd() else [])]
 TYPES = ("bool", "uint8", "uint16", "uint32", "float16", "float32", "float64")
 SAMPLES = [
     (1, "contig"),
