@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Which formats of files are decoded, and what a file of another one is."""
 
-__all__ = ["FORMATS", "PROGRAMS", "describe"]
+__all__ = ["FORMATS", "PROGRAMS", "describe", "jpeg_2000_bits"]
 
 # Pillow tries no others, whatever the name of a file: some of its formats start programs.
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
@@ -51,3 +51,20 @@ def describe(header):
         if header[place : place + len(magic)] == magic:
             return f"it is {what}; {advice}"
     return None
+
+
+def jpeg_2000_bits(data):
+    """Most bits of a channel that a JPEG 2000 file declares; 0 if it declares none.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file, with or without boxes around the code.
+    """
+    # The code begins with the sizes; 40 bytes on is the number of channels, then 3 bytes for each.
+    start = data.find(b"\xff\x4f\xff\x51")
+    if start < 0 or len(data) < start + 42:
+        return 0
+    n_channels = int.from_bytes(data[start + 40 : start + 42], "big")
+    channels = data[start + 42 : start + 42 + 3 * n_channels : 3]
+    return max(((bits & 0x7F) + 1 for bits in channels), default=0)

@@ -22,7 +22,7 @@ from .files import (
     quiet_pillow,
     reserve,
 )
-from .formats import PROGRAMS
+from .formats import PROGRAMS, jpeg_2000_bits
 from .tiff import SAVE_IT, Tiff, is_tiff, tag_layout
 
 __all__ = ["Pixels", "decode", "is_path", "on_picture", "read_image", "read_size", "survey"]
@@ -120,8 +120,7 @@ def on_picture(path, function):
     """Apply a function to an image file opened by Pillow; see :func:`on_file` for its errors."""
 
     def apply(file, _):
-        with open_picture(file) as image:
-            _check_picture(image)
+        with _opened(file) as image:
             return function(image)
 
     return on_file(path, apply)
@@ -153,15 +152,17 @@ def _file_survey(file, header):
         return _upright_size(image), not is_deep if tiff is None else tiff.is_eight_bit
 
 
-def _opened(file, tiff):
-    """Open a file with Pillow from its beginning."""
+def _opened(file, tiff=None):
+    """Open a file with Pillow from its beginning, if Pillow reads it rightly."""
     file.seek(0)
     try:
-        return open_picture(file)
+        image = open_picture(file)
     except UnidentifiedImageError:
         if tiff is None:
             raise
         raise ValueError(f"{tiff.words}, which is damaged or not read; {SAVE_IT}") from None
+    _check_picture(image)
+    return image
 
 
 def _check_tiff(tiff):
@@ -175,13 +176,24 @@ def _check_picture(image):
     """Raise for an image that Pillow has opened and must not, or cannot rightly, decode."""
     if image.format in PROGRAMS:
         raise ValueError("it is PostScript, a program, which is not run")
-    if image.format != "TIFF" or not hasattr(image, "tag_v2"):
-        return
-    if not tag_layout(image.tag_v2.get, image.tag_v2.prefix == b"II").is_read_by_pillow:
-        raise ValueError(
-            "Pillow does not read this kind of TIFF file rightly; pass its path, or save it as "
-            "grey or RGB of 8 bits"
-        )
+    if image.format == "TIFF" and hasattr(image, "tag_v2"):
+        is_little_endian = image.tag_v2.prefix == b"II"
+        if not tag_layout(image.tag_v2.get, is_little_endian).is_read_by_pillow:
+            raise ValueError(
+                "Pillow does not read this kind of TIFF file rightly; pass its path, or save it "
+                "as grey or RGB of 8 bits"
+            )
+    if image.format == "JPEG2000" and not _is_deep(image) and image.fp is not None:
+        # Pillow rounds the brightest values beyond white, to black.
+        place = image.fp.tell()
+        image.fp.seek(0)
+        bits = jpeg_2000_bits(image.fp.read())
+        image.fp.seek(place)
+        if bits > 8:
+            raise ValueError(
+                f"it is a JPEG 2000 file with colours of {bits} bits, which Pillow does not read "
+                "rightly; convert it to 8 bits, or to PNG or TIFF"
+            )
 
 
 def _decoded(image, name):

@@ -188,3 +188,29 @@ def test_jpeg_2000_and_pgm_declare_white(tmp_path, bits):
     path = tmp_path / "a.jp2"
     Image.fromarray(stored.astype(np.uint16 if bits > 8 else np.uint8)).save(path)
     np.testing.assert_allclose(load_one(path)[:, :, 0], values / white * 255, atol=1)
+
+
+@pytest.mark.parametrize("boxes", ["jp2", "j2k"])
+def test_jpeg_2000_of_deep_colours_is_refused(tmp_path, boxes):
+    """Pillow makes its brightest values black."""
+    imagecodecs = pytest.importorskip("imagecodecs")
+    path = tmp_path / "a.jp2"
+
+    def write(values):
+        path.write_bytes(
+            imagecodecs.jpeg2k_encode(
+                values,
+                level=0,
+                reversible=True,
+                codecformat=boxes,
+                colorspace=imagecodecs.JPEG2K.CLRSPC.SRGB,
+            )
+        )
+
+    write(COLOUR.repeat(8, 0).repeat(8, 1))
+    np.testing.assert_array_equal(load_one(path), COLOUR.repeat(8, 0).repeat(8, 1))
+    write(COLOUR.repeat(8, 0).repeat(8, 1).astype(np.uint16) * 257)
+    with pytest.raises(ValueError, match=r"a\.jp2.*JPEG 2000 .* colours of 16 bits.*convert"):
+        load_one(path)
+    with Image.open(path) as image, pytest.raises(ValueError, match="colours of 16 bits"):
+        load_one(image)
