@@ -18,7 +18,7 @@ __all__ = ["SAVE_IT", "Layout", "Tiff", "is_tiff", "tag_layout"]
 # Of tags, as in the specification of TIFF 6.0.
 _SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 254, 258, 259, 262, 277
 _ORIENTATION, _PLANES, _PREDICTOR, _EXTRA, _NUMBERS = 274, 284, 317, 338, 339
-_MIN_IS_WHITE, _MIN_IS_BLACK, _RGB = 0, 1, 2
+_MIN_IS_WHITE, _MIN_IS_BLACK, _RGB, _INKS = 0, 1, 2, 5
 _ALPHA = 2
 _PACKBITS, _DEFLATE = 32773, (8, 32946)
 _COMPRESSIONS = {5: "LZW", _PACKBITS: "PackBits", 34925: "LZMA", 50000: "Zstandard"}
@@ -65,7 +65,10 @@ class Layout(NamedTuple):
         if self.photometric in (_MIN_IS_WHITE, _MIN_IS_BLACK):
             has_alpha = self.samples == 2 and self.planes == 1 and self.bits == 8
             return (is_one and self.bits in (1, 2, 4, 8)) or has_alpha
-        return (self.bits == 8 or (is_one and self.bits < 8)) and self.samples <= 4
+        if is_one:
+            return self.bits <= 8
+        are_planes_joined = self.planes == 1 or self.photometric in (_RGB, _INKS)
+        return self.bits == 8 and self.samples <= 4 and are_planes_joined
 
 
 def is_tiff(header):

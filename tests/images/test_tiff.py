@@ -180,6 +180,20 @@ def test_compressions_that_are_refused_are_named(tmp_path, compression, dtype):
             method(0)
 
 
+def test_colour_spaces_in_planes(tmp_path):
+    """Inks are converted, chunky or in planes; Pillow takes the planes of others for grey ones."""
+    inks = RNG.randint(0, 256, (24, 20, 4)).astype(np.uint8)
+    planes = np.moveaxis(inks, 2, 0)
+    path = write(tmp_path / "a.tif", inks, photometric="separated")
+    expected = load_one(path)
+    write(path, planes, photometric="separated", planarconfig="separate")
+    np.testing.assert_array_equal(load_one(path), expected)
+    for space in ("cielab", "ycbcr"):
+        write(path, planes[:3], photometric=space, planarconfig="separate")
+        with pytest.raises(ValueError, match="which is not converted to RGB; save it as"):
+            load_one(path)
+
+
 def test_eight_bit_kind_that_pillow_does_not_read(tmp_path):
     values = DEEP.astype(np.uint8)[:, :, [0, 1, 2, 0, 1]]
     path = write(tmp_path / "a.tif", values, photometric="separated")
