@@ -4,7 +4,7 @@
     python benchmarks/fuzz.py --inputs 100000 --seed 0
     python benchmarks/fuzz.py --seed 0 --only 4711 --keep damaged
 
-Image files of seven formats and saved models are damaged at random and read as the library reads
+Image files of eight formats and saved models are damaged at random and read as the library reads
 them. A violation is any other exception, a warning, a result that contradicts itself, a process
 that dies, and more than 20 seconds of computing. Each process may take 2 GB more than it has after
 it started; an error that names the file is no violation then either. Inputs are the same for the
@@ -42,6 +42,8 @@ WEIGHTS = {
     "PNG": 40,
     "JPEG": 20,
     "TIFF": 30,
+    "deep TIFF": 30,
+    "JPEG 2000": 10,
     "BMP": 10,
     "WebP": 16,
     "GIF": 14,

@@ -21,6 +21,7 @@ from .inspection.audit import NoiseAudit
 from .inspection.maps import image_maps
 from .inspection.result import Inspection
 from .runtime.parameters import check_is_fitted
+from .runtime.telling import told_once
 
 __all__ = ["PatchPipeline", "make_pipeline"]
 
@@ -116,7 +117,8 @@ class PatchPipeline(Pipeline):
             return super().fit(X, y, **params)
         self.steps[0] = name, _LazyExtractor(extractor)
         try:
-            return super().fit(X, y, **params)
+            with told_once():
+                return super().fit(X, y, **params)
         finally:
             self.steps[0] = name, self.steps[0][1].extractor
 

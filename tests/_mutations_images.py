@@ -6,6 +6,7 @@ import struct
 import zlib
 
 import numpy as np
+import tifffile
 from _mutations import ANYWHERE, NUMBERS, splice, violation
 from PIL import Image, PngImagePlugin
 
@@ -53,6 +54,11 @@ def image_files():
             _encoded(grey, "TIFF", compression="packbits"),
             _encoded(black, "TIFF", compression="group4"),
         ],
+        "deep TIFF": [_deep_tiff(pixels, **options) for options in _DEEP],
+        "JPEG 2000": [
+            *(_encoded(one, "JPEG2000") for one in (grey, rgb, rgba, sixteen)),
+            _encoded(rgb, "JPEG2000", no_jp2=True),
+        ],
         "BMP": [_encoded(one, "BMP") for one in (black, grey, rgb, rgba, palette)],
         "WebP": [
             *(_encoded(one, "WEBP") for one in (rgb, rgba)),
@@ -79,6 +85,34 @@ def _encoded(image, kind, **options):
     return file.getvalue()
 
 
+# Kinds of TIFF files that tifffile reads, not Pillow.
+_DEEP = [
+    {"dtype": dtype, "photometric": photometric, "compression": compression, **options}
+    for dtype, photometric, compression, options in [
+        ("uint16", "rgb", None, {}),
+        ("uint16", "rgb", "zlib", {"predictor": True, "byteorder": ">"}),
+        ("uint16", "rgb", "zlib", {"tile": (16, 32)}),
+        ("uint16", "miniswhite", None, {"bigtiff": True}),
+        ("float32", "rgb", None, {"planarconfig": "separate", "rowsperstrip": 7}),
+        ("float64", "minisblack", "zlib", {"rowsperstrip": 20}),
+        ("uint8", "rgb", "packbits", {"predictor": True}),
+        ("uint16", "rgb", "lzw", {"predictor": True}),
+        ("float16", "rgb", "zstd", {"predictor": True}),
+        ("int32", "miniswhite", "packbits", {}),
+    ]
+    if compression in (None, "zlib") or tifffile.tifffile.imagecodecs.__name__ == "imagecodecs"
+]
+
+
+def _deep_tiff(pixels, dtype, photometric, **options):
+    values = pixels[:, :, :3] if photometric == "rgb" else pixels[:, :, 0]
+    if options.get("planarconfig") == "separate":
+        values = np.moveaxis(values, 2, 0)
+    file = io.BytesIO()
+    tifffile.imwrite(file, values.astype(dtype), photometric=photometric, **options)
+    return file.getvalue()
+
+
 def _encoded_thrice(image, kind):
     """A file of three images."""
     turned = [image.rotate(angle) for angle in (90, 180)]
@@ -97,6 +131,7 @@ def damaged_image(files, kind, rng):
     """One of the files of a kind, damaged once or a few times."""
     data = rng.choice(files[kind])
     own = [edit_sides] * 2 + ([edit_chunks, zlib_bomb] * 2 if kind == "PNG" else [])
+    own += [edit_tag] * 8 * kind.endswith("TIFF")
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
         if not data:
             break
@@ -165,6 +200,28 @@ def _damage_pixels(chunks, rng):
             except zlib.error:
                 continue
             chunks[index] = kind, zlib.compress(rng.choice(ANYWHERE)(pixels, rng), 1)
+
+
+def edit_tag(data, rng):
+    """Another number, type, count or value in an entry of the first directory of a TIFF file."""
+    if len(data) < 16:
+        return data
+    order = "<" if data[:2] == b"II" else ">"
+    is_big = data[2:4] in (b"+\0", b"\0+")
+    offset, entry, step = (16, "HHQQ", 20) if is_big else (8, "HHII", 12)
+    (start,) = struct.unpack(order + ("Q" if is_big else "I"), data[offset // 2 : offset])
+    first = start + (8 if is_big else 2)
+    index = first + step * rng.randrange(20)
+    if index + step > len(data):
+        return data
+    values = list(struct.unpack_from(order + entry, data, index))
+    place = rng.randrange(4)
+    # Tags from 254 to 339 say how pixels are stored; places near the directory make loops.
+    near = (rng.randrange(254, 340), rng.randrange(20), start, index, len(data))
+    largest = 256 ** struct.calcsize(order + entry[place]) - 1
+    values[place] = rng.choice((*NUMBERS, *near)) & largest
+    changed = struct.pack(order + entry, *values)
+    return data[:index] + changed + data[index + step :]
 
 
 def zlib_bomb(data, rng):

@@ -54,8 +54,16 @@ def main(argv=None):
     # Names of files need not be in the alphabet of a terminal or a log.
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
+    shown = set()
+
+    def show_once(message, *_):
+        # Training images are read twice, and others in parts.
+        if str(message) not in shown:
+            shown.add(str(message))
+            click.echo(f"Warning: {message}", err=True)
+
     with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+        warnings.showwarning = show_once
         try:
             return commands.main(argv, prog_name="skpatch", standalone_mode=False) or 0
         except click.ClickException as error:
@@ -64,10 +72,6 @@ def main(argv=None):
         except click.Abort:
             click.echo("Interrupted.", err=True)
             return _INTERRUPTED
-
-
-def _show_warning(message, category, filename, lineno, file=None, line=None):
-    click.echo(f"Warning: {message}", err=True)
 
 
 @click.group(

@@ -63,7 +63,7 @@ def common_folder(inputs):
     return os.path.commonpath([os.path.abspath(folder) for folder in folders])
 
 
-def readable_images(paths, *, skip_bad, quiet, jobs, grid=(1, 1), at_least=1):
+def readable_images(paths, *, skip_bad, quiet, jobs, intensity_range, grid=(1, 1), at_least=1):
     """Decode all images; return the paths of the good ones.
 
     Parameters
@@ -75,12 +75,14 @@ def readable_images(paths, *, skip_bad, quiet, jobs, grid=(1, 1), at_least=1):
         Whether to show no progress bar.
     jobs : int or None
         Number of threads.
+    intensity_range : (black, white), "auto" or None
+        Of images that are not 8-bit.
     grid : tuple (h, w)
         Patches of an image, which must not have fewer pixels.
     at_least : int
         Number of images that the command needs.
     """
-    reasons = _decode_all(ImageList(paths), grid, quiet, jobs)
+    reasons = _decode_all(ImageList(paths, intensity_range), grid, quiet, jobs)
     good = [path for path, reason in zip(paths, reasons, strict=True) if reason is None]
     n_bad = len(paths) - len(good)
     listed = "".join(

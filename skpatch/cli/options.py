@@ -46,6 +46,17 @@ class _Memory(click.ParamType):
         return value
 
 
+def _allow_pixels(context, _, number):
+    """Let Pillow open images of that many pixels during the command."""
+    if number is not None:
+        from PIL import Image
+
+        before = Image.MAX_IMAGE_PIXELS
+        context.call_on_close(lambda: setattr(Image, "MAX_IMAGE_PIXELS", before))
+        # Pillow refuses twice as many as this.
+        Image.MAX_IMAGE_PIXELS = -(-number // 2)
+
+
 device_option = click.option(
     "--device", default="auto", help="Torch device: cpu, cuda; auto takes a GPU if there is one."
 )
@@ -94,6 +105,14 @@ _TRAINING = [
         help="Shorter side, in pixels, to which images are resized for the network.",
     ),
     click.option(
+        "--intensity-range",
+        type=float,
+        nargs=2,
+        metavar="BLACK WHITE",
+        help="Numbers that are black and white in images that are not 8-bit, such as 0 4095; "
+        "learned from the images by default.",
+    ),
+    click.option(
         "--tile-size",
         type=click.IntRange(1),
         help="Largest side of tiles, in pixels, that pass the network one by one; for a large "
@@ -132,6 +151,13 @@ _RUN = [
         "it), or plain images.",
     ),
     click.option("--jobs", type=click.IntRange(1), help="Threads; as many as cores by default."),
+    click.option(
+        "--max-pixels",
+        type=click.IntRange(1),
+        callback=_allow_pixels,
+        expose_value=False,
+        help="Pixels of the largest image that is read; 178956970 by default.",
+    ),
     click.option("--skip-bad", is_flag=True, help="Go on without images that cannot be read."),
     click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only."),
 ]

@@ -10,8 +10,8 @@ import click
 import numpy as np
 
 from ..inspection.result import Inspection, check_threshold
-from ..likeness.unlike import told_once
 from ..runtime.files import check_length, check_output, remove_abandoned, replacing
+from ..runtime.telling import told_once
 from ..runtime.text import number, shown
 from ..runtime.threads import execution, progress, thread_pool
 from .inputs import common_folder, given_images, readable_images
@@ -43,7 +43,12 @@ def run_score(
     targets = None if maps is None else _check_maps(maps, given, root, images)
     model = _load(model, weights, device, jobs, quiet)
     paths = readable_images(
-        given, skip_bad=skip_bad, quiet=quiet, jobs=jobs, grid=model[0].grid_size_
+        given,
+        skip_bad=skip_bad,
+        quiet=quiet,
+        jobs=jobs,
+        intensity_range=model[0].intensity_range_,
+        grid=model[0].grid_size_,
     )
     if targets is not None:
         for folder in {target.parent for target in targets.values()}:

@@ -40,7 +40,7 @@ def run_fit(*, folder, output, quiet, **options):
     model[1].set_params(device="cpu", verbose=False)
     save(model, output)
     if not quiet:
-        _print_fit(model[1], len(paths), output, time.monotonic() - started)
+        _print_fit(model, len(paths), output, time.monotonic() - started)
 
 
 def run_audit(*, folder, output, csv, top, quiet, **options):
@@ -79,7 +79,15 @@ def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, trusted, **o
 
     check_device(device)
     limit_threads(jobs)
-    paths = readable_images(paths, skip_bad=skip_bad, quiet=quiet, jobs=jobs, at_least=2)
+    intensity_range = options["intensity_range"] or "auto"
+    paths = readable_images(
+        paths,
+        skip_bad=skip_bad,
+        quiet=quiet,
+        jobs=jobs,
+        intensity_range=intensity_range,
+        at_least=2,
+    )
     from ..detector.estimator import SoftPatchDetector
     from ..features.extractor import PatchFeatureExtractor
     from ..features.lazy import lazy_features
@@ -96,6 +104,7 @@ def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, trusted, **o
         weights="default" if weights is None else weights,
         image_size=options["image_size"],
         region=options["region"],
+        intensity_range=intensity_range,
         tile_size=options["tile_size"],
         device=device,
         n_jobs=jobs,
@@ -124,13 +133,15 @@ def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, trusted, **o
     return model, paths, features
 
 
-def _print_fit(detector, n_images, output, seconds):
+def _print_fit(model, n_images, output, seconds):
+    extractor, detector = model[0], model[1]
     noise = 1 - detector.kept_[:, detector.inspected_].mean()
     finding = detector.noise_finding_
     is_suspicious = detector.training_scores_ < detector.offset_
     n_suspicious = np.count_nonzero(is_suspicious & ~detector.declared_normal_)
     for name, value in {
         "images": f"{n_images}, {n_suspicious} of them suspicious",
+        "intensity range": _range_in_words(extractor.intensity_range_),
         "memory patches": len(detector.memory_bank_),
         "taken for noise": f"{noise:.1%} of the patches",
         "threshold": f"{-detector.offset_:.4g}, a distance between features",
@@ -140,6 +151,13 @@ def _print_fit(detector, n_images, output, seconds):
         click.echo(f"{name:<16}  {value}")
     if finding is not None:
         click.echo(finding.reason)
+
+
+def _range_in_words(intensity_range):
+    if intensity_range is None:
+        return "8-bit images"
+    black, white = intensity_range
+    return f"{black:g} is black and {white:g} white in images that are not 8-bit"
 
 
 def _ranked_rows(audit):

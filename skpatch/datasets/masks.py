@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..images.proportions import have_same_proportions
-from ..images.reading import on_picture, upright
+from ..images.reading import load_picture, on_picture, turned
 
 __all__ = ["read_mask"]
 
@@ -93,12 +93,13 @@ def read_mask(
 def _read(image):
     """Values (H, W) of an opened mask, the largest of its colours, and whether they are lossy."""
     is_lossy = _is_lossy(image)
-    image = upright(image)
+    orientation = load_picture(image)
     # An alpha channel is not part of the mask, and a palette index not its colour.
     has_extras = image.mode.endswith(("A", "P")) or "transparency" in image.info
     is_coded = has_extras or image.mode in ("CMYK", "YCbCr", "LAB", "HSV")
     values = np.asarray(image.convert("RGB") if is_coded else image)
-    return values if values.ndim == 2 else values.max(axis=2), is_lossy
+    values = values if values.ndim == 2 else values.max(axis=2)
+    return turned(values, orientation), is_lossy
 
 
 def _is_lossy(image):

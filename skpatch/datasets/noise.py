@@ -137,7 +137,7 @@ def _augmented(defects, index, augment, rng):
     item = defects[int(index)]
     if augment is None:
         return item
-    image = read_image(item, f"defects[{index}]")
+    image = read_image(item, f"defects[{index}]", "auto")
     changed = _AUGMENTATIONS[augment](image.astype(np.float32), rng)
     return np.clip(np.rint(changed), 0, 255).astype(np.uint8)
 

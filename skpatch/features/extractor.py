@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Sequence
 from functools import cache, partial
 from numbers import Integral
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,6 +27,7 @@ from ..runtime.parameters import (
 from ..runtime.threads import execution, run_blocks
 from .region import patches_inside, read_region
 from .storage import create_memmap, empty_features
+from .survey import check_intensity_range, survey, tell_remarks
 from .tracing import running, tracing
 from .view import check_geometry, learn_size, prepare
 
@@ -78,6 +79,11 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         black elsewhere, or a mask, True there. It is laid over each image as a whole, so it has
         the proportions of all training images, in any size. A patch is inspected if at least half
         of its cell is inside; the features of the others are NaN.
+    intensity_range : "auto" or (float, float), default="auto"
+        Which numbers are black and white in images that are not 8-bit, such as 16-bit files of a
+        12-bit camera; values beyond are cut off. "auto" learns it from the training images: black
+        is 0, and white the smallest of 255, 1023, 4095, 16383 and 65535, for floating-point numbers
+        also 1, that holds all of them. Images of 8 bits are read as they are.
     tile_size : int or None, default=None
         For a large `image_size`: largest side of overlapping tiles, in pixels of the network's
         input, which pass the network one after the other and take less memory than the whole; at
@@ -119,6 +125,9 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
     crop_share_ : float or None
         With `crop`: side of the central square that is seen, relative to the shorter side of an
         image.
+    intensity_range_ : tuple (black, white) or None
+        What `intensity_range` says or was learned. None if all training images are 8-bit: then
+        white is 65535 in uint16 images, 1 in floating-point images up to 1, and 255 in others.
     inspected_ : ndarray of shape (h, w), bool
         The patches in the `region`; all of them without one.
     n_features_out_ : int
@@ -158,6 +167,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
     image_size_: tuple[int, int]
     grid_size_: tuple[int, int]
     crop_share_: float | None
+    intensity_range_: tuple[float, float] | None
     inspected_: NDArray[np.bool_]
     n_features_out_: int
     model_: "torch.nn.Module"
@@ -170,6 +180,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         "resize": [None, positive_integer()],
         "crop": [None, positive_integer()],
         "region": [None, str, os.PathLike, "array-like"],
+        "intensity_range": [StrOptions({"auto"}), tuple, list],
         "tile_size": [None, positive_integer()],
         "patch_size": [positive_integer()],
         "embedding_dim": [None, positive_integer()],
@@ -192,6 +203,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         resize: int | None = None,
         crop: int | None = None,
         region: str | os.PathLike | ArrayLike | None = None,
+        intensity_range: Literal["auto"] | tuple[float, float] = "auto",
         tile_size: int | None = None,
         patch_size: int = 3,
         embedding_dim: int | None = None,
@@ -210,6 +222,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         self.resize = resize
         self.crop = crop
         self.region = region
+        self.intensity_range = intensity_range
         self.tile_size = tile_size
         self.patch_size = patch_size
         self.embedding_dim = embedding_dim
@@ -223,14 +236,16 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Images, y: None = None) -> "PatchFeatureExtractor":
-        """Build the network and learn the common size of the images.
+        """Build the network and learn the common size of the images, and what white is in them.
+
+        Of files only the headers are read, unless they are not 8-bit.
 
         Parameters
         ----------
         X : sequence of images
             Paths, PIL images, or arrays (H, W) or (H, W, 1|3|4), of any sizes, in a list or in any
             object with a length and integer indexing; or an array (n, H, W) or (n, H, W, 1|3|4).
-            Numbers are uint8, uint16, or others between 0 and 255.
+            Numbers are of any real type; see `intensity_range`.
         y : None
             Ignored.
 
@@ -242,13 +257,20 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         ------
         TypeError, ValueError, OSError
             The message names the image, file or parameter.
+
+        Warns
+        -----
+        UserWarning
+            If images that are not 8-bit are likely of different bit depths.
         """
         images = check_images(X)
         check_geometry(self)
+        check_intensity_range(self.intensity_range)
         check_output(self.output)
         check_device(self.device)
         mask = None if self.region is None else read_region(self.region)
-        sizes = [images.size(index) for index in range(len(images))]
+        with execution(self.n_jobs, self.verbose):
+            sizes, intensity_range = survey(self, images)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         learned = self._build(seed, self.layers, partial(learn_size, self, sizes))
         grid = learned["grid_size_"]
@@ -258,6 +280,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         if mask is not None:
             share = learned["crop_share_"]
             learned["inspected_"] = patches_inside(mask, images, sizes, share, grid)
+        learned["intensity_range_"] = intensity_range
         # Only now: a fit that fails leaves the estimator as it was.
         vars(self).update(learned)  # type: ignore[attr-defined]
         return self
@@ -317,22 +340,30 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         ndarray of shape (n, h, w, d), float32
             Features of the h x w patches of each image, NaN outside the `region`. A memory map with
             `output`.
+
+        Warns
+        -----
+        UserWarning
+            If images do not fit the range of intensities that was learned, or files have more pages
+            than the one that is read.
         """
         check_is_fitted(self, "model_")
         check_device(self.device)
         check_output(self.output)
-        images = check_images(X)
+        images = check_images(X).read_by(self)
         shape = (len(images), *self.grid_size_, self.n_features_out_)
         with execution(self.n_jobs, self.verbose):
             if self.output is None:
                 features = empty_features(shape)
                 self._fill(features, images)
+                tell_remarks(images, self)
                 return features
             with replacing(self.output) as temporary:
                 features = create_memmap(temporary, shape)
                 self._fill(features, images)
                 features.flush()
                 del features
+            tell_remarks(images, self)
             return np.load(self.output, mmap_mode="r")
 
     def _fill(self, features, images):

@@ -6,8 +6,8 @@ import itertools
 import numpy as np
 
 from ..images.collection import check_images
-from ..likeness.unlike import told_once
 from ..runtime.parameters import check_is_fitted
+from ..runtime.telling import told_once
 from ..runtime.threads import execution, progress
 
 __all__ = [

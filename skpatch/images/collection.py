@@ -8,7 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from .reading import is_path, read_image, read_size
+from .arrays import measure_colours, to_rgb
+from .files import is_path, memory_errors_of
+from .intensity import does_not_fit
+from .reading import decode, read_size, survey
 
 __all__ = ["ImageList", "Images", "check_images"]
 
@@ -35,10 +38,25 @@ class ImageList:
     items : sequence
         Paths, PIL images, arrays and tensors, indexed by integers; or with anything after them in
         a tuple, as the items of a torch Dataset have their labels.
+    intensity_range : (black, white), "auto" or None
+        Of those that are not 8-bit; see :func:`~skpatch.images.intensity.to_uint8`.
+    numbers : sequence of int, optional
+        Of the images in a larger collection that these are a part of, for their names.
+
+    Attributes
+    ----------
+    left_out : dict of int to str
+        Numbers of the images loaded so far whose files have other pages; name and how many.
+    unfit : dict of int to str
+        Numbers and names of those that do not fit the intensity range.
     """
 
-    def __init__(self, items):
+    def __init__(self, items, intensity_range=None, numbers=None):
         self._items = items
+        self._range = intensity_range
+        self._numbers = range(len(items)) if numbers is None else numbers
+        self.left_out = {}
+        self.unfit = {}
 
     def __len__(self):
         return len(self._items)
@@ -56,25 +74,47 @@ class ImageList:
 
     def take(self, numbers):
         """Some of the images, not decoded yet; of a lazy sequence not even asked for."""
+        known = [self._numbers[number] for number in numbers]
         if self.is_listed:
-            return ImageList([self._items[number] for number in numbers])
+            return ImageList([self._items[number] for number in numbers], self._range, known)
         from torch.utils.data import Subset
 
-        return ImageList(Subset(self._items, numbers.tolist()))
+        return ImageList(Subset(self._items, numbers.tolist()), self._range, known)
+
+    def read_by(self, extractor):
+        """The same images, read as a fitted extractor reads them, if it is skpatch's own."""
+        intensity_range = getattr(extractor, "intensity_range_", None)
+        return ImageList(self._items, intensity_range, self._numbers)
 
     def name(self, index):
         """Name the image in messages: its path or its position."""
-        return _name(self[index], index)
+        return self._name(self[index], index)
 
     def load(self, index):
         """Decode one image to uint8 (H, W, 3)."""
         item = self[index]
-        return read_image(item, _name(item, index))
+        name = self._name(item, index)
+        with memory_errors_of(item, name):
+            pixels = decode(item, name)
+            if pixels.n_left_out:
+                self.left_out[index] = f"{name} ({pixels.n_left_out} more)"
+            numbers = measure_colours(pixels.values, name)
+            if self._range != "auto" and does_not_fit(numbers, self._range):
+                self.unfit[index] = name
+            return to_rgb(pixels.values, name, self._range, pixels.is_negative)
 
     def size(self, index):
         """Height and width of one image in pixels; of a file only the header is read."""
         item = self[index]
-        return read_size(item, _name(item, index))
+        return read_size(item, self._name(item, index))
+
+    def survey(self, index):
+        """Size of one image, and the Numbers that it holds; see :func:`survey`."""
+        item = self[index]
+        return survey(item, self._name(item, index))
+
+    def _name(self, item, index):
+        return os.fspath(item) if is_path(item) else f"image {self._numbers[index]}"
 
     def check_size(self, index, size, grid):
         """Raise for an image whose size (H, W) has fewer pixels than the grid has patches."""
@@ -109,7 +149,7 @@ def check_images(X):
         If files do not exist; all of them are counted.
     """
     if isinstance(X, ImageList):
-        X = X._items
+        return X
     if isinstance(X, (str, bytes, os.PathLike)):
         raise TypeError(
             f"X is a single path, {os.fspath(X)!r}; pass a list of paths (skpatch.datasets."
@@ -172,7 +212,3 @@ def _check_files(items):
 def _is_image(item):
     """Whether it is an image rather than a row of one."""
     return is_path(item) or isinstance(item, Image.Image) or getattr(item, "ndim", 0) > 1
-
-
-def _name(item, index):
-    return os.fspath(item) if is_path(item) else f"image {index}"

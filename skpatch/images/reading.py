@@ -1,201 +1,282 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One image of any form, read: a file, a PIL image, or what becomes an array.
 
-Files and PIL images are opened, turned upright and decoded here and nowhere else.
+Files and PIL images are turned upright and decoded here and nowhere else.
 """
 
 import os
-import stat
 import struct
 import threading
-import warnings
-from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from .arrays import to_rgb
+from .arrays import measure_colours, to_array, to_rgb
+from .files import (
+    check_limit,
+    is_path,
+    memory_errors_of,
+    on_file,
+    open_picture,
+    quiet_pillow,
+    reserve,
+)
+from .formats import PROGRAMS, jpeg_2000_bits
+from .tiff import SAVE_IT, Tiff, is_tiff, tag_layout
 
-__all__ = ["is_path", "on_picture", "read_image", "read_size", "upright"]
+__all__ = [
+    "Pixels",
+    "decode",
+    "is_path",
+    "load_picture",
+    "on_picture",
+    "read_image",
+    "read_size",
+    "survey",
+    "turned",
+]
 
 _EXIF_ORIENTATION = 0x0112
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 # ImageOps.exif_transpose writes all metadata again, and fails if others than the orientation are
-# damaged; and it copies images that are upright.
+# damaged.
 _UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.rot90(pixels, 2).swapaxes(0, 1),
+    8: lambda pixels: np.rot90(pixels),
 }
-# Bytes a pixel, the least that decoding takes. libwebp has two canvases besides.
-_ANY, _WEBP = 10, 18
+# Bytes a pixel, the least that decoding takes.
+_LEAST = 10
 # PIL decodes a lazily opened image in place, so two threads must not ask for the same one at once.
 _PIL_LOCKS = [threading.Lock() for _ in range(64)]
 
 
-def is_path(item):
-    """Whether an image is given by the path of its file."""
-    return isinstance(item, (str, os.PathLike))
+class Pixels(NamedTuple):
+    """An image decoded, upright, with its numbers as they were stored.
+
+    Attributes
+    ----------
+    values : ndarray of shape (H, W) or (H, W, 1|3|4)
+    is_negative : bool
+        Whether the smallest value is white.
+    n_left_out : int
+        Number of the other pages of its file, or pictures of its animation.
+    """
+
+    values: np.ndarray
+    is_negative: bool = False
+    n_left_out: int = 0
 
 
-def read_image(item, name):
+def read_image(item, name, intensity_range=None):
     """Decode one image.
 
     Parameters
     ----------
     item : path, PIL image, array (H, W) or (H, W, 1|3|4), or tensor (H, W) or (1|3|4, H, W)
         Colours with transparency are laid over black. Files and PIL images are turned upright by
-        their EXIF orientation. Sixteen-bit values, which uint16 arrays and sixteen-bit files hold,
-        are divided by 257, so 65535 becomes 255. Other numbers must lie between 0 and 255; in
-        tensors of floating point numbers white is 1, as in torchvision.
+        their EXIF orientation, which a PIL image keeps when it is turned by hand.
     name : str
         Names the image in error messages.
+    intensity_range : (black, white), "auto" or None
+        Of what is not 8-bit; see :func:`~skpatch.images.intensity.to_uint8`.
 
     Returns
     -------
     ndarray of shape (H, W, 3), uint8
     """
-    with _memory_errors_of(item, name):
-        if is_path(item):
-            item = on_picture(item, _pixels)
-        elif isinstance(item, Image.Image):
-            item = _decoded(item, name)
-        return to_rgb(item, name)
+    with memory_errors_of(item, name):
+        pixels = decode(item, name)
+        return to_rgb(pixels.values, name, intensity_range, pixels.is_negative)
 
 
 def read_size(item, name):
     """Height and width of an image as :func:`read_image` returns it; of a file only the header."""
-    if not is_path(item):
-        return read_image(item, name).shape[:2]
-    with _memory_errors_of(item, name):
-        return on_picture(item, _upright_size)
+    with memory_errors_of(item, name):
+        if is_path(item):
+            return on_file(item, _file_survey)[0]
+        return decode(item, name).values.shape[:2]
 
 
-@contextmanager
-def _memory_errors_of(item, name):
-    """Have errors of too little memory say for which image."""
-    try:
-        yield
-    except MemoryError as error:
-        said = f": {error}" if str(error) else ""
-        raise MemoryError(
-            f"{_file(item) if is_path(item) else name} is too large to decode in the memory that "
-            f"is left{said}"
-        ) from error
+def survey(item, name):
+    """Height and width of an image, and its Numbers, or None for one that is 8-bit.
 
-
-def _file(path):
-    """Begin a sentence about a file."""
-    return f"The image file {os.fspath(path)!r}"
-
-
-class _QuietPillow:
-    """Hide Pillow's warnings while any thread reads an image.
-
-    They tell of large images, which are read, and of damaged metadata, which leaves the pixels
-    usable. The filters of warnings belong to the whole process. Counting the users keeps threads
-    that overlap in time from restoring each other's.
+    Of a file whose header says that it is 8-bit no more is read.
     """
-
-    def __init__(self):
-        self._lock = threading.Lock()
-        self._users = 0
-        self._before = None
-
-    def __enter__(self):
-        with self._lock:
-            if self._users == 0:
-                self._before = warnings.catch_warnings()
-                self._before.__enter__()
-                warnings.filterwarnings("ignore", module=r"PIL\.")
-            self._users += 1
-
-    def __exit__(self, *_):
-        with self._lock:
-            self._users -= 1
-            if self._users == 0:
-                self._before.__exit__(None, None, None)
+    with memory_errors_of(item, name):
+        if is_path(item):
+            size, is_eight_bit = on_file(item, _file_survey)
+            if is_eight_bit:
+                return size, None
+        values = decode(item, name).values
+        return values.shape[:2], measure_colours(values, name)
 
 
-_quiet_pillow = _QuietPillow()
+def decode(item, name):
+    """Pixels of one image of any form."""
+    if is_path(item):
+        return on_file(item, _file_pixels)
+    if isinstance(item, Image.Image):
+        return Pixels(_decoded(item, name))
+    return Pixels(to_array(item, name))
 
 
 def on_picture(path, function):
-    """Apply a function to an opened image file; every failure but that of memory names the file."""
+    """Apply a function to an image file opened by Pillow; see :func:`on_file` for its errors."""
+
+    def apply(file, _):
+        with _opened(file) as image:
+            return function(image)
+
+    return on_file(path, apply)
+
+
+def _file_pixels(file, header):
+    """Pixels of an opened file."""
+    tiff = Tiff(file) if is_tiff(header) else None
+    if tiff is not None and not tiff.layout.is_read_by_pillow:
+        _check_tiff(tiff)
+        values = turned(tiff.decode(), tiff.orientation)
+        return Pixels(values, tiff.is_negative, tiff.n_left_out)
+    with _opened(file, tiff) as image:
+        n_left_out = _other_frames(image) if tiff is None else tiff.n_left_out
+        is_deep = _is_deep_png(image)
+        values = _deep_png(image, file) if is_deep else _picture_pixels(image)
+        return Pixels(values, n_left_out=n_left_out)
+
+
+def _file_survey(file, header):
+    """Height and width of an opened file once it is turned upright, and whether it is 8-bit."""
+    tiff = Tiff(file) if is_tiff(header) else None
+    if tiff is not None and not tiff.layout.is_read_by_pillow:
+        _check_tiff(tiff)
+        size = tiff.size[::-1] if tiff.orientation in (5, 6, 7, 8) else tiff.size
+        return size, tiff.is_eight_bit
+    with _opened(file, tiff) as image:
+        is_deep = _is_deep(image) or _is_deep_png(image)
+        return _upright_size(image), not is_deep if tiff is None else tiff.is_eight_bit
+
+
+def _opened(file, tiff=None):
+    """Open a file with Pillow from its beginning, if Pillow reads it rightly."""
+    file.seek(0)
     try:
-        with _quiet_pillow, open(path, "rb", opener=_open_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ValueError("it is a pipe or a device")
-            _check_webp(file.read(30))
-            file.seek(0)
-            # Given a path, PIL would map some formats to memory, and the system kills a process
-            # that reads a mapped file which has become shorter.
-            with Image.open(file) as image:
-                if image.format == "EPS":
-                    raise ValueError("it is PostScript, a program, which is not run")
-                return function(image)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{_file(path)} does not exist.") from None
-    except (IsADirectoryError, PermissionError) as error:
-        if os.path.isdir(path):
-            raise IsADirectoryError(
-                f"{os.fspath(path)!r} is a folder, not an image file; "
-                "skpatch.datasets.load_folder lists its images."
-            ) from None
-        raise PermissionError(f"{_file(path)} cannot be read.") from error
+        image = open_picture(file)
     except UnidentifiedImageError:
-        empty = " (it has 0 bytes)" if os.path.getsize(path) == 0 else ""
-        raise ValueError(
-            f"{os.fspath(path)!r} is not an image file of a known format{empty}."
-        ) from None
-    except MemoryError:
-        raise
-    except Exception as error:
-        # Decoders fail in many ways: OSError, SyntaxError, struct.error, DecompressionBombError...
-        raise ValueError(
-            f"{_file(path)} cannot be decoded: {str(error) or type(error).__name__}"
-        ) from error
+        if tiff is None:
+            raise
+        raise ValueError(f"{tiff.words}, which is damaged or not read; {SAVE_IT}") from None
+    _check_picture(image)
+    return image
 
 
-def _open_without_waiting(path, flags):
-    """Open a file; a pipe, which has no end to wait for, too."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+def _check_tiff(tiff):
+    """Raise for a TIFF file that is not read, or larger than memory."""
+    check_limit(tiff.size[::-1])
+    tiff.check()
+    reserve(tiff.size[::-1], max(_LEAST, tiff.n_bytes // max(1, tiff.size[0] * tiff.size[1])))
+
+
+def _check_picture(image):
+    """Raise for an image that Pillow has opened and must not, or cannot rightly, decode."""
+    if image.format in PROGRAMS:
+        raise ValueError("it is PostScript, a program, which is not run")
+    if image.format == "TIFF" and hasattr(image, "tag_v2"):
+        is_little_endian = image.tag_v2.prefix == b"II"
+        if not tag_layout(image.tag_v2.get, is_little_endian).is_read_by_pillow:
+            raise ValueError(
+                "Pillow does not read this kind of TIFF file rightly; pass its path, or save it "
+                "as grey or RGB of 8 bits"
+            )
+    if image.format == "JPEG2000" and not _is_deep(image) and image.fp is not None:
+        # Pillow rounds the brightest values beyond white, to black.
+        place = image.fp.tell()
+        image.fp.seek(0)
+        bits = jpeg_2000_bits(image.fp.read())
+        image.fp.seek(place)
+        if bits > 8:
+            raise ValueError(
+                f"it is a JPEG 2000 file with colours of {bits} bits, which Pillow does not read "
+                "rightly; convert it to 8 bits, or to PNG or TIFF"
+            )
 
 
 def _decoded(image, name):
     """Array of a PIL image, in its own shape and type of numbers."""
     try:
-        with _quiet_pillow, _PIL_LOCKS[id(image) // 64 % len(_PIL_LOCKS)]:
-            return _pixels(image)
+        with quiet_pillow, _PIL_LOCKS[id(image) // 64 % len(_PIL_LOCKS)]:
+            _check_picture(image)
+            return _picture_pixels(image)
     except MemoryError:
         raise
     except Exception as error:
         raise ValueError(f"{name}, a PIL image, cannot be decoded: {error}") from error
 
 
-def upright(image):
-    """A PIL image, decoded and turned by its orientation, its numbers and colours as they are."""
-    _reserve(image.size, _ANY)
+def load_picture(image):
+    """Decode a PIL image in place, and return the orientation that it is to be turned by."""
+    reserve(image.size, _LEAST)
     # Loading comes first: PIL turns TIFF files by itself then, and removes their orientation.
     image.load()
-    method = _UPRIGHT.get(_orientation(image))
-    return image if method is None else image.transpose(method)
+    return _orientation(image)
 
 
-def _pixels(image):
+def turned(values, orientation):
+    """Pixels (H, W) or (H, W, c) turned upright."""
+    return _UPRIGHT.get(orientation, np.asarray)(values)
+
+
+def _picture_pixels(image):
     """Array (H, W) or (H, W, 3|4) of an image, upright."""
+    orientation = load_picture(image)
     sixteen_bit = image.format in ("PNG", "PPM")
-    image = upright(image)
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+    if _is_deep(image):
         values = np.asarray(image)
         # PIL opens sixteen-bit PGM files, and in some versions PNG files, in 32 bits.
-        return values.astype(np.uint16) if image.mode == "I" and sixteen_bit else values
-    mode = "RGBA" if image.has_transparency_data else "RGB"
-    return np.asarray(image if image.mode == mode else image.convert(mode))
+        values = values.astype(np.uint16) if image.mode == "I" and sixteen_bit else values
+    else:
+        mode = "RGBA" if image.has_transparency_data else "RGB"
+        values = np.asarray(image if image.mode == mode else image.convert(mode))
+    return turned(values, orientation)
+
+
+def _is_deep(image):
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
+
+
+def _is_deep_png(image):
+    """Whether PIL would keep the upper 8 bits only of colours that were just opened."""
+    is_deep = image.format == "PNG" and image.tile and image.tile[0][3] in ("RGB;16B", "RGBA;16B")
+    return is_deep and "transparency" not in image.info
+
+
+def _deep_png(image, file):
+    """Array (H, W, 3|4), uint16, of an opened PNG file with colours of 16 bits."""
+    upper = _picture_pixels(image)
+    file.seek(0)
+    with open_picture(file) as image:
+        # PIL takes the first byte of each number, or for the other order of bytes the second.
+        *place, order = image.tile[0]
+        image.tile = [(*place, order.replace("16B", "16L"))]
+        lower = _picture_pixels(image)
+    return upper.astype(np.uint16) << 8 | lower
+
+
+def _other_frames(image):
+    """Number of pictures of an animation that was just opened, but for the first."""
+    # Photographs of telephones hold copies of themselves, which do not count.
+    if image.format not in ("GIF", "PNG", "WEBP"):
+        return 0
+    try:
+        return getattr(image, "n_frames", 1) - 1
+    except Exception:
+        # Damage behind the first picture leaves it usable.
+        return 0
 
 
 def _upright_size(image):
@@ -233,57 +314,3 @@ def _has_metadata(image):
     finally:
         file.seek(place)
     return False
-
-
-def _reserve(size, bytes_per_pixel):
-    """Raise unless there is memory for an image, given its width and height.
-
-    Decoders that run out of memory say what they say of a damaged file, which would be skipped.
-    """
-    n_bytes = size[0] * size[1] * bytes_per_pixel
-    try:
-        np.empty(n_bytes, np.uint8)
-    except MemoryError:
-        said = f"its {size[0]} x {size[1]} pixels take more than {n_bytes / 2**20:.0f} MB"
-        raise MemoryError(said) from None
-
-
-def _check_webp(header):
-    """Raise for a WebP file that is larger than Pillow's limit, or than memory.
-
-    libwebp takes memory for all pixels when a file is opened, before some versions of Pillow
-    compare their number with the limit.
-
-    Parameters
-    ----------
-    header : bytes
-        The first 30 bytes of a file of any format.
-    """
-    size = _webp_size(header)
-    if size is None:
-        return
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and size[0] * size[1] > 2 * limit:
-        raise Image.DecompressionBombError(
-            f"its {size[0]} x {size[1]} pixels are more than {2 * limit}, as in a decompression "
-            "bomb; twice PIL.Image.MAX_IMAGE_PIXELS are allowed"
-        )
-    _reserve(size, _WEBP)
-
-
-def _webp_size(header):
-    """Width and height that a WebP file declares; None for others."""
-    if len(header) < 30 or header[:4] != b"RIFF" or header[8:12] != b"WEBP":
-        return None
-
-    def number(start, stop):
-        return int.from_bytes(header[start:stop], "little")
-
-    kind = header[12:16]
-    if kind == b"VP8X":
-        return number(24, 27) + 1, number(27, 30) + 1
-    if kind == b"VP8L":
-        return (number(21, 25) & 0x3FFF) + 1, (number(21, 25) >> 14 & 0x3FFF) + 1
-    if kind == b"VP8 ":
-        return number(26, 28) & 0x3FFF, number(28, 30) & 0x3FFF
-    return None

@@ -14,6 +14,7 @@ from ..detector.estimator import fitted_state
 from ..features.lazy import LazyFeatures, lazy_features, map_parts
 from ..images.collection import Images
 from ..runtime.parameters import check_is_fitted
+from ..runtime.telling import told_once
 from ..runtime.threads import execution
 from .groups import group_images
 from .maps import image_maps
@@ -90,7 +91,7 @@ class NoiseAudit:
         self, model: Pipeline, images: Images, features: NDArray[np.float32] | LazyFeatures
     ) -> None:
         detector = model.steps[-1][1]
-        with execution(None, detector.verbose):
+        with execution(None, detector.verbose), told_once():
             self.patch_scores = map_parts(
                 detector.predict_training_map, features, "leave one image out"
             )

@@ -121,7 +121,7 @@ class Inspection:
     ) -> None:
         detector = model.steps[-1][1]
         self.model = model
-        self.images = check_images(images)
+        self.images = check_images(images).read_by(model.steps[0][1])
         if len(self.images) != len(distances):
             raise ValueError(f"There are {len(images)} images, but scores of {len(distances)}.")
         if names is not None:

@@ -2,14 +2,13 @@
 """Images unlike everything learned: another product, another camera, a cap on the lens."""
 
 import warnings
-from contextlib import contextmanager
-from contextvars import ContextVar
 
 import numpy as np
 
+from ..runtime.telling import tell
 from .positions import sample_positions
 
-__all__ = ["are_unlike", "tell_unlike", "told_once", "typical_scores", "unlike_limit"]
+__all__ = ["are_unlike", "tell_unlike", "typical_scores", "unlike_limit"]
 
 # How much farther than nine of ten training images an image must be. It was chosen on photographs;
 # docs/robustness.rst has the figures.
@@ -20,8 +19,6 @@ _QUANTILE = 0.9
 _PART = 0.25
 _LEAST_PATCHES = 400
 _LEAST_IMAGES = 8
-
-_gathered = ContextVar("skpatch_unlike", default=None)
 
 
 def typical_scores(scores):
@@ -56,28 +53,13 @@ def are_unlike(maps, inspected, limit):
     return typical_scores(scores[:, sample_positions(scores.shape[1])]) > limit
 
 
-@contextmanager
-def told_once(names=None):
-    """Gather what is told inside of images that come part by part, and tell it at the end.
-
-    `names` are those of all images; by default their numbers.
-    """
-    token = _gathered.set([])
-    try:
-        yield
-        found = _gathered.get()
-    finally:
-        _gathered.reset(token)
-    if found:
-        tell_unlike(np.concatenate(found), names)
+def tell_unlike(is_unlike):
+    """Warn of images that are unlike everything learned; see :func:`told_once`."""
+    tell(_warn_of_unlike, is_unlike)
 
 
-def tell_unlike(is_unlike, names=None):
-    """Warn of images that are unlike everything learned, by their numbers or names."""
-    gathered = _gathered.get()
-    if gathered is not None:
-        gathered.append(is_unlike)
-        return
+def _warn_of_unlike(parts, names):
+    is_unlike = np.concatenate(parts)
     numbers = np.flatnonzero(is_unlike)
     if len(numbers) == 0:
         return
@@ -87,5 +69,5 @@ def tell_unlike(is_unlike, names=None):
         f"{len(numbers)} of {len(is_unlike)} images are unlike everything that the model has "
         f"learned: {', '.join(first)}{more}. Three quarters of their patches are far from all "
         "training images; is it the same product and camera?",
-        stacklevel=4,
+        stacklevel=5,
     )

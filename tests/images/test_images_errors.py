@@ -59,7 +59,7 @@ def test_text_renamed_png(tmp_path):
     images = check_images([path])
     for method in images.load, images.size:
         with pytest.raises(
-            ValueError, match=r"text\.png' is not an image file of a known format\."
+            ValueError, match=r"text\.png' is not an image file of a known format\. Known are BMP"
         ):
             method(0)
 
@@ -67,8 +67,10 @@ def test_text_renamed_png(tmp_path):
 def test_decompression_bomb(tmp_path, monkeypatch):
     path = save(tmp_path / "bomb.png", np.zeros((40, 40), np.uint8))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(ValueError, match=r"bomb\.png.*cannot be decoded.*bomb"):
+    with pytest.raises(ValueError, match=r"bomb\.png.*cannot be decoded.*bomb.*--max-pixels"):
         check_images([path]).load(0)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 800)
+    assert check_images([path]).load(0).shape == (40, 40, 3)
 
 
 @pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exif": b"extended"}])
@@ -183,7 +185,6 @@ INFINITE[1, 1] = np.inf
         (GREY.astype(float) + 10, ValueError, "values from .* expected 0 to 255"),
         (GREY.astype(int) * 257, ValueError, "uint16 with 0 to 65535"),
         (np.full((4, 4), -1, np.int8), ValueError, "from -1 to -1 of type int8"),
-        (GREY / 255, ValueError, "If white is 1 in this image, multiply it by 255"),
         (np.ones((4, 4), complex), TypeError, "type complex128"),
         (np.full((4, 4), None), TypeError, "type object"),
         (np.zeros(4), ValueError, r"shape \(4,\); expected \(H, W\)"),
@@ -207,10 +208,10 @@ def test_all_black_float_image_is_accepted():
 
 
 def test_bad_values_in_a_file_name_the_file_once(tmp_path):
-    path = save(tmp_path / "white-is-1.tif", (GREY / 255).astype(np.float32))
-    with pytest.raises(ValueError, match="If white is 1") as caught:
+    path = save(tmp_path / "bright.tif", (GREY * 9.0).astype(np.float32))
+    with pytest.raises(ValueError, match="expected 0 to 255") as caught:
         check_images([path]).load(0)
-    assert str(caught.value).count("white-is-1.tif") == 1
+    assert str(caught.value).count("bright.tif") == 1
     assert "decoded" not in str(caught.value)
 
 

@@ -9,7 +9,8 @@ from PIL import Image
 import skpatch
 from skpatch import Inspection, PatchFeatureExtractor, SoftPatchDetector, make_pipeline
 from skpatch.datasets import load_elpv
-from skpatch.likeness.unlike import tell_unlike, told_once, unlike_limit
+from skpatch.likeness.unlike import tell_unlike, unlike_limit
+from skpatch.runtime.telling import told_once
 
 MESSAGE = "unlike everything that the model has learned"
 

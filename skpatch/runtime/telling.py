@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Warnings about things that come part by part, told once."""
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+__all__ = ["tell", "told_once"]
+
+_gathered = ContextVar("skpatch_told", default=None)
+
+
+@contextmanager
+def told_once(names=None):
+    """Gather what is told inside of images that come part by part, and tell it at the end.
+
+    `names` are those of all images; by default their numbers.
+    """
+    token = _gathered.set({})
+    try:
+        yield
+        found = _gathered.get()
+    finally:
+        _gathered.reset(token)
+    for warn, parts in found.items():
+        warn(parts, names)
+
+
+def tell(warn, part):
+    """Have ``warn(parts, names)`` say what was found in a part: now, or once with all others."""
+    gathered = _gathered.get()
+    if gathered is None:
+        warn([part], None)
+    else:
+        gathered.setdefault(warn, []).append(part)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which formats are decoded, through one door, and what is said of others."""
+
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from _images import COLOUR, GREY, load_one, save
+from PIL import Image
+
+import skpatch
+from skpatch.images.collection import check_images
+from skpatch.images.reading import on_picture
+
+HOUSE = Path(skpatch.__file__).parent
+# Modules that still open pictures by themselves.
+OTHER_DOORS = ["bench/protocol.py", "datasets/masks.py"]
+
+
+def test_files_are_opened_at_one_place():
+    opens = re.compile(r"Image\.open\(|imread\(|TiffFile\(")
+    found = {
+        str(path.relative_to(HOUSE))
+        for path in HOUSE.rglob("*.py")
+        if opens.search(path.read_text(encoding="utf-8"))
+    }
+    door = {"images/files.py", "images/tiff.py"}
+    assert found - set(OTHER_DOORS) == door
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "JPEG2000", "GIF", "PPM"])
+def test_formats_are_known_by_their_content(tmp_path, kind):
+    path = tmp_path / "a.jpg"
+    flat = np.full((16, 24, 3), 90, np.uint8)
+    Image.fromarray(flat).save(path, kind)
+    np.testing.assert_allclose(load_one(path).astype(int), flat, atol=1)
+
+
+def test_photograph_of_a_telephone_with_a_second_picture(tmp_path):
+    path = tmp_path / "a.jpg"
+    flat = Image.new("RGB", (24, 16), (90, 90, 90))
+    flat.save(path, "MPO", save_all=True, append_images=[flat])
+    np.testing.assert_allclose(load_one(path).astype(int), 90, atol=1)
+
+
+@pytest.mark.parametrize("kind", ["ICO", "TGA", "PCX", "SGI", "DDS", "EPS", "PDF"])
+def test_other_formats_are_not_decoded(tmp_path, kind):
+    """Among them PostScript, for which Pillow starts Ghostscript."""
+    path = tmp_path / "a.png"
+    Image.fromarray(COLOUR).save(path, kind)
+    for method in check_images([path]).load, check_images([path]).size:
+        with pytest.raises(ValueError, match=r"a\.png.* (not an image file of a known|it is .*;)"):
+            method(0)
+
+
+HEADERS = {
+    "PostScript": b"%!PS-Adobe-3.0 EPSF-3.0\n",
+    "HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+    "AVIF": b"\0\0\0\x1cftypavif\0\0\0\0avifmif1",
+    "PDF": b"%PDF-1.7\n",
+    "DICOM": bytes(128) + b"DICM",
+    "NumPy": b"\x93NUMPY\x01\0",
+    "OpenEXR": b"v/1\x01",
+    "SVG": b"<svg xmlns=",
+    "video": b"\0\0\0\x18ftypmp42",
+}
+
+
+@pytest.mark.parametrize("word", HEADERS)
+def test_what_a_file_is_and_what_to_do(tmp_path, word):
+    path = tmp_path / "photo.png"
+    path.write_bytes(HEADERS[word].ljust(600, b"\0"))
+    with pytest.raises(ValueError, match=rf"photo\.png.*it is an? .*{word}|it is {word}") as caught:
+        load_one(path)
+    assert re.search("convert it|pass|is not run", str(caught.value))
+
+
+def test_archive(tmp_path):
+    path = tmp_path / "a.png"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.txt", "text")
+    with pytest.raises(ValueError, match="it is a ZIP archive; unpack it"):
+        load_one(path)
+
+
+def test_postscript_opened_by_the_user_is_not_run(tmp_path, monkeypatch):
+    path = tmp_path / "a.eps"
+    Image.fromarray(COLOUR).save(path)
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", None)
+    with (
+        Image.open(path) as image,
+        pytest.raises(ValueError, match=r"image 0, a PIL image, .* PostScript, a program"),
+    ):
+        check_images([image]).load(0)
+
+
+def test_door_for_others(tmp_path):
+    """What reads masks gets the picture as Pillow opened it."""
+    path = save(tmp_path / "a.png", GREY)
+    assert on_picture(path, lambda image: (image.mode, image.size)) == ("L", GREY.shape[::-1])
