@@ -7,7 +7,9 @@ Prints, of each folder:
   images, and the least such gap between two different images;
 - the typical score of images over what nine of ten trusted training images have: the farthest of
   new normal and defective images, the nearest of images of the other folders, and of black, grey
-  and white ones.
+  and white ones;
+- how far the most distant group of images is from all others, in units of what nine of ten images
+  are from the nearest one: within the folder, and with eight images of each other folder.
 """
 
 import argparse
@@ -20,7 +22,7 @@ from skpatch import PatchFeatureExtractor, SoftPatchDetector
 from skpatch.datasets import load_folder
 from skpatch.detector.estimator import fitted_state
 from skpatch.detector.training_scores import score_typical
-from skpatch.likeness import copies
+from skpatch.likeness import apart, copies
 
 N_IMAGES = 60
 
@@ -99,6 +101,27 @@ def print_unlike(features, defective, others):
             print(f"    {name:<9} {scores.min():.2f} to {scores.max():.2f}, {share:.0%} beyond")
 
 
+def separation(features):
+    """The largest margin that leaves a group apart, and the size of the group."""
+    flat = features.reshape(len(features), -1, features.shape[-1])
+    gaps = apart._gaps(flat[:, apart.sample_positions(flat.shape[1], apart._MOST_PATCHES)])
+    usual = np.quantile(gaps.min(axis=1), apart._QUANTILE, method="higher")
+    found = 0.0, 0
+    for margin in np.arange(1, 4, 0.02):
+        sizes = np.bincount(apart.connected_components(gaps <= margin * usual, directed=False)[1])
+        second = np.sort(sizes)[:-1].max(initial=0)
+        if second >= apart._LEAST_IMAGES:
+            found = margin, second
+    return "{:.2f} ({} images)".format(*found)
+
+
+def print_groups(features, others):
+    print(f"  groups within it: {separation(features)}")
+    for name, other in others.items():
+        mixed = np.concatenate([features[:52], other[:8]])
+        print(f"  with 8 images of {name}: {separation(mixed)}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="+", help="at least two, as of load_folder")
@@ -108,6 +131,7 @@ def main():
         print_copies(normal, features)
         others = np.concatenate([sets[name][1][:15] for name in sets if name != folder])
         print_unlike(features, defective, others)
+        print_groups(features, {name: sets[name][1] for name in sets if name != folder})
 
 
 if __name__ == "__main__":
