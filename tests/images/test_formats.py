@@ -3,31 +3,14 @@
 
 import re
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from _images import COLOUR, GREY, load_one, save
 from PIL import Image
 
-import skpatch
 from skpatch.images.collection import check_images
 from skpatch.images.reading import on_picture
-
-HOUSE = Path(skpatch.__file__).parent
-# Modules that still open pictures by themselves.
-OTHER_DOORS = ["bench/protocol.py", "datasets/masks.py"]
-
-
-def test_files_are_opened_at_one_place():
-    opens = re.compile(r"Image\.open\(|imread\(|TiffFile\(")
-    found = {
-        str(path.relative_to(HOUSE))
-        for path in HOUSE.rglob("*.py")
-        if opens.search(path.read_text(encoding="utf-8"))
-    }
-    door = {"images/files.py", "images/tiff.py"}
-    assert found - set(OTHER_DOORS) == door
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "JPEG2000", "GIF", "PPM"])
