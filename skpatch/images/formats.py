@@ -4,7 +4,7 @@
 __all__ = ["FORMATS", "PROGRAMS", "describe", "jpeg_2000_bits"]
 
 # Pillow tries no others, whatever the name of a file: some of its formats start programs.
-FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 # Formats that Pillow has another program run.
 PROGRAMS = ("EPS",)
 
