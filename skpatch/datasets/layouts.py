@@ -257,10 +257,11 @@ def _find_layout(root, photographs, masks):
         if categories:
             listed = ", ".join(sorted(category.rstrip("/") for category in categories))
             is_one = len(categories) == 1
+            several = "a category" if is_one else "several categories"
+            what = "its folder" if is_one else "the folder of one of them"
             raise ValueError(
-                f"{str(root)!r} holds {'a category' if is_one else 'several categories'} laid out "
-                f"as {known.title}; pass {'its folder' if is_one else 'the folder of one of them'}: "
-                f"{listed}. {PLAIN}"
+                f"{str(root)!r} holds {several} laid out as {known.title}; pass {what}: {listed}. "
+                f"{PLAIN}"
             )
     if masks:
         raise ValueError(

@@ -22,7 +22,8 @@ _NEUTRAL = re.compile(
 )
 # Names of files, without their ending.
 _AFTER = re.compile(
-    r"((?P<stem>.+)([ _.-]|(?<=[0-9])))?((ground[_-]?truth|gt|masks?)([ _-]?\d+)?|labels?|seg(mentation)?)",
+    r"((?P<stem>.+)([ _.-]|(?<=[0-9])))?"
+    r"((ground[_-]?truth|gt|masks?)([ _-]?\d+)?|labels?|seg(mentation)?)",
     re.IGNORECASE,
 )
 _BEFORE = re.compile(
