@@ -16,6 +16,7 @@ __all__ = [
     "PLAIN",
     "Parts",
     "check_unlabelled",
+    "is_for_test",
     "is_named_normal",
     "is_named_otherwise",
     "is_normal",
@@ -122,6 +123,8 @@ class Parts:
     # Those of an image.
     masks: dict[str, list[str]] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
+    # Pictures that cannot be read, wherever they lie.
+    unread: list[str] = field(default_factory=list)
     # Images where the layout has none, masks of no image, and masks that are known only by having
     # the names of photographs.
     unplaced: list[str] = field(default_factory=list)
@@ -146,6 +149,11 @@ class Parts:
 def is_normal(kind):
     """Whether the type of a test image, the name of its folder, says that it is normal."""
     return bool(_NORMAL.fullmatch(kind))
+
+
+def is_for_test(name, layout):
+    """Whether a layout has a test image at that path."""
+    return bool(_match(LAYOUTS[layout].test, name))
 
 
 def is_named_otherwise(name):
