@@ -13,7 +13,7 @@ __all__ = ["assign_masks", "find_masks", "is_neutral"]
 
 _FOLDER = re.compile(
     r"ground[ _-]?truths?|gt|masks?|labels?|annotations?|segs?|segmentations?|"
-    r"segmentation(class|object)|(.*[ ._-])?(ground[ _-]?truths?|gt|masks?)([ ._-].*)?",
+    r"segmentation(class|object)|(.*[ ._-])?(ground[ _-]?truths?|gt|masks)([ ._-].*)?",
     re.IGNORECASE,
 )
 # These make no difference to which image a mask belongs to.

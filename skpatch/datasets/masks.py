@@ -83,7 +83,8 @@ def read_mask(
         if shape is None:
             raise ValueError("shape is needed where there is no mask file (path=None).")
         return np.zeros(tuple(shape), bool)
-    mask = _black_and_white(*_read(os.fspath(path)), os.fspath(path))
+    values, is_lossy = _read(os.fspath(path))
+    mask = _black_and_white(values, is_lossy, os.fspath(path))
     if shape is None or mask.shape == tuple(shape):
         return mask
     if not have_same_proportions(mask.shape, shape):

@@ -263,7 +263,7 @@ def test_refused_with_what_was_seen(tmp_path, name):
         "line1_ok/1.png line2_ok/1.png",
         "normal_light/1.png dim_light/1.png",
         "test1/1.png test2/1.png",
-        "unmasked/1.png masked/1.png",
+        "solder_mask/1.png no_mask/1.png",
         "label_1.jpg label_2.jpg",
         "good/1.png Good/2.png",
     ],
@@ -312,8 +312,8 @@ def test_a_mask_may_not_belong_to_two_images(tmp_path):
 
 
 def test_a_mask_of_a_training_image_is_not_that_of_a_test_image(tmp_path):
-    make(tmp_path, "train/good/1.png train/good_mask/1.png test/bad/1.png")
-    with pytest.warns(UserWarning, match=r"masks of no image .*: 1, such as 'train/good_mask/1"):
+    make(tmp_path, "train/good/1.png train/good_masks/1.png test/bad/1.png")
+    with pytest.warns(UserWarning, match=r"masks of no image .*: 1, such as 'train/good_masks/1"):
         parts = load_folder(tmp_path)
     assert parts.test_masks == [None]
 
