@@ -28,7 +28,6 @@ from .tiff import SAVE_IT, Tiff, is_tiff, tag_layout
 __all__ = [
     "Pixels",
     "decode",
-    "is_path",
     "read_image",
     "read_size",
     "survey",
