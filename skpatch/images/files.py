@@ -132,7 +132,7 @@ def open_picture(file):
         # reads a mapped file which has become shorter.
         return Image.open(file, formats=FORMATS)
     except Image.DecompressionBombError as error:
-        raise ValueError(f"{error}; {_ALLOW_MORE}") from error
+        raise ValueError(f"{str(error).rstrip('.')}; {_ALLOW_MORE}") from error
 
 
 def _open_without_waiting(path, flags):

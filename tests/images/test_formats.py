@@ -6,11 +6,10 @@ import zipfile
 
 import numpy as np
 import pytest
-from _images import COLOUR, GREY, load_one, save
+from _images import COLOUR, load_one
 from PIL import Image
 
 from skpatch.images.collection import check_images
-from skpatch.images.reading import on_picture
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "JPEG2000", "GIF", "PPM"])
@@ -48,6 +47,9 @@ HEADERS = {
     "OpenEXR": b"v/1\x01",
     "SVG": b"<svg xmlns=",
     "video": b"\0\0\0\x18ftypmp42",
+    "web page": b"<!DOCTYPE html>\n<html>",
+    "Git LFS": b"version https://git-lfs.github.com/spec/v1\n",
+    "gzip archive": b"\x1f\x8b\x08",
 }
 
 
@@ -57,7 +59,7 @@ def test_what_a_file_is_and_what_to_do(tmp_path, word):
     path.write_bytes(HEADERS[word].ljust(600, b"\0"))
     with pytest.raises(ValueError, match=rf"photo\.png.*it is an? .*{word}|it is {word}") as caught:
         load_one(path)
-    assert re.search("convert it|pass|is not run", str(caught.value))
+    assert re.search("convert it|pass|is not run|download|git lfs pull|unpack", str(caught.value))
 
 
 def test_archive(tmp_path):
@@ -77,9 +79,3 @@ def test_postscript_opened_by_the_user_is_not_run(tmp_path, monkeypatch):
         pytest.raises(ValueError, match=r"image 0, a PIL image, .* PostScript, a program"),
     ):
         check_images([image]).load(0)
-
-
-def test_door_for_others(tmp_path):
-    """What reads masks gets the picture as Pillow opened it."""
-    path = save(tmp_path / "a.png", GREY)
-    assert on_picture(path, lambda image: (image.mode, image.size)) == ("L", GREY.shape[::-1])
