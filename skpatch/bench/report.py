@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..plotting import RobustnessDisplay
+from ..runtime.files import replacing
 from .settings import CONTAMINATION, METHODS
 
 __all__ = ["ACCURACY", "OF_FIT", "plot_aurocs", "print_goals", "print_means"]
@@ -105,7 +106,8 @@ def plot_aurocs(rows, path):
     n_handles = 3 if n_columns < 3 else len(handles)
     figure.legend(handles=handles, loc="outside lower center", ncols=n_handles, frameon=False)
     figure.suptitle("Accuracy when defects hide among the training images", fontsize=13)
-    figure.savefig(path, dpi=150)
+    with replacing(path) as file:
+        figure.savefig(file, dpi=150)
 
 
 def _plot_panel(ax, rows, dataset):

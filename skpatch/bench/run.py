@@ -15,12 +15,13 @@ normal test images called outliers at contamination=0.05.
 """
 
 import csv
+import io
 import itertools
 import sys
 import time
 from pathlib import Path
 
-from ..runtime.files import check_output
+from ..runtime.files import check_output, replacing
 from .protocol import load_parts, load_solar_cells, make_detector, measure
 from .report import ACCURACY, OF_FIT, plot_aurocs, print_goals, print_means
 
@@ -47,7 +48,8 @@ def run_bench(*, sets, folders, noise, seeds, methods, output, cache):
         Folder of the features.
     """
     table, picture = Path(f"{output}.csv"), Path(f"{output}.png")
-    check_output(table, ".csv")
+    check_output(table, ".csv", "--output")
+    check_output(picture, ".png", "--output")
     data = [*map(load_solar_cells, sets), *map(load_parts, folders)]
     cache.mkdir(parents=True, exist_ok=True)
     cells = list(itertools.product(seeds, noise, methods))
@@ -96,19 +98,22 @@ def _report(rows, number, total, started):
 
 
 def _append_rows(path, rows):
-    is_new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, [*_KEYS, *ACCURACY, *OF_FIT])
-        if is_new:
-            writer.writeheader()
-        writer.writerows(rows)
+    """Write the CSV anew with more rows: a full disk leaves none that is cut off."""
+    written = path.read_bytes() if path.exists() else b""
+    lines = io.StringIO(newline="")
+    writer = csv.DictWriter(lines, [*_KEYS, *ACCURACY, *OF_FIT])
+    if not written:
+        writer.writeheader()
+    writer.writerows(rows)
+    with replacing(path) as file:
+        file.write(written + lines.getvalue().encode(errors="surrogateescape"))
 
 
 def _read_rows(path):
     """Rows of the CSV as dicts, numbers parsed and NaN where a metric is empty; [] without it."""
     if not path.exists():
         return []
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         return [
             {
                 **row,

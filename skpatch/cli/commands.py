@@ -200,7 +200,7 @@ def score(context, fail_on_anomaly, **options):
     "--output",
     type=_PATH,
     default="skpatch-demo.png",
-    help="Picture to write.",
+    help="PNG file to write.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Chooses the images.")
 def demo(output, seed):

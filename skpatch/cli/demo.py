@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..runtime.files import check_output
+from ..runtime.files import check_output, replacing
 
 __all__ = ["run_demo"]
 
@@ -39,7 +39,7 @@ def run_demo(output, seed=0):
     seed : int
         Chooses the images.
     """
-    check_output(output, suffix="")
+    check_output(output, ".png", "--output")
     from ..detector.estimator import SoftPatchDetector
     from ..features.extractor import PatchFeatureExtractor
     from ..inspection.audit import NoiseAudit
@@ -133,7 +133,8 @@ def _plot(models, images, labels, scores, output):
         ax.set_ylabel(name, fontsize=11)
     figure.suptitle("Defects in solar cells, learned from an unlabelled, contaminated folder")
     figure.supxlabel("Photographs: ELPV dataset, CC BY-NC-SA 4.0", fontsize=8, color="0.4")
-    figure.savefig(output, dpi=110)
+    with replacing(output) as file:
+        figure.savefig(file, dpi=110)
 
 
 def _spread(scores, among, count):

@@ -13,10 +13,8 @@ def write_csv(path, header, rows):
 
     Names of files that are no UTF-8 keep their bytes.
     """
-    with (
-        replacing(path) as temporary,
-        open(temporary, "w", encoding="utf-8-sig", errors="surrogateescape", newline="") as file,
-    ):
+    text = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
+    with replacing(path, **text) as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(map(_safe, rows))

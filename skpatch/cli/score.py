@@ -10,7 +10,13 @@ import click
 import numpy as np
 
 from ..inspection.result import Inspection, check_threshold
-from ..runtime.files import check_length, check_output, remove_abandoned, replacing
+from ..runtime.files import (
+    check_length,
+    check_output,
+    remove_abandoned,
+    replaced_file,
+    replacing,
+)
 from ..runtime.telling import told_once
 from ..runtime.text import number, shown
 from ..runtime.threads import execution, progress, thread_pool
@@ -102,6 +108,7 @@ def _check_maps(maps, paths, root, inputs):
     given = {os.path.realpath(path) for path in (*inputs, *paths)}
     for target in targets.values():
         check_length(maps.absolute().parent / target.name)
+        replaced_file(str(target), "--maps")
         target = Path(os.path.realpath(target))
         if not given.isdisjoint(map(str, (target, *target.parents))):
             raise ValueError(
@@ -134,5 +141,5 @@ def _rows(inspection):
 
 
 def _write_map(inspection, targets, index):
-    with replacing(targets[inspection.names[index]], sweep=False) as temporary:
-        inspection.overlay(index).save(temporary, "PNG")
+    with replacing(targets[inspection.names[index]], sweep=False) as file:
+        inspection.overlay(index).save(file, "PNG")

@@ -48,6 +48,8 @@ def save(model: Pipeline | SoftPatchDetector, path: str | os.PathLike) -> None:
         If the model is not fitted, or holds an object that is not skpatch's own: a neighbour
         search, or a discriminator. The latter is used in fit only; after
         ``set_params(discriminator=None)`` the model can be saved.
+    OSError
+        If the file cannot be written, or the path is that of a link, a device or a pipe.
 
     See Also
     --------
