@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 
 from ..plotting import RobustnessDisplay
 from ..runtime.files import replacing
+from ..runtime.text import say
 from .settings import CONTAMINATION, METHODS
 
 __all__ = ["ACCURACY", "OF_FIT", "plot_aurocs", "print_goals", "print_means"]
@@ -117,7 +118,7 @@ def _plot_panel(ax, rows, dataset):
         columns = ([row[key] for row in shown] for key in ("true_noise", "image_auroc", "method"))
         looks = {method: {**_look(method), "linestyle": line} for method in _methods_in(shown)}
         RobustnessDisplay.from_predictions(*columns, ax=ax, curve_kwargs=looks, legend=False)
-    ax.set_title(dataset, fontsize=11)
+    ax.set_title(dataset, fontsize=11, parse_math=False)
     ax.set_xticks(_values(rows, "noise"))
 
 
@@ -202,9 +203,9 @@ def _farthest_rate(rows, method):
 
 def _print_table(title, header, lines):
     """Print a markdown table of texts and numbers."""
-    print(f"\n{title}\n\n| {' | '.join(header)} |\n|{'---|' * len(header)}")
+    say(f"\n{title}\n\n| {' | '.join(header)} |\n|{'---|' * len(header)}")
     for line in lines:
-        print("| " + " | ".join(v if isinstance(v, str) else _shown(v) for v in line) + " |")
+        say("| " + " | ".join(v if isinstance(v, str) else _shown(v) for v in line) + " |")
 
 
 def _shown(value):

@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 from ..runtime.files import check_output, replacing
+from ..runtime.text import say, shown
 from .protocol import load_parts, load_solar_cells, make_detector, measure
 from .report import ACCURACY, OF_FIT, plot_aurocs, print_goals, print_means
 
@@ -44,13 +45,14 @@ def run_bench(*, sets, folders, noise, seeds, methods, output, cache):
         Of `METHODS`.
     output : str
         The .csv and .png without ending.
-    cache : Path
-        Folder of the features.
+    cache : Path or None
+        Folder of the features; by default one beside the CSV.
     """
     table, picture = Path(f"{output}.csv"), Path(f"{output}.png")
     check_output(table, ".csv", "--output")
     check_output(picture, ".png", "--output")
     data = [*map(load_solar_cells, sets), *map(load_parts, folders)]
+    cache = Path(f"{output}-features") if cache is None else cache
     cache.mkdir(parents=True, exist_ok=True)
     cells = list(itertools.product(seeds, noise, methods))
     planned = _plan(data, cells, _read_rows(table))
@@ -62,7 +64,7 @@ def run_bench(*, sets, folders, noise, seeds, methods, output, cache):
     print_means(rows)
     print_goals(rows)
     plot_aurocs(rows, picture)
-    print(f"\nRows: {table}, plot: {picture}")
+    say(f"\nRows: {shown(table)}, plot: {shown(picture)}")
 
 
 def _plan(sets, cells, measured):
@@ -88,12 +90,11 @@ def _report(rows, number, total, started):
     minutes = (time.monotonic() - started) / number * (total - number) / 60
     first = rows[0]
     aurocs = ", ".join(f"{row['image_auroc']:.3f} (overlap {row['overlap']})" for row in rows)
-    print(
+    say(
         f"{number}/{total}, {minutes:.0f} min left: {first['dataset']}, "
         f"seed {first['seed']}, noise {first['noise']:.0%}, {first['method']}: "
         f"image AUROC {aurocs}, fit {first['fit_seconds']:.1f} s",
-        file=sys.stderr,
-        flush=True,
+        sys.stderr,
     )
 
 

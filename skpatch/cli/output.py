@@ -4,6 +4,7 @@
 import csv
 
 from ..runtime.files import replacing
+from ..runtime.text import cell
 
 __all__ = ["write_csv"]
 
@@ -17,9 +18,4 @@ def write_csv(path, header, rows):
     with replacing(path, **text) as file:
         writer = csv.writer(file)
         writer.writerow(header)
-        writer.writerows(map(_safe, rows))
-
-
-def _safe(row):
-    # A spreadsheet would run a text that starts like a formula; the apostrophe stops it.
-    return [f"'{value}" if str(value).startswith(tuple("=+-@\t\r\n")) else value for value in row]
+        writer.writerows([cell(str(value)) for value in row] for row in rows)

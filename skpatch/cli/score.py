@@ -6,7 +6,6 @@ import os
 from functools import partial
 from pathlib import Path
 
-import click
 import numpy as np
 
 from ..inspection.result import Inspection, check_threshold
@@ -18,7 +17,7 @@ from ..runtime.files import (
     replacing,
 )
 from ..runtime.telling import told_once
-from ..runtime.text import number, shown
+from ..runtime.text import number, say, shown
 from ..runtime.threads import execution, progress, thread_pool
 from .inputs import common_folder, given_images, readable_images
 from .options import limit_threads
@@ -86,12 +85,12 @@ def run_score(
     n_anomalous = sum(row[3] == "anomalous" for row in rows)
     n_unreadable = len(given) - len(paths)
     if not quiet:
-        click.echo(f"{n_anomalous} of {len(rows)} images are anomalous (score above 1).")
+        say(f"{n_anomalous} of {len(rows)} images are anomalous (score above 1).")
         if n_unreadable:
-            click.echo(f"{n_unreadable} more are unreadable, and not inspected.")
+            say(f"{n_unreadable} more are unreadable, and not inspected.")
         for name, path in {"Scores": output, "Heat maps": maps, "Report": report}.items():
             if path is not None:
-                click.echo(f"{name}: {shown(path)}")
+                say(f"{name}: {shown(path)}")
     return n_anomalous, n_unreadable
 
 

@@ -15,6 +15,7 @@ from ..features.extractor import PatchFeatureExtractor
 from ..pipeline import PatchPipeline
 from ..runtime.files import check_output
 from ..runtime.parameters import check_is_fitted
+from ..runtime.text import shown
 from .container import entries, read_container, write_container
 from .detectors import pack_detector, unpack_detector
 from .extractors import pack_extractor, unpack_extractor
@@ -146,6 +147,8 @@ def load(
             raise ValueError(f"its class {name!r} is not one that skpatch saves")
         arrays.finish()
     except _REFUSED as error:
+        # Texts of the file may be in it, of any length.
+        error.args = (shown(error),)
         raise ValueError(f"{path!r} cannot be loaded: {error}") from error
     return model
 
