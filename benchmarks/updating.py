@@ -6,7 +6,6 @@ against all at once; then without the defective ones, against a fit on the other
 """
 
 import argparse
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -39,9 +38,7 @@ def main():
     )
     parser.add_argument("--sets", nargs="+", default=["mono", "poly"], choices=ELPV_SETS)
     parser.add_argument("--methods", nargs="+", default=["skpatch", "PatchCore", "SoftPatch lof"])
-    parser.add_argument(
-        "--cache", type=Path, default=Path(tempfile.gettempdir(), "skpatch-robustness")
-    )
+    parser.add_argument("--cache", type=Path, default=Path("robustness-features"))
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     arguments.cache.mkdir(parents=True, exist_ok=True)

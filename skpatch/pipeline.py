@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A scikit-learn pipeline that also gives anomaly maps at each image's own size."""
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any, overload
 
@@ -21,6 +22,7 @@ from .inspection.audit import NoiseAudit
 from .inspection.maps import image_maps
 from .inspection.result import Inspection
 from .runtime.parameters import check_is_fitted
+from .runtime.sharing import warn_of_others
 from .runtime.telling import told_once
 
 __all__ = ["PatchPipeline", "make_pipeline"]
@@ -106,6 +108,9 @@ class PatchPipeline(Pipeline):
         """Images for a fit, of which a cache notices that files have changed."""
         if self.memory is None:
             return X
+        location = getattr(self.memory, "location", self.memory)
+        if isinstance(location, (str, os.PathLike)):
+            warn_of_others(location, "memory", stacklevel=3)
         extractor = self.steps[0][1]
         return stamp_images(X, [getattr(extractor, name, None) for name in ("weights", "region")])
 
@@ -365,7 +370,9 @@ def make_pipeline(
     memory : str or joblib.Memory, optional
         Where to cache the features. They are extracted again where files of images, weights or
         region have another size or time of modification; a lazy sequence is known by what it
-        pickles to.
+        pickles to. The cache is of pickles, which run code when they are read: give a folder that
+        only you can write to. A fit warns of one that belongs to another user or that others may
+        write to.
     verbose : bool, default=False
         Whether to print the time of each step.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What an operating system does to files: limits, full disks, folders that are read only."""
+"""What an operating system does to files: limits, full disks, users, read-only folders."""
 
 import os
 import subprocess
@@ -33,6 +33,31 @@ def mounted(folder):
         yield
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@contextmanager
+def another_user(user, group):
+    """Be a user without rights of root, and in no other group."""
+    groups = os.getgroups()
+    os.setgroups([])
+    os.setresgid(group, group, 0)
+    os.setresuid(user, user, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+        os.setresgid(0, 0, 0)
+        os.setgroups(groups)
+
+
+@contextmanager
+def umask(mask):
+    """New files lack some rights."""
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @contextmanager

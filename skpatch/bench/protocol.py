@@ -21,6 +21,7 @@ from ..images.collection import check_images
 from ..images.reading import read_image
 from ..inspection.maps import image_map
 from ..metrics import aupro, image_auroc, image_average_precision, pixel_auroc
+from ..runtime.text import cell, say, shown
 from .settings import CONTAMINATION, METHODS
 
 __all__ = [
@@ -53,7 +54,7 @@ class Unaligned(Sequence):
 
     def __getitem__(self, index):
         path = self.paths[index]
-        pixels = np.asarray(Image.fromarray(read_image(path, path)).convert("L"))
+        pixels = np.asarray(Image.fromarray(read_image(path, shown(path))).convert("L"))
         rng = np.random.default_rng(index)
         angle = rng.uniform(0, 2 * np.pi)
         shift = rng.uniform(-0.1, 0.1, 2) * pixels.shape
@@ -99,7 +100,7 @@ class ImageSet:
         key = joblib.hash((self.images, extractor.get_params()))
         path = cache / f"{self.name.replace(' ', '-')}-{key}.npy"
         if not path.exists():
-            print(f"{self.name}: features to {path}", file=sys.stderr)
+            say(f"{self.name}: features to {shown(path)}", sys.stderr)
             extractor.set_params(output=path, verbose=True).fit_transform(self.images)
         return np.load(path, mmap_mode="r")
 
@@ -145,12 +146,13 @@ def load_parts(folder):
     """The images of a folder laid out as MVTec AD or BTAD."""
     data = load_folder(folder)
     if not 0 < data.test_labels.sum() < len(data.test_labels):
-        raise ValueError(f"{folder} needs normal and defective test images.")
+        raise ValueError(f"{folder!r} needs normal and defective test images.")
     n_train = len(data.train_images)
     pool = np.arange(n_train, n_train + len(data.test_images))
     annotated = np.flatnonzero(data.test_annotated) if any(data.test_masks) else []
     return ImageSet(
-        Path(folder).absolute().name,
+        # It is printed, and a field of a CSV file.
+        cell(shown(Path(folder).absolute().name)),
         data.train_images + data.test_images,
         np.r_[np.zeros(n_train, bool), data.test_labels == 1],
         pool,

@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..plotting import RobustnessDisplay
+from ..runtime.files import replacing
+from ..runtime.text import say
 from .settings import CONTAMINATION, METHODS
 
 __all__ = ["ACCURACY", "OF_FIT", "plot_aurocs", "print_goals", "print_means"]
@@ -105,7 +107,8 @@ def plot_aurocs(rows, path):
     n_handles = 3 if n_columns < 3 else len(handles)
     figure.legend(handles=handles, loc="outside lower center", ncols=n_handles, frameon=False)
     figure.suptitle("Accuracy when defects hide among the training images", fontsize=13)
-    figure.savefig(path, dpi=150)
+    with replacing(path) as file:
+        figure.savefig(file, dpi=150)
 
 
 def _plot_panel(ax, rows, dataset):
@@ -115,7 +118,7 @@ def _plot_panel(ax, rows, dataset):
         columns = ([row[key] for row in shown] for key in ("true_noise", "image_auroc", "method"))
         looks = {method: {**_look(method), "linestyle": line} for method in _methods_in(shown)}
         RobustnessDisplay.from_predictions(*columns, ax=ax, curve_kwargs=looks, legend=False)
-    ax.set_title(dataset, fontsize=11)
+    ax.set_title(dataset, fontsize=11, parse_math=False)
     ax.set_xticks(_values(rows, "noise"))
 
 
@@ -200,9 +203,9 @@ def _farthest_rate(rows, method):
 
 def _print_table(title, header, lines):
     """Print a markdown table of texts and numbers."""
-    print(f"\n{title}\n\n| {' | '.join(header)} |\n|{'---|' * len(header)}")
+    say(f"\n{title}\n\n| {' | '.join(header)} |\n|{'---|' * len(header)}")
     for line in lines:
-        print("| " + " | ".join(v if isinstance(v, str) else _shown(v) for v in line) + " |")
+        say("| " + " | ".join(v if isinstance(v, str) else _shown(v) for v in line) + " |")
 
 
 def _shown(value):

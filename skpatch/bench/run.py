@@ -15,12 +15,14 @@ normal test images called outliers at contamination=0.05.
 """
 
 import csv
+import io
 import itertools
 import sys
 import time
 from pathlib import Path
 
-from ..runtime.files import check_output
+from ..runtime.files import check_output, replacing
+from ..runtime.text import say, shown
 from .protocol import load_parts, load_solar_cells, make_detector, measure
 from .report import ACCURACY, OF_FIT, plot_aurocs, print_goals, print_means
 
@@ -43,12 +45,14 @@ def run_bench(*, sets, folders, noise, seeds, methods, output, cache):
         Of `METHODS`.
     output : str
         The .csv and .png without ending.
-    cache : Path
-        Folder of the features.
+    cache : Path or None
+        Folder of the features; by default one beside the CSV.
     """
     table, picture = Path(f"{output}.csv"), Path(f"{output}.png")
-    check_output(table, ".csv")
+    check_output(table, ".csv", "--output")
+    check_output(picture, ".png", "--output")
     data = [*map(load_solar_cells, sets), *map(load_parts, folders)]
+    cache = Path(f"{output}-features") if cache is None else cache
     cache.mkdir(parents=True, exist_ok=True)
     cells = list(itertools.product(seeds, noise, methods))
     planned = _plan(data, cells, _read_rows(table))
@@ -60,7 +64,7 @@ def run_bench(*, sets, folders, noise, seeds, methods, output, cache):
     print_means(rows)
     print_goals(rows)
     plot_aurocs(rows, picture)
-    print(f"\nRows: {table}, plot: {picture}")
+    say(f"\nRows: {shown(table)}, plot: {shown(picture)}")
 
 
 def _plan(sets, cells, measured):
@@ -86,29 +90,31 @@ def _report(rows, number, total, started):
     minutes = (time.monotonic() - started) / number * (total - number) / 60
     first = rows[0]
     aurocs = ", ".join(f"{row['image_auroc']:.3f} (overlap {row['overlap']})" for row in rows)
-    print(
+    say(
         f"{number}/{total}, {minutes:.0f} min left: {first['dataset']}, "
         f"seed {first['seed']}, noise {first['noise']:.0%}, {first['method']}: "
         f"image AUROC {aurocs}, fit {first['fit_seconds']:.1f} s",
-        file=sys.stderr,
-        flush=True,
+        sys.stderr,
     )
 
 
 def _append_rows(path, rows):
-    is_new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, [*_KEYS, *ACCURACY, *OF_FIT])
-        if is_new:
-            writer.writeheader()
-        writer.writerows(rows)
+    """Write the CSV anew with more rows: a full disk leaves none that is cut off."""
+    written = path.read_bytes() if path.exists() else b""
+    lines = io.StringIO(newline="")
+    writer = csv.DictWriter(lines, [*_KEYS, *ACCURACY, *OF_FIT])
+    if not written:
+        writer.writeheader()
+    writer.writerows(rows)
+    with replacing(path) as file:
+        file.write(written + lines.getvalue().encode(errors="surrogateescape"))
 
 
 def _read_rows(path):
     """Rows of the CSV as dicts, numbers parsed and NaN where a metric is empty; [] without it."""
     if not path.exists():
         return []
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         return [
             {
                 **row,

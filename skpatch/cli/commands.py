@@ -2,7 +2,6 @@
 """The command line. What the commands do is in modules that load when a command runs."""
 
 import sys
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import click
 from .. import __version__
 from ..bench.settings import ELPV_SETS, METHODS
 from ..runtime.memory import memory_errors
+from ..runtime.text import say, shown_lines
 from .options import device_option, run_options, training_options
 
 __all__ = ["commands", "main"]
@@ -60,17 +60,18 @@ def main(argv=None):
         # Training images are read twice, and others in parts.
         if str(message) not in shown:
             shown.add(str(message))
-            click.echo(f"Warning: {message}", err=True)
+            say(f"Warning: {message}", sys.stderr)
 
     with warnings.catch_warnings():
         warnings.showwarning = show_once
         try:
             return commands.main(argv, prog_name="skpatch", standalone_mode=False) or 0
         except click.ClickException as error:
+            error.message = shown_lines(error.message)
             error.show()
             return error.exit_code
         except click.Abort:
-            click.echo("Interrupted.", err=True)
+            say("Interrupted.", sys.stderr)
             return _INTERRUPTED
 
 
@@ -200,7 +201,7 @@ def score(context, fail_on_anomaly, **options):
     "--output",
     type=_PATH,
     default="skpatch-demo.png",
-    help="Picture to write.",
+    help="PNG file to write.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Chooses the images.")
 def demo(output, seed):
@@ -260,12 +261,7 @@ Examples:
 @click.option(
     "--output", default="robustness", type=_TEXT, help="The .csv and .png without ending."
 )
-@click.option(
-    "--cache",
-    type=_PATH,
-    default=Path(tempfile.gettempdir(), "skpatch-robustness"),
-    help="Folder for the features.",
-)
+@click.option("--cache", type=_PATH, help="Folder for the features; by default <output>-features.")
 def bench(sets, folders, **options):
     """Measure accuracy against the share of defects in the training set.
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..runtime.files import check_output
+from ..runtime.files import check_output, replacing
+from ..runtime.text import say, shown
 
 __all__ = ["run_demo"]
 
@@ -39,7 +40,7 @@ def run_demo(output, seed=0):
     seed : int
         Chooses the images.
     """
-    check_output(output, suffix="")
+    check_output(output, ".png", "--output")
     from ..detector.estimator import SoftPatchDetector
     from ..features.extractor import PatchFeatureExtractor
     from ..inspection.audit import NoiseAudit
@@ -49,7 +50,7 @@ def run_demo(output, seed=0):
 
     check_matplotlib("The demonstration")
     train, train_labels, test, test_labels = _choose_images(seed)
-    print(
+    say(
         f"Training on {len(train)} unlabelled images, {train_labels.sum()} of them defective; "
         f"testing on {len(test)}.\n"
     )
@@ -73,8 +74,8 @@ def run_demo(output, seed=0):
     _print_table(aurocs, watch.seconds)
     _print_suspicious(audit.inspection, train_labels)
     _plot(models, test, test_labels, scores, output)
-    print(f"\nHeat maps: {output}")
-    print("Photographs: ELPV dataset, CC BY-NC-SA 4.0 (Deitsch et al., Buerhop-Lutz et al.).")
+    say(f"\nHeat maps: {shown(output)}")
+    say("Photographs: ELPV dataset, CC BY-NC-SA 4.0 (Deitsch et al., Buerhop-Lutz et al.).")
 
 
 def _choose_images(seed):
@@ -96,21 +97,21 @@ def _choose_images(seed):
 
 
 def _print_table(aurocs, seconds):
-    print(f"{'image AUROC':<28}")
+    say(f"{'image AUROC':<28}")
     for name, auroc in aurocs.items():
-        print(f"  {name:<26} {auroc:7.4f}")
-    print(f"{'seconds':<28}")
+        say(f"  {name:<26} {auroc:7.4f}")
+    say(f"{'seconds':<28}")
     for name, value in seconds.items():
-        print(f"  {name:<26} {value:7.1f}")
-    print(f"  {'total':<26} {sum(seconds.values()):7.1f}")
+        say(f"  {name:<26} {value:7.1f}")
+    say(f"  {'total':<26} {sum(seconds.values()):7.1f}")
 
 
 def _print_suspicious(inspection, labels):
-    print(f"\nThe {_N_SUSPICIOUS} most suspicious training images (skpatch; 1 = its threshold)")
+    say(f"\nThe {_N_SUSPICIOUS} most suspicious training images (skpatch; 1 = its threshold)")
     for rank, image in enumerate(inspection.ranking[:_N_SUSPICIOUS], start=1):
         truth = "defective" if labels[image] else "normal"
-        name, score = Path(inspection.names[image]).name, inspection.scores[image]
-        print(f"  {rank:>2}  {name:<16} {score:5.2f}  {truth}")
+        name, score = shown(Path(inspection.names[image]).name), inspection.scores[image]
+        say(f"  {rank:>2}  {name:<16} {score:5.2f}  {truth}")
 
 
 def _plot(models, images, labels, scores, output):
@@ -119,13 +120,13 @@ def _plot(models, images, labels, scores, output):
 
     from ..plotting.maps import AnomalyMapDisplay, draw_colorbar
 
-    shown = np.r_[_spread(scores, labels == 0, 2), _spread(scores, labels == 1, 4)]
-    chosen = [images[i] for i in shown]
-    figure = Figure(figsize=(1.9 * len(shown) + 1.2, 6.6), layout="constrained")
-    rows = figure.subplots(1 + len(models), len(shown))
+    examples = np.r_[_spread(scores, labels == 0, 2), _spread(scores, labels == 1, 4)]
+    chosen = [images[i] for i in examples]
+    figure = Figure(figsize=(1.9 * len(examples) + 1.2, 6.6), layout="constrained")
+    rows = figure.subplots(1 + len(models), len(examples))
     plain, robust = models.values()
     AnomalyMapDisplay.from_estimator(
-        plain, chosen, labels=labels[shown], axes=rows[:2], colorbar=False
+        plain, chosen, labels=labels[examples], axes=rows[:2], colorbar=False
     )
     display = AnomalyMapDisplay.from_estimator(robust, chosen, axes=rows[2], colorbar=False)
     draw_colorbar(figure, display.heatmaps_[0], rows[1:].ravel(), shrink=0.8)
@@ -133,7 +134,8 @@ def _plot(models, images, labels, scores, output):
         ax.set_ylabel(name, fontsize=11)
     figure.suptitle("Defects in solar cells, learned from an unlabelled, contaminated folder")
     figure.supxlabel("Photographs: ELPV dataset, CC BY-NC-SA 4.0", fontsize=8, color="0.4")
-    figure.savefig(output, dpi=110)
+    with replacing(output) as file:
+        figure.savefig(file, dpi=110)
 
 
 def _spread(scores, among, count):

@@ -2,14 +2,13 @@
 """Images that a command is given: listed, and all of them decoded once before the work."""
 
 import os
+import sys
 from pathlib import Path
-
-import click
 
 from ..datasets.folder import images_to_inspect, read_folder
 from ..datasets.layouts import LAYOUTS
 from ..images.collection import ImageList
-from ..runtime.text import shown
+from ..runtime.text import say, shown
 from ..runtime.threads import execution, progress, thread_pool
 
 __all__ = ["common_folder", "given_images", "readable_images", "training_images"]
@@ -64,7 +63,7 @@ def _say(parts, what, names, quiet):
         return
     others = parts.summary(without=names)
     where = os.path.commonpath([os.path.dirname(name) for name in names])
-    click.echo(
+    say(
         f"Layout {LAYOUTS[parts.layout].title}: {what} {len(names)} images"
         f"{f' in {shown(where)}' if where else ''}"
         f"{f'; {others} are left alone' if others else ''}."
@@ -110,7 +109,7 @@ def readable_images(paths, *, skip_bad, quiet, jobs, intensity_range, grid=(1, 1
             "Repair or remove them, or pass --skip-bad to go on without them."
         )
     if n_bad:
-        click.echo(f"Skipped {n_bad} of {len(paths)} images:{listed}", err=True)
+        say(f"Skipped {n_bad} of {len(paths)} images:{listed}", sys.stderr)
     if len(good) < at_least:
         left = f" left of {len(paths)}" if n_bad else ""
         raise ValueError(
@@ -145,6 +144,6 @@ def _decode_all(images, grid, quiet, jobs):
 def _reason(error, path):
     """What a message says about an image, without its path."""
     text = str(error)
-    for prefix in (f"The image file {path!r} ", f"{path!r} ", f"{path} "):
+    for prefix in (f"The image file {path!r} ", f"{path!r} ", f"{shown(path)} "):
         text = text.removeprefix(prefix)
-    return text
+    return shown(text)

@@ -4,6 +4,7 @@
 import csv
 
 from ..runtime.files import replacing
+from ..runtime.text import cell
 
 __all__ = ["write_csv"]
 
@@ -13,15 +14,8 @@ def write_csv(path, header, rows):
 
     Names of files that are no UTF-8 keep their bytes.
     """
-    with (
-        replacing(path) as temporary,
-        open(temporary, "w", encoding="utf-8-sig", errors="surrogateescape", newline="") as file,
-    ):
+    text = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
+    with replacing(path, **text) as file:
         writer = csv.writer(file)
         writer.writerow(header)
-        writer.writerows(map(_safe, rows))
-
-
-def _safe(row):
-    # A spreadsheet would run a text that starts like a formula; the apostrophe stops it.
-    return [f"'{value}" if str(value).startswith(tuple("=+-@\t\r\n")) else value for value in row]
+        writer.writerows([cell(str(value)) for value in row] for row in rows)

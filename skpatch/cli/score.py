@@ -6,13 +6,18 @@ import os
 from functools import partial
 from pathlib import Path
 
-import click
 import numpy as np
 
 from ..inspection.result import Inspection, check_threshold
-from ..runtime.files import check_length, check_output, remove_abandoned, replacing
+from ..runtime.files import (
+    check_length,
+    check_output,
+    remove_abandoned,
+    replaced_file,
+    replacing,
+)
 from ..runtime.telling import told_once
-from ..runtime.text import number, shown
+from ..runtime.text import number, say, shown
 from ..runtime.threads import execution, progress, thread_pool
 from .inputs import common_folder, given_images, readable_images
 from .options import limit_threads
@@ -81,12 +86,12 @@ def run_score(
     n_anomalous = sum(row[3] == "anomalous" for row in rows)
     n_unreadable = len(given) - len(paths)
     if not quiet:
-        click.echo(f"{n_anomalous} of {len(rows)} images are anomalous (score above 1).")
+        say(f"{n_anomalous} of {len(rows)} images are anomalous (score above 1).")
         if n_unreadable:
-            click.echo(f"{n_unreadable} more are unreadable, and not inspected.")
+            say(f"{n_unreadable} more are unreadable, and not inspected.")
         for name, path in {"Scores": output, "Heat maps": maps, "Report": report}.items():
             if path is not None:
-                click.echo(f"{name}: {shown(path)}")
+                say(f"{name}: {shown(path)}")
     return n_anomalous, n_unreadable
 
 
@@ -103,6 +108,7 @@ def _check_maps(maps, paths, root, inputs):
     given = {os.path.realpath(path) for path in (*inputs, *paths)}
     for target in targets.values():
         check_length(maps.absolute().parent / target.name)
+        replaced_file(str(target), "--maps")
         target = Path(os.path.realpath(target))
         if not given.isdisjoint(map(str, (target, *target.parents))):
             raise ValueError(
@@ -135,5 +141,5 @@ def _rows(inspection):
 
 
 def _write_map(inspection, targets, index):
-    with replacing(targets[inspection.names[index]], sweep=False) as temporary:
-        inspection.overlay(index).save(temporary, "PNG")
+    with replacing(targets[inspection.names[index]], sweep=False) as file:
+        inspection.overlay(index).save(file, "PNG")

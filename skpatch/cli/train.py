@@ -5,11 +5,10 @@ import os
 import shlex
 import time
 
-import click
 import numpy as np
 
 from ..runtime.files import check_output
-from ..runtime.text import number, shown
+from ..runtime.text import number, say, shown
 from .inputs import readable_images, training_images
 from .options import limit_threads
 from .output import write_csv
@@ -59,13 +58,13 @@ def run_audit(*, folder, output, csv, top, quiet, **options):
         return
     _print_ranking(rows[:top])
     n_suspicious = np.count_nonzero(audit.is_suspicious)
-    click.echo(f"{n_suspicious} of {len(paths)} images are suspicious (score above 1).")
+    say(f"{n_suspicious} of {len(paths)} images are suspicious (score above 1).")
     if audit.finding is not None:
-        click.echo(audit.finding.reason)
+        say(audit.finding.reason)
     _print_groups(audit.groups, model.image_names_)
-    click.echo(f"Report: {shown(output)}")
+    say(f"Report: {shown(output)}")
     if csv is not None:
-        click.echo(f"Ranking: {shown(csv)}")
+        say(f"Ranking: {shown(csv)}")
 
 
 def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, trusted, **options):
@@ -148,9 +147,9 @@ def _print_fit(model, n_images, output, seconds):
         "seconds": f"{seconds:.1f}",
         "model": f"{shown(output)}, {os.path.getsize(output) / 1e6:.1f} MB",
     }.items():
-        click.echo(f"{name:<16}  {value}")
+        say(f"{name:<16}  {value}")
     if finding is not None:
-        click.echo(finding.reason)
+        say(finding.reason)
 
 
 def _range_in_words(intensity_range):
@@ -185,10 +184,10 @@ def _csv_row(row):
 
 def _print_ranking(rows):
     if rows:
-        click.echo("rank  score  p-value  suspicious  noise patches  image")
+        say("rank  score  p-value  suspicious  noise patches  image")
     for rank, path, score, pvalue, suspicious, removed, _, original in rows:
         copied = f", a copy of {shown(original)}" if original else ""
-        click.echo(
+        say(
             f"{rank:>4}  {number(score, '.2f', '-'):>5}  {number(pvalue, '.4f', '-'):>7}  "
             f"{suspicious:>10}  {removed:>13}  {shown(path)}{copied}"
         )
@@ -197,8 +196,9 @@ def _print_ranking(rows):
 def _print_groups(groups, names):
     """Ask what each group of images that look alike is, and say how to answer."""
     for group in range(groups.max() + 1):
-        options = [f"--trust {shlex.quote(names[i])}" for i in np.flatnonzero(groups == group)]
-        click.echo(
+        found = np.flatnonzero(groups == group)
+        options = [f"--trust {shown(shlex.quote(names[index]))}" for index in found]
+        say(
             f"These {len(options)} look alike: a normal variant, or the same defect? If normal: "
-            f"{shown(' '.join(options))}"
+            f"{' '.join(options)}"
         )

@@ -14,10 +14,13 @@ float64. So results equal a plain float64 loop, at the price of the matrix produ
 on one thread and releases the GIL; callers hand them blocks.
 """
 
+import warnings
 from functools import partial
 
 import numba
 import numpy as np
+
+from ..runtime.sharing import others_in
 
 __all__ = [
     "exclude",
@@ -32,12 +35,22 @@ __all__ = [
 _CHUNK = 16
 
 
+# numba runs what it finds there.
+_OTHERS = others_in(numba.config.CACHE_DIR) if numba.config.CACHE_DIR else None
+if _OTHERS is not None:
+    warnings.warn(
+        f"NUMBA_CACHE_DIR={numba.config.CACHE_DIR!r} is not used by skpatch, which compiles in "
+        f"each process, since {_OTHERS}. Name a folder that only you can write to (chmod 700).",
+        stacklevel=2,
+    )
+
+
 def _jit(function=None, **options):
     """Compile a function, once for all processes if there is a place to keep it."""
     if function is None:
         return partial(_jit, **options)
     try:
-        return numba.njit(nogil=True, cache=True, **options)(function)
+        return numba.njit(nogil=True, cache=_OTHERS is None, **options)(function)
     except RuntimeError:
         # Neither the folder of this file nor a user's cache can be written to, as in containers.
         return numba.njit(nogil=True, **options)(function)

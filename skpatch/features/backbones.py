@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from ..runtime.memory import memory_errors
+from ..runtime.text import shown
 from ..runtime.threads import stay_single_threaded_after_fork
 
 __all__ = ["LITE0", "SameConv2d", "build_backbone", "first_line", "weights_digest"]
@@ -217,4 +218,4 @@ def weights_digest(module):
 
 def first_line(error):
     """First line of what an error says, or its type."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    return shown(next(iter(str(error).splitlines()), type(error).__name__))

@@ -358,8 +358,8 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
                 self._fill(features, images)
                 tell_remarks(images, self)
                 return features
-            with replacing(self.output) as temporary:
-                features = create_memmap(temporary, shape)
+            with replacing(self.output) as file:
+                features = create_memmap(file, shape)
                 self._fill(features, images)
                 features.flush()
                 del features

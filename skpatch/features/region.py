@@ -8,6 +8,7 @@ from PIL import Image
 
 from ..images.proportions import have_same_proportions
 from ..images.reading import read_image
+from ..runtime.text import shown
 from .view import central_region
 
 __all__ = ["patches_inside", "read_region"]
@@ -21,7 +22,7 @@ def read_region(region):
     if isinstance(region, (str, os.PathLike)):
         if not os.path.isfile(region):
             raise FileNotFoundError(f"region={os.fspath(region)!r} is not a file.")
-        pixels = read_image(region, os.fspath(region))
+        pixels = read_image(region, shown(region))
         return np.asarray(Image.fromarray(pixels).convert("L")) > 127
     mask = np.asarray(region)
     if mask.ndim != 2 or mask.size == 0:
@@ -51,8 +52,9 @@ def patches_inside(mask, images, sizes, crop_share, grid):
     for index, size in enumerate(sizes):
         if not have_same_proportions(mask.shape, size):
             raise ValueError(
-                f"region has {height} x {width} pixels (height x width), and {images.name(index)} "
-                f"has {size[0]} x {size[1]}: one region for all images needs their proportions."
+                f"region has {height} x {width} pixels (height x width), and "
+                f"{shown(images.name(index))} has {size[0]} x {size[1]}: "
+                "one region for all images needs their proportions."
             )
     top, left, bottom, right = central_region(mask.shape, crop_share)
     rows = _shares(top, bottom, grid[0], height)

@@ -28,16 +28,18 @@ def empty_features(shape):
     return np.ndarray(shape, np.float32, pages)
 
 
-def create_memmap(path, shape):
-    """Create a .npy file for float32 features, mapped to memory."""
-    features = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+def create_memmap(file, shape):
+    """Make an open, empty file a .npy file for float32 features, mapped to memory."""
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    file.flush()
+    start = file.tell()
     if hasattr(os, "posix_fallocate"):
         # A disk that fills up under a memory map kills the process; this raises OSError instead.
-        with open(path, "r+b") as file:
-            try:
-                os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
-            except OSError as error:
-                # File systems that cannot allocate ahead.
-                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-                    raise
-    return features
+        try:
+            os.posix_fallocate(file.fileno(), 0, start + 4 * math.prod(shape))
+        except OSError as error:
+            # File systems that cannot allocate ahead.
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                raise
+    return np.memmap(file, np.float32, "r+", start, shape)

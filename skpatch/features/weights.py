@@ -10,6 +10,7 @@ from itertools import accumulate
 import torch
 
 from ..runtime.memory import memory_errors
+from ..runtime.text import shown
 from .backbones import first_line
 
 __all__ = ["load_weights"]
@@ -107,7 +108,7 @@ def _check(path, tensors, prefix, found, needed):
     """Raise unless all needed tensors are found, in the right shapes."""
     lacking = [name for name in needed if name not in found and not name.endswith(_UNUSED)]
     if lacking:
-        where = f" below {prefix!r}" if prefix else ""
+        where = f" below {shown(repr(prefix))}" if prefix else ""
         raise ValueError(
             f"weights={path!r} does not fit the backbone: it lacks {_listed(lacking)}, which the "
             f"layers in use need. It has {_listed(list(tensors))}; {len(found)} of {len(needed)} "
@@ -136,15 +137,15 @@ def _tell_ignored(path, tensors, prefix, known):
             groups = accumulate(name.split("."), "{}.{}".format)
             ignored[next((g for g in groups if not prefix.startswith(f"{g}.")), name)] += 1
     if ignored:
-        shown = [f"{group} ({count})" for group, count in ignored.items()]
-        used = f"Used are those below {prefix!r}; ignored" if prefix else "Ignored"
+        groups = [f"{group} ({count})" for group, count in ignored.items()]
+        used = f"Used are those below {shown(repr(prefix))}; ignored" if prefix else "Ignored"
         warnings.warn(
             f"weights={path!r} has tensors for other networks, or for other parts of this one. "
-            f"{used}, with the number of tensors: {_listed(shown)}.",
+            f"{used}, with the number of tensors: {_listed(groups)}.",
             stacklevel=2,
         )
 
 
 def _listed(texts):
     more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
-    return ", ".join(texts[:_SHOWN]) + more
+    return ", ".join(map(shown, texts[:_SHOWN])) + more

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
+from ..runtime.text import shown
 from .arrays import measure_colours, to_rgb
 from .files import is_path, memory_errors_of
 from .intensity import does_not_fit
@@ -87,8 +88,9 @@ class ImageList:
         return ImageList(self._items, intensity_range, self._numbers)
 
     def name(self, index):
-        """Name the image in messages: its path or its position."""
-        return self._name(self[index], index)
+        """Name the image: its path or its position."""
+        item = self[index]
+        return os.fspath(item) if is_path(item) else self._name(item, index)
 
     def load(self, index):
         """Decode one image to uint8 (H, W, 3)."""
@@ -114,14 +116,15 @@ class ImageList:
         return survey(item, self._name(item, index))
 
     def _name(self, item, index):
-        return os.fspath(item) if is_path(item) else f"image {self._numbers[index]}"
+        """Name of the image in messages."""
+        return shown(os.fspath(item)) if is_path(item) else f"image {self._numbers[index]}"
 
     def check_size(self, index, size, grid):
         """Raise for an image whose size (H, W) has fewer pixels than the grid has patches."""
         if size[0] < grid[0] or size[1] < grid[1]:
             raise ValueError(
-                f"{self.name(index)} has {size[0]} x {size[1]} pixels (height x width), fewer "
-                f"than the {grid[0]} x {grid[1]} patches of the grid."
+                f"{shown(self.name(index))} has {size[0]} x {size[1]} pixels (height x width), "
+                f"fewer than the {grid[0]} x {grid[1]} patches of the grid."
             )
 
 
@@ -202,10 +205,10 @@ def _check_files(items):
     """Report all missing files at once, before any work."""
     missing = [os.fspath(item) for item in items if is_path(item) and not os.path.exists(item)]
     if missing:
-        shown = ", ".join(map(repr, missing[:_SHOWN]))
+        first = ", ".join(map(repr, missing[:_SHOWN]))
         more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         raise FileNotFoundError(
-            f"{len(missing)} of {len(items)} image files do not exist: {shown}{more}."
+            f"{len(missing)} of {len(items)} image files do not exist: {first}{more}."
         )
 
 

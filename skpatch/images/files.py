@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from ..runtime.text import shown
 from .formats import FORMATS, describe
 
 __all__ = [
@@ -121,7 +122,7 @@ def on_file(path, function):
     except Exception as error:
         # Decoders fail in many ways: OSError, SyntaxError, struct.error, DecompressionBombError...
         raise ValueError(
-            f"{_file(path)} cannot be decoded: {str(error) or type(error).__name__}"
+            f"{_file(path)} cannot be decoded: {shown(error) or type(error).__name__}"
         ) from error
 
 

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..runtime.text import shown
+
 __all__ = ["Numbers", "does_not_fit", "learn_range", "measure", "to_uint8"]
 
 # Of 8-bit, 10-bit, 12-bit, 14-bit and 16-bit cameras; of floating-point numbers 1, too.
@@ -196,11 +198,13 @@ def _smallest_white(numbers):
 def _warn_of_dark(deep, white, name):
     dark = [index for one, index in deep if one.high <= _DARK * white]
     if 0 < len(dark) < len(deep):
-        shown = ", ".join(map(name, dark[:_SHOWN])) + (", ..." if len(dark) > _SHOWN else "")
+        first = ", ".join(shown(name(index)) for index in dark[:_SHOWN])
+        more = ", ..." if len(dark) > _SHOWN else ""
         warnings.warn(
-            f"{len(dark)} of {len(deep)} images that are not 8-bit will be nearly black: {shown}. "
-            f"White is {white:g} for all, and their values stay below a sixteenth of it. Are they "
-            "of another bit depth? Then convert them, or pass intensity_range=(black, white).",
+            f"{len(dark)} of {len(deep)} images that are not 8-bit will be nearly black: "
+            f"{first}{more}. White is {white:g} for all, and their values stay below a sixteenth "
+            "of it. Are they of another bit depth? Then convert them, or pass "
+            "intensity_range=(black, white).",
             stacklevel=4,
         )
 

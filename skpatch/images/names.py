@@ -7,6 +7,7 @@ from pathlib import PurePath
 
 import numpy as np
 
+from ..runtime.text import shown
 from .collection import check_images
 from .files import is_path
 
@@ -80,11 +81,12 @@ def _find(given, known, names):
     if len(exact) == 1 or len(found) == 1:
         return int((exact or found)[0])
     if len(found):
-        shown = _listed([f"{names[number]!r} (image {number})" for number in found])
-        raise ValueError(f"{given!r} is the name of {len(found)} images: {shown}.")
+        same = _listed(f"{names[number]!r} (image {number})" for number in found)
+        raise ValueError(f"{shown(repr(given))} is the name of {len(found)} images: {same}.")
     close = get_close_matches(given, names, _SHOWN) or names
-    shown = _listed([repr(name) for name in close])
-    raise ValueError(f"There is no training image {given!r}; there are: {shown}.")
+    raise ValueError(
+        f"There is no training image {shown(repr(given))}; there are: {_listed(map(repr, close))}."
+    )
 
 
 def _parts(name):
@@ -100,5 +102,6 @@ def _common_end(wanted, parts, may_be_longer):
 
 
 def _listed(texts):
+    texts = list(texts)
     more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
-    return ", ".join(texts[:_SHOWN]) + more
+    return ", ".join(map(shown, texts[:_SHOWN])) + more

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from ..runtime.text import shown
 from .arrays import measure_colours, to_array, to_rgb
 from .files import (
     check_limit,
@@ -201,7 +202,7 @@ def _decoded(image, name):
     except MemoryError:
         raise
     except Exception as error:
-        raise ValueError(f"{name}, a PIL image, cannot be decoded: {error}") from error
+        raise ValueError(f"{name}, a PIL image, cannot be decoded: {shown(error)}") from error
 
 
 def _load(image):

@@ -115,17 +115,19 @@ def _render(path, page, cards):
         "scale": _heat_map(np.linspace(0, TOP, N_COLOURS)[np.newaxis]),
         "scale_top": TOP,
     }
-    with progress(page["n_images"], "report") as bar, replacing(path) as temporary:
+    with (
+        progress(page["n_images"], "report") as bar,
+        # Names of files may hold bytes that are no text.
+        replacing(path, encoding="utf-8", errors="replace", newline="\n") as file,
+    ):
 
         def counted():
             for card in cards:
                 yield card
                 bar.update()
 
-        # Names of files may hold bytes that are no text.
-        with open(temporary, "w", encoding="utf-8", errors="replace", newline="\n") as file:
-            template = environment.get_template("report.html")
-            file.writelines(template.generate(page, cards=counted()))
+        template = environment.get_template("report.html")
+        file.writelines(template.generate(page, cards=counted()))
 
 
 def _small_copy(pixels, side, region):

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 
 from ..runtime.telling import tell
+from ..runtime.text import shown
 from .positions import sample_positions
 
 __all__ = ["are_unlike", "tell_unlike", "typical_scores", "unlike_limit"]
@@ -63,7 +64,7 @@ def _warn_of_unlike(parts, names):
     numbers = np.flatnonzero(is_unlike)
     if len(numbers) == 0:
         return
-    first = [f"image {number}" if names is None else str(names[number]) for number in numbers[:3]]
+    first = [f"image {number}" if names is None else shown(names[number]) for number in numbers[:3]]
     more = ", ..." if len(numbers) > 3 else ""
     warnings.warn(
         f"{len(numbers)} of {len(is_unlike)} images are unlike everything that the model has "

@@ -47,7 +47,7 @@ def write_container(path, content, arrays):
     digest = hashlib.sha256(prefix)
     for part in parts:
         digest.update(part)
-    with replacing(path) as temporary, open(temporary, "wb") as file:
+    with replacing(path) as file:
         for part in (prefix, digest.digest(), *parts):
             file.write(part)
 

@@ -15,6 +15,7 @@ from ..features.extractor import PatchFeatureExtractor
 from ..pipeline import PatchPipeline
 from ..runtime.files import check_output
 from ..runtime.parameters import check_is_fitted
+from ..runtime.text import shown
 from .container import entries, read_container, write_container
 from .detectors import pack_detector, unpack_detector
 from .extractors import pack_extractor, unpack_extractor
@@ -48,6 +49,8 @@ def save(model: Pipeline | SoftPatchDetector, path: str | os.PathLike) -> None:
         If the model is not fitted, or holds an object that is not skpatch's own: a neighbour
         search, or a discriminator. The latter is used in fit only; after
         ``set_params(discriminator=None)`` the model can be saved.
+    OSError
+        If the file cannot be written, or the path is that of a link, a device or a pipe.
 
     See Also
     --------
@@ -144,6 +147,8 @@ def load(
             raise ValueError(f"its class {name!r} is not one that skpatch saves")
         arrays.finish()
     except _REFUSED as error:
+        # Texts of the file may be in it, of any length.
+        error.args = (shown(error),)
         raise ValueError(f"{path!r} cannot be loaded: {error}") from error
     return model
 

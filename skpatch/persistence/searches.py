@@ -10,6 +10,7 @@ import numpy as np
 from ..distances.exact import ExactNeighbors
 from ..distances.graph import PyNNDescentNeighbors
 from ..distances.scaling import LowerBounds
+from ..runtime.text import shown
 from .container import entries
 
 __all__ = ["pack_search", "unpack_search"]
@@ -94,7 +95,7 @@ def _check_graph(search, graph, arrays):
     installed = metadata.version("pynndescent")
     if version != installed:
         warnings.warn(
-            f"The search graph was built by pynndescent {version}, and {installed} is installed: "
-            "scores can differ a little.",
+            f"The search graph was built by pynndescent {shown(version)}, and {installed} is "
+            "installed: scores can differ a little.",
             stacklevel=5,
         )

@@ -6,7 +6,7 @@ draws again, into axes of your own if you pass them. Nothing is shown or saved b
 script, call ``plt.show()`` or ``display.figure_.savefig("plot.png")``. The plots need matplotlib:
 ``pip install "skpatch[plot]"``.
 
-Imports inspection and images.
+Imports inspection, images and runtime.
 """
 
 from .audit import NoiseAuditDisplay

@@ -16,6 +16,7 @@ from sklearn.utils import check_scalar
 from ..images.collection import Images, check_images
 from ..inspection.heat import COLOURS, STRENGTH, TOP, VEIL
 from ..inspection.result import Inspection
+from ..runtime.text import shown
 from .checks import check_axes, check_labels, check_lengths, check_matplotlib
 
 __all__ = ["AnomalyMapDisplay", "draw_colorbar", "inspected", "label_texts", "photograph_axes"]
@@ -211,8 +212,9 @@ class AnomalyMapDisplay:
         for index, (picture, scores_map) in enumerate(zip(pictures, maps, strict=True)):
             if scores_map.shape != picture.shape[:2]:
                 raise ValueError(
-                    f"maps[{index}] has shape {scores_map.shape}, but {images.name(index)} has "
-                    f"{picture.shape[0]} x {picture.shape[1]} pixels (height x width)."
+                    f"maps[{index}] has shape {scores_map.shape}, but "
+                    f"{shown(images.name(index))} has {picture.shape[0]} x {picture.shape[1]} "
+                    "pixels (height x width)."
                 )
         display = cls(
             pictures,

@@ -4,6 +4,7 @@
 import errno
 import os
 import re
+import stat
 import time
 import uuid
 from contextlib import contextmanager, suppress
@@ -30,11 +31,27 @@ def check_output(output, suffix=".npy", name="output"):
         raise ValueError(f"{name}={output!r} must be the name of a {suffix} file.")
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{name}={output!r}: the folder {folder!r} does not exist.")
-    if not os.access(folder, os.W_OK):
+    if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(f"{name}={output!r}: the folder {folder!r} cannot be written to.")
-    if os.path.isdir(output):
+    replaced_file(output, name)
+
+
+def replaced_file(output, name="output"):
+    """Status of the file that an output replaces, None if there is none; raise if it may not be."""
+    try:
+        found = os.lstat(output)
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(f"{name}={output!r} is a folder.")
-    check_length(output)
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a link" if stat.S_ISLNK(found.st_mode) else "a device, pipe or socket"
+        raise FileExistsError(
+            f"{name}={output!r} is {kind}, and only a regular file is replaced; give another name."
+        )
+    if not os.access(output, os.W_OK):
+        raise PermissionError(f"{name}={output!r} exists and cannot be written to.")
+    return found
 
 
 def check_length(path):
@@ -47,41 +64,125 @@ def remove_abandoned(folder):
     """Remove temporary files of killed processes: nobody holds their locks."""
     if fcntl is None:
         return
-    now = time.time()
-    for name in os.listdir(folder):
-        if _TEMPORARY.fullmatch(name):
-            path = os.path.join(folder, name)
-            with suppress(OSError), open(path, "rb") as file:
-                if now - os.fstat(file.fileno()).st_mtime > _SECONDS_WITHOUT_LOCK:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    os.unlink(path)
+    # A folder that may be written to need not be one that may be listed.
+    with suppress(PermissionError):
+        for name in os.listdir(folder):
+            if _TEMPORARY.fullmatch(name):
+                with suppress(OSError):
+                    _remove_if_abandoned(os.path.join(folder, name))
+
+
+def _remove_if_abandoned(path):
+    with open(path, "rb", opener=_open_without_waiting) as file:
+        found = os.fstat(file.fileno())
+        if stat.S_ISREG(found.st_mode) and time.time() - found.st_mtime > _SECONDS_WITHOUT_LOCK:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(path)
+
+
+def _open_without_waiting(path, flags):
+    # What others put under such a name may be a pipe that nobody writes to, or a link.
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
 
 
 @contextmanager
-def replacing(path, sweep=True):
-    """Give the name of a temporary file that replaces `path` at the end, or goes on an error.
+def replacing(path, sweep=True, **text):
+    """Give a new file, open for writing, that replaces `path` at the end, or goes on an error.
 
     The content is on the disk before it gets its name: a power cut leaves one of the two files.
-    With `sweep`, temporary files that killed processes left in the folder are removed first.
+    Who could not read or change the old file cannot read or change the new one. What somebody else
+    has put in the place of the new file is not given the name.
+
+    Parameters
+    ----------
+    path : path
+    sweep : bool
+        Whether to remove temporary files that killed processes left in the folder first.
+    **text
+        Encoding and so on of a text file, as for :func:`open`; without, the file is binary.
     """
     path = os.fspath(path)
+    folder = os.path.dirname(path) or "."
+    old = replaced_file(path)
     if sweep:
-        remove_abandoned(os.path.dirname(path) or ".")
+        remove_abandoned(folder)
     temporary = _temporary_name(path)
-    # Unlike tempfile's, a file made in the ordinary way gets the permissions that users expect.
-    open(temporary, "xb").close()
-    try:
-        with open(temporary, "r+b") as file:
+
+    def create(name, flags):
+        # Unlike tempfile's, a new file gets the permissions that users expect.
+        return os.open(name, flags, 0o666 if old is None else 0o600)
+
+    with (
+        _errors_naming(path, temporary),
+        open(temporary, "x+" if text else "x+b", opener=create, **text) as file,
+    ):
+        try:
             _lock(file)
-            yield temporary
+            if old is not None:
+                _take_over_rights(file, old)
+            yield file
+            file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(os.path.dirname(path) or ".")
-    except BaseException as error:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        is_full = isinstance(error, OSError) and error.errno in _FULL
-        if is_full and error.filename in (None, temporary):
+            _take_place(file, temporary, path)
+        except BaseException:
+            # On a full disk what is still to be written is lost, too.
+            with suppress(OSError):
+                file.close()
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+    _sync_folder(folder)
+
+
+def _take_place(file, temporary, path):
+    """Give an open file the name `path`."""
+    swapped = FileExistsError(
+        f"output={path!r} is not written: another process has put something else in the place of "
+        "its temporary file. Write to a folder that others cannot write to."
+    )
+    replaced_file(path)
+    if not _is_name_of(temporary, file):
+        raise swapped
+    if fcntl is None:
+        # Windows renames no open file.
+        file.close()
+    os.replace(temporary, path)
+    if os.path.islink(path):
+        # It was swapped in the microseconds since, which no system call can rule out.
+        raise swapped
+
+
+def _is_name_of(path, file):
+    """Whether a path leads to an open file, and not over a link."""
+    try:
+        return os.path.samestat(os.lstat(path), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def _take_over_rights(file, old):
+    """Give a new file, empty yet, owner, group and mode of the one that it replaces."""
+    if not hasattr(os, "fchown"):
+        return
+    mode = stat.S_IMODE(old.st_mode) & 0o777
+    for owner, group in ((old.st_uid, -1), (-1, old.st_gid)):
+        with suppress(OSError):
+            os.fchown(file.fileno(), owner, group)
+    if os.fstat(file.fileno()).st_gid != old.st_gid:
+        # The rights of one group are not those of another.
+        mode &= ~stat.S_IRWXG
+    with suppress(OSError):
+        os.fchmod(file.fileno(), mode)
+
+
+@contextmanager
+def _errors_naming(path, temporary):
+    """Have errors of the system name the output, not its temporary file."""
+    try:
+        yield
+    except OSError as error:
+        is_full = error.errno in _FULL and error.filename is None
+        if error.errno is not None and (is_full or error.filename == temporary):
             raise OSError(error.errno, error.strerror, path) from error
         raise
 

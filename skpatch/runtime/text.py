@@ -1,9 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Numbers and paths as text."""
+"""Numbers, and texts of others: nothing in them is obeyed where they are printed or opened."""
 
 import math
+import re
 
-__all__ = ["number", "shown"]
+__all__ = ["cell", "number", "say", "shown", "shown_lines"]
+
+# Enough for paths as they are, and for a line that names thousands of images.
+_LONGEST_TEXT, _LONGEST_LINE = 1000, 100_000
+# Controls, separators of lines, and what turns the direction of text. Other than for a terminal,
+# bytes that are no text stay, and so do rare spaces and the joiners of some scripts.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+# Where a field starts, also if a spreadsheet splits it at semicolons.
+_FORMULA = re.compile(r"(^|;)(\s*)(?=[=+\-@＝＋－＠﹦﹢﹣﹫])")  # noqa: RUF001
 
 
 def number(value, form=".6g", missing=""):
@@ -11,6 +20,35 @@ def number(value, form=".6g", missing=""):
     return missing if math.isnan(value) else format(value, form)
 
 
-def shown(path):
-    """Path to print: line breaks, terminal codes and bytes that are no text are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
+def shown(text):
+    """Name or other text of somebody else to print: on one line, cut in the middle if it is long.
+
+    Line breaks, terminal codes and bytes that are no text are escaped.
+    """
+    return _printable(str(text), _LONGEST_TEXT)
+
+
+def shown_lines(message):
+    """Message to print, of any number of lines; names in it are already on one line each."""
+    return "\n".join(_printable(line, _LONGEST_LINE) for line in str(message).split("\n"))
+
+
+def say(message, file=None):
+    """Print a message: the only way to the terminal."""
+    print(shown_lines(message), file=file, flush=True)
+
+
+def cell(text):
+    """Text for a CSV file, in which controls are escaped, and no spreadsheet sees a formula."""
+    return _FORMULA.sub(r"\1'\2", _CONTROLS.sub(lambda found: _escape(found.group()), text))
+
+
+def _printable(text, longest):
+    if len(text) > longest:
+        end = longest // 4
+        text = f"{text[: longest - end]} ... {text[-end:]}"
+    return "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(character):
+    return character.encode("unicode_escape").decode()

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from _cli import SMALL, run
@@ -161,11 +160,11 @@ def test_names_that_are_too_long(few, line, tmp_path, monkeypatch, capsys):
 def test_files_of_killed_processes(tmp_path):
     path = tmp_path / "m.csv"
     code = "import os, sys, time; from skpatch.runtime.files import replacing\n"
-    code += "with replacing(sys.argv[1]) as temporary: print(temporary, flush=True); time.sleep(60)"
+    code += "with replacing(sys.argv[1]) as file: print(file.name, flush=True); time.sleep(60)"
 
     def write(path):
-        with replacing(path) as own:
-            Path(own).write_text("1")
+        with replacing(path, encoding="utf-8") as file:
+            file.write("1")
 
     process = subprocess.Popen(
         [sys.executable, "-c", code, path], stdout=subprocess.PIPE, text=True
@@ -198,8 +197,9 @@ def test_what_is_left_is_no_image(few, line, tmp_path):
     assert run("score", line, *arguments) == 0
     before = contents(maps)
     (picture, *_) = before
-    with replacing(picture) as temporary:
-        shutil.copy(picture, temporary)
+    with replacing(picture) as file:
+        file.write(picture.read_bytes())
+        file.flush()
         listed = skpatch.datasets.load_folder(maps).train_images
     assert set(listed) == set(map(str, before))
     left = maps / f".skpatch-{0:032x}"

@@ -68,9 +68,17 @@
     document.documentElement.style.setProperty("--heat", byId("strength").value / 100);
   }
 
+  // Controls, separators of lines, and what turns the direction of text.
+  const controls =
+    /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+  // Where a field starts, also if a spreadsheet splits it at semicolons.
+  const formula = /(^|;)(\s*)(?=[=+\-@＝＋－＠﹦﹢﹣﹫])/g;
+
   // RFC 4180. A spreadsheet would run a name that starts like a formula; the apostrophe stops it.
   function csvField(text) {
-    const safe = /^[=+\-@\t\r\n]/.test(text) ? `'${text}` : text;
+    const safe = text
+      .replace(controls, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`)
+      .replace(formula, "$1'$2");
     return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   }
 
