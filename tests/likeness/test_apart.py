@@ -78,4 +78,4 @@ def test_fit_tells_which_images_by_the_numbers_given():
 def test_fit_is_quiet_about_one_product():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        SoftPatchDetector(discriminator=None).fit(product(np.random.RandomState(0), 20, 1))
+        SoftPatchDetector(discriminator=None).fit(product(np.random.RandomState(0), 40, 1))

@@ -245,6 +245,7 @@ def test_weights_from_a_file(images, tmp_path):
         load(path, backbone=module(2), weights=moved)
 
 
+@pytest.mark.filterwarnings("ignore:.*unlike the rest")
 @pytest.mark.parametrize("random_state", [3, np.random.RandomState(3)])
 def test_random_weights(images, tmp_path, random_state):
     model = fit_with(images, weights=None, layers="features.1", random_state=random_state)
