@@ -4,6 +4,7 @@
 import errno
 import os
 import re
+import stat
 import time
 import uuid
 from contextlib import contextmanager, suppress
@@ -51,10 +52,25 @@ def remove_abandoned(folder):
     for name in os.listdir(folder):
         if _TEMPORARY.fullmatch(name):
             path = os.path.join(folder, name)
-            with suppress(OSError), open(path, "rb") as file:
+            with suppress(OSError, ValueError), open_regular(path) as file:
                 if now - os.fstat(file.fileno()).st_mtime > _SECONDS_WITHOUT_LOCK:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     os.unlink(path)
+
+
+def open_regular(path):
+    """Open a file to read its bytes; raise for a pipe or a device, which may have no end."""
+    return open(path, "rb", opener=_open_without_waiting)
+
+
+def _open_without_waiting(path, flags):
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    mode = os.fstat(descriptor).st_mode
+    # Of a folder Python says by itself that it is one.
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        os.close(descriptor)
+        raise ValueError("it is a pipe or a device, not a file")
+    return descriptor
 
 
 @contextmanager
