@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Which formats are decoded, through one door, and what is said of others."""
 
+import io
 import re
 import zipfile
 from pathlib import Path
@@ -100,3 +101,18 @@ def test_door_for_others(tmp_path):
     """What reads masks gets the picture as Pillow opened it."""
     path = save(tmp_path / "a.png", GREY)
     assert on_picture(path, lambda image: (image.mode, image.size)) == ("L", GREY.shape[::-1])
+
+
+@pytest.mark.parametrize("n_scans", [100, 5000])
+def test_jpeg_files_that_are_decoded_for_minutes(tmp_path, n_scans):
+    path = tmp_path / "a.png"
+    buffer = io.BytesIO()
+    Image.fromarray(COLOUR).save(buffer, "JPEG", progressive=True)
+    data = buffer.getvalue()
+    path.write_bytes(data[:-2] + data[data.rindex(b"\xff\xda") : -2] * n_scans + b"\xff\xd9")
+    with Image.open(path) as opened:
+        for image in (path, opened):
+            with pytest.raises(ValueError, match=r"is a JPEG file of \d+ scans"):
+                check_images([image]).load(0)
+    path.write_bytes(data)
+    assert load_one(path).shape == (*COLOUR.shape[:2], 3)

@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -207,3 +208,13 @@ def test_what_is_left_is_no_image(few, line, tmp_path):
     os.utime(left, (0, 0))
     assert run("score", line, *arguments) == 0
     assert contents(maps) == before
+
+
+def test_a_pipe_that_looks_like_a_temporary_file_does_not_block(tmp_path):
+    pipe = tmp_path / f".skpatch-{'0' * 32}"
+    os.mkfifo(pipe)
+    os.utime(pipe, (0, 0))
+    with replacing(tmp_path / "a.csv") as temporary:
+        Path(temporary).write_text("whole")
+    assert (tmp_path / "a.csv").read_text() == "whole"
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
