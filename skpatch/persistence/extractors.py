@@ -117,7 +117,7 @@ def _check_weights(extractor, given):
                 "skpatch.load(path, weights='file.safetensors')"
             )
     elif extractor.weights == "default" and isinstance(backbone, str) and backbone != LITE0:
-        place, _ = downloaded_weights(backbone)
+        place = downloaded_weights(backbone)
         if not os.path.isfile(place):
             raise FileNotFoundError(
                 f"the weights of its network, {backbone!r}, are not on this computer ({place!r}), "

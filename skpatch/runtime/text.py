@@ -3,7 +3,12 @@
 
 import math
 
-__all__ = ["number", "shown"]
+__all__ = ["first_line", "number", "shown"]
+
+
+def first_line(error):
+    """First line of what an error says, or its type."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def number(value, form=".6g", missing=""):

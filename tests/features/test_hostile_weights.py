@@ -14,6 +14,8 @@ from safetensors.torch import save_file
 from skpatch.features import backbones
 from skpatch.features.backbones import build_backbone
 from skpatch.features.weights import load_weights
+from skpatch.runtime import downloads
+from skpatch.runtime.downloads import place_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -29,7 +31,7 @@ class Harmful:
 def cached(tmp_path, monkeypatch):
     """Where torch keeps the weights of a network, and what is wanted of their SHA-256."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    path, expected = backbones.downloaded_weights("squeezenet1_1")
+    path, expected = place_of(backbones._pretrained("squeezenet1_1").url)
     os.makedirs(os.path.dirname(path))
     return path, expected
 
@@ -52,7 +54,7 @@ def test_a_sound_download_is_used_without_a_connection(cached, monkeypatch):
     torch.save(source.state_dict(), path)
     with open(path, "rb") as file:
         digest = hashlib.sha256(file.read()).hexdigest()
-    monkeypatch.setattr(backbones, "downloaded_weights", lambda _: (path, digest[:8]))
+    monkeypatch.setattr(downloads, "place_of", lambda _: (path, digest[:8]))
     built = build_backbone("squeezenet1_1", "default", 0)
     load_weights(built.weights, built.module, built.module)
     found = built.module.state_dict()
