@@ -171,7 +171,7 @@ Columns of the CSV:
 @click.option(
     "--fail-on-anomaly",
     is_flag=True,
-    help="Exit with 3 if any image is anomalous, with 4 if none is but one was skipped.",
+    help="Exit with 3 if any image is anomalous, with 4 if none is but one was unreadable.",
 )
 @click.option("--weights", type=_TEXT, help="File of the network's weights, if it had one.")
 @device_option

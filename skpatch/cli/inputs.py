@@ -22,25 +22,39 @@ def training_images(folder, layout, region=None, quiet=True):
     """
     parts = read_folder(folder, layout, without=region)
     _say(parts, "learning from", parts.train, quiet)
-    return [str(folder / name) for name in parts.train]
+    return _join(folder, parts.train)
 
 
 def given_images(inputs, layout, quiet=True):
-    """Paths of files and of all images to inspect in folders, each once."""
+    """Paths of files and of all images to inspect in folders, each once.
+
+    Returns
+    -------
+    paths, unread : list of str
+        Those, and what looks like an image in the folders but is of a format that is not read.
+    """
     missing = [path for path in inputs if not os.path.exists(path)]
     if missing:
         listed = "".join(f"\n  {shown(path)}" for path in missing)
         raise FileNotFoundError(f"{len(missing)} of the images and folders do not exist:{listed}")
-    paths = {}
+    paths, unread = {}, {}
     for given in inputs:
-        for path in _images_in(Path(given), layout, quiet) if os.path.isdir(given) else [given]:
+        is_folder = os.path.isdir(given)
+        found, others = _in_folder(Path(given), layout, quiet) if is_folder else ([given], [])
+        for path in found:
             paths.setdefault(os.path.abspath(path), path)
-    return list(paths.values())
+        for path in others:
+            unread.setdefault(os.path.abspath(path), path)
+    return list(paths.values()), [path for key, path in unread.items() if key not in paths]
 
 
-def _images_in(folder, layout, quiet):
+def _in_folder(folder, layout, quiet):
     names, parts = images_to_inspect(folder, layout)
     _say(parts, "inspecting", names, quiet)
+    return _join(folder, names), _join(folder, parts.unread)
+
+
+def _join(folder, names):
     return [str(folder / name) for name in names]
 
 

@@ -21,7 +21,7 @@ from .output import write_csv
 __all__ = ["run_score"]
 
 _COLUMNS = ("image", "score", "p_value", "label", "unlike", "n_regions", "regions")
-# What a row says of an image that was skipped.
+# What a row says of an image that was skipped, or is of a format that is not read.
 _UNREADABLE = ("", "", "unreadable", "", "", "")
 # Images whose features are in memory at a time.
 _CHUNK = 32
@@ -35,11 +35,11 @@ def run_score(
     Returns
     -------
     n_anomalous, n_unreadable : int
-        Number of images that are anomalous, and of those that were skipped.
+        Number of images that are anomalous, and of those that could not be read.
     """
     check_output(output, ".csv", "--output")
     check_output(report, ".html", "--report")
-    given, root = given_images(images, layout, quiet), common_folder(images)
+    (given, unread), root = given_images(images, layout, quiet), common_folder(images)
     targets = None if maps is None else _check_maps(maps, given, root, images)
     model = _load(model, weights, device, jobs, quiet)
     paths = readable_images(
@@ -73,6 +73,7 @@ def run_score(
                 patch_scores.append(scores)
             bar.update(len(chunk))
     found = dict(zip(paths, rows, strict=True))
+    given += unread
     write_csv(output, _COLUMNS, [found.get(path, (path, *_UNREADABLE)) for path in given])
     if report is not None:
         model[1].set_params(verbose=not quiet)

@@ -12,6 +12,7 @@ from .layouts import (
     LAYOUTS,
     PLAIN,
     check_unlabelled,
+    is_for_test,
     is_named_normal,
     is_named_otherwise,
     is_normal,
@@ -184,6 +185,7 @@ def images_to_inspect(root, layout="auto"):
                 f"{str(root)!r} is laid out as {LAYOUTS[parts.layout].title}, without test images. "
                 "Pass the folder of the images to inspect."
             )
+        parts.unread = [name for name in parts.unread if is_for_test(name, parts.layout)]
     else:
         test = sorted([*parts.train, *test, *parts.unplaced], key=natural_key)
         parts.unplaced = []
@@ -209,7 +211,9 @@ def _list_parts(root, layout, without=None):
             f"{str(root)!r} holds no images. Recognised are files ending in "
             f"{', '.join(IMAGE_EXTENSIONS)}."
         )
-    return split(root, names, layout)
+    parts = split(root, names, layout)
+    parts.unread = listing.unread
+    return parts
 
 
 def _is_same(root, name, other):

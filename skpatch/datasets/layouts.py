@@ -16,6 +16,7 @@ __all__ = [
     "PLAIN",
     "Parts",
     "check_unlabelled",
+    "is_for_test",
     "is_named_normal",
     "is_named_otherwise",
     "is_normal",
@@ -33,14 +34,26 @@ def _words(*names):
 # Names of folders.
 _NORMAL = _words("good", "ok", "normal")
 _DEFECTIVE = _words(
-    *("bad", "ko", "nok", "ng", "defect(ive|s)?", "faulty", "anomal(y|ies|ous)", "abnormal")
+    *("bad", "ko", "nok", "nio", "ng", "defect(ive|s)?", "faulty", "anomal(y|ies|ous)", "abnormal"),
+    *("fail(ed|s|ures?)?", "reject(ed|s)?", "schlecht", "mauvais"),
 )
-_TRAIN = _words("train(ing)?")
-_TEST = _words("tests?", "testing", "test_public", "test_private.*", "val(id|idation)?", "eval.*")
+# Which of them is normal, users do not agree on.
+_POSITIVE = _words("positives?")
+
+
+def _parts(*names):
+    """Names of parts of a set, as in train, train_images and train2017."""
+    return _words(f"({'|'.join(names)})([ _-]?(images?|imgs?|data|sets?|[0-9]{{4}}))*")
+
+
+_TRAIN = _parts("train(ing)?")
+_TEST = _parts(
+    *("tests?", "testing", "test_public", "test_private.*", "val(id|idation)?", "eval.*")
+)
 _COLOUR, _DEPTH = _words("rgb"), _words("xyz")
 # The same among other words, as in line1_ok or def_front.
-_SOMEHOW_NORMAL = _words("(.*[ _-])?(good|ok|normal)([ _-].*)?")
-_SOMEHOW_DEFECTIVE = _words(f"(.*[ _-])?({_DEFECTIVE.pattern}|def)([ _-].*)?")
+_SOMEHOW_NORMAL = _words("(.*[ ._-])?(good|ok|normal)([ ._-].*)?")
+_SOMEHOW_DEFECTIVE = _words(f"(.*[ ._-])?({_DEFECTIVE.pattern}|def)([ ._-].*)?")
 
 
 @dataclass(frozen=True)
@@ -110,6 +123,8 @@ class Parts:
     # Those of an image.
     masks: dict[str, list[str]] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
+    # Pictures that cannot be read, wherever they lie.
+    unread: list[str] = field(default_factory=list)
     # Images where the layout has none, masks of no image, and masks that are known only by having
     # the names of photographs.
     unplaced: list[str] = field(default_factory=list)
@@ -134,6 +149,11 @@ class Parts:
 def is_normal(kind):
     """Whether the type of a test image, the name of its folder, says that it is normal."""
     return bool(_NORMAL.fullmatch(kind))
+
+
+def is_for_test(name, layout):
+    """Whether a layout has a test image at that path."""
+    return bool(_match(LAYOUTS[layout].test, name))
 
 
 def is_named_otherwise(name):
@@ -229,12 +249,11 @@ def check_unlabelled(root, names):
 
 def _labels(folders):
     """Those of some folders side by side whose names say that their images differ in kind."""
-    for words in (_NORMAL, _DEFECTIVE, _TRAIN, _COLOUR):
+    for words in (_NORMAL, _DEFECTIVE, _POSITIVE, _TRAIN, _COLOUR, _SOMEHOW_DEFECTIVE):
         labels = [folder for folder in folders if words.fullmatch(folder)]
         if 0 < len(labels) < len(folders):
             return labels
-    normal = [folder for folder in folders if _SOMEHOW_NORMAL.fullmatch(folder)]
-    return normal if any(map(_SOMEHOW_DEFECTIVE.fullmatch, folders)) else []
+    return []
 
 
 def _find_layout(root, photographs, masks):
@@ -245,10 +264,12 @@ def _find_layout(root, photographs, masks):
             return layout
         if categories:
             listed = ", ".join(sorted(category.rstrip("/") for category in categories))
-            several = "several categories" if len(categories) > 1 else "a category"
+            is_one = len(categories) == 1
+            several = "a category" if is_one else "several categories"
+            what = "its folder" if is_one else "the folder of one of them"
             raise ValueError(
-                f"{str(root)!r} holds {several} laid out as {known.title}; pass the folder of one "
-                f"of them: {listed}. {PLAIN}"
+                f"{str(root)!r} holds {several} laid out as {known.title}; pass {what}: {listed}. "
+                f"{PLAIN}"
             )
     if masks:
         raise ValueError(

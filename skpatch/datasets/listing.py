@@ -44,6 +44,13 @@ class Listing(NamedTuple):
     # What else looks like an image, by what it is.
     left_out: dict[str, list[str]]
 
+    @property
+    def unread(self):
+        """Files of formats that are not read, without an image of the same name beside them."""
+        known = {os.path.splitext(name)[0] for name in self.images}
+        names = self.left_out.get(_NOT_READ, [])
+        return [name for name in names if os.path.splitext(name)[0] not in known]
+
 
 def list_folder(folder):
     """List all images of a folder and its subfolders; links are followed.

@@ -13,7 +13,7 @@ __all__ = ["assign_masks", "find_masks", "is_neutral"]
 
 _FOLDER = re.compile(
     r"ground[ _-]?truths?|gt|masks?|labels?|annotations?|segs?|segmentations?|"
-    r"segmentation(class|object)",
+    r"segmentation(class|object)|(.*[ ._-])?(ground[ _-]?truths?|gt|masks)([ ._-].*)?",
     re.IGNORECASE,
 )
 # These make no difference to which image a mask belongs to.
@@ -22,7 +22,8 @@ _NEUTRAL = re.compile(
 )
 # Names of files, without their ending.
 _AFTER = re.compile(
-    r"((?P<stem>.+)[ _.-])?((ground[_-]?truth|gt|masks?)([ _-]?\d+)?|labels?|seg(mentation)?)",
+    r"((?P<stem>.+)([ _.-]|(?<=[0-9])))?"
+    r"((ground[_-]?truth|gt|masks?)([ _-]?\d+)?|labels?|seg(mentation)?)",
     re.IGNORECASE,
 )
 _BEFORE = re.compile(
@@ -96,7 +97,7 @@ def assign_masks(masks, images):
         found = next((by_key[key] for key in _possible_keys(mask) if key in by_key), None)
         if found is None:
             # Masks of several folders of images may lie in one.
-            found = next((by_stem[key] for key in _possible_keys(mask) if key in by_stem), ())
+            found = next(filter(None, (_below(key, by_stem) for key in _possible_keys(mask))), ())
         # Of several images only those that differ in nothing but their endings are one.
         is_clear = len({os.path.splitext(name)[0] for name in found}) == 1
         for name in found if is_clear else ():
@@ -104,6 +105,15 @@ def assign_masks(masks, images):
         if not is_clear:
             strays.append(mask)
     return dict(assigned), strays
+
+
+def _below(key, by_stem):
+    """Images of the same name as one of a key, whose folders are among theirs."""
+    return {
+        name
+        for name in by_stem.get(key[-1:], ())
+        if set(key[:-1]) <= set(_key(os.path.splitext(name)[0])[:-1])
+    }
 
 
 @lru_cache

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..images.files import on_file
 from ..images.proportions import have_same_proportions
-from ..images.reading import load_picture, on_picture, turned
+from ..images.reading import decode
+from ..images.tiff import Tiff, is_tiff
 
 __all__ = ["read_mask"]
 
@@ -20,7 +22,9 @@ _MOST_LABELS = 16
 _NEAR = 1 / 8
 # Of the pixels that are defective, from which on a mask is likely to be a negative.
 _MOSTLY = 0.75
-_LOSSY_FORMATS = ("JPEG", "MPO", "JPEG2000", "AVIF", "HEIF")
+# What files of JPEG and JPEG 2000 begin with, and these and WebP as compressions of TIFF files.
+_LOSSY = (b"\xff\xd8\xff", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51")
+_LOSSY_TIFF = (6, 7, 33003, 33005, 34712, 50001)
 
 
 def read_mask(
@@ -34,9 +38,9 @@ def read_mask(
 
     Parameters
     ----------
-    path : str, path-like or None
-        A grey or colour image, black where the image is normal. It is turned upright by its own
-        EXIF orientation. None stands for a normal image.
+    path : str, path-like, sequence of these, or None
+        A grey or colour image, black where the image is normal; or one colour, transparent there.
+        It is turned upright by its own EXIF orientation. None stands for a normal image.
     shape : (height, width), optional
         Size of the image that the mask belongs to, once upright; the mask is resized to it
         (nearest pixel). Required when `path` is None.
@@ -51,13 +55,14 @@ def read_mask(
     FileNotFoundError, PermissionError, IsADirectoryError
         If the file is missing or cannot be opened.
     ValueError
-        If neither `path` nor `shape` is given, the file cannot be decoded, or `shape` has other
-        proportions than the mask.
+        If neither `path` nor `shape` is given, the file cannot be decoded, `shape` has other
+        proportions than the mask, or parts of a mask differ in size and `shape` is not given.
 
     Warns
     -----
     UserWarning
-        If the mask has many grey values, or more than three quarters of it are defective.
+        If the mask has many grey values or several pages, or more than three quarters of it are
+        defective.
 
     Notes
     -----
@@ -73,12 +78,13 @@ def read_mask(
            [False, False, False]])
     """
     if isinstance(path, Sequence) and not isinstance(path, str):
-        return np.logical_or.reduce([read_mask(part, shape) for part in path])
+        return _read_all(path, shape)
     if path is None:
         if shape is None:
             raise ValueError("shape is needed where there is no mask file (path=None).")
         return np.zeros(tuple(shape), bool)
-    mask = _black_and_white(*on_picture(path, _read), os.fspath(path))
+    values, is_lossy = _read(os.fspath(path))
+    mask = _black_and_white(values, is_lossy, os.fspath(path))
     if shape is None or mask.shape == tuple(shape):
         return mask
     if not have_same_proportions(mask.shape, shape):
@@ -90,25 +96,43 @@ def read_mask(
     return np.asarray(Image.fromarray(mask).resize((shape[1], shape[0]), Image.Resampling.NEAREST))
 
 
-def _read(image):
-    """Values (H, W) of an opened mask, the largest of its colours, and whether they are lossy."""
-    is_lossy = _is_lossy(image)
-    orientation = load_picture(image)
-    # An alpha channel is not part of the mask, and a palette index not its colour.
-    has_extras = image.mode.endswith(("A", "P")) or "transparency" in image.info
-    is_coded = has_extras or image.mode in ("CMYK", "YCbCr", "LAB", "HSV")
-    values = np.asarray(image.convert("RGB") if is_coded else image)
-    values = values if values.ndim == 2 else values.max(axis=2)
-    return turned(values, orientation), is_lossy
+def _read_all(paths, shape):
+    """One mask of the parts in several files."""
+    masks = [read_mask(path, shape) for path in paths]
+    sizes = {mask.shape for mask in masks}
+    if len(sizes) != 1:
+        found = f"of different sizes, {sorted(sizes)}: pass shape" if sizes else "empty: pass None"
+        raise ValueError(f"The masks in path={list(map(str, paths))} are {found}.")
+    return np.logical_or.reduce(masks)
 
 
-def _is_lossy(image):
-    """Whether compression may have changed the values of an image that was just opened."""
-    if image.format == "WEBP":
-        # Its lossless files have a chunk VP8L instead. Pillow does not tell them apart.
-        image.fp.seek(0)
-        return b"VP8 " in image.fp.read()
-    return image.format in _LOSSY_FORMATS or "jpeg" in str(image.info.get("compression"))
+def _read(path):
+    """Values (H, W) of a mask file, the largest of its colours, and whether they are lossy."""
+    pixels = decode(path, path)
+    values = pixels.values
+    if values.ndim == 3:
+        colours, opacity = values[:, :, :3], values[:, :, 3:]
+        is_drawn_by_opacity = opacity.any() and not opacity.all() and np.ptp(colours) == 0
+        values = (opacity if is_drawn_by_opacity else colours).max(axis=2)
+    if pixels.is_negative:
+        values = values.max() - values.astype(float)
+    if pixels.n_left_out:
+        warnings.warn(
+            f"The mask file {path!r} has {pixels.n_left_out} more pages than the first, which "
+            "alone is read. Save them as files of their own, and pass all paths.",
+            stacklevel=3,
+        )
+    return values, on_file(path, _is_lossy)
+
+
+def _is_lossy(file, header):
+    """Whether compression may have changed the values of an opened file."""
+    if header[8:12] == b"WEBP":
+        # Its lossless files have a chunk VP8L instead.
+        return b"VP8 " in file.read()
+    if is_tiff(header):
+        return Tiff(file).layout.compression in _LOSSY_TIFF
+    return header.startswith(_LOSSY)
 
 
 def _black_and_white(values, is_lossy, path):

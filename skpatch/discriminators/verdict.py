@@ -28,8 +28,9 @@ _UNALIGNED = (0.25, 0.4)
 # correlation where accusations are permuted, 0.1 for 100 images.
 _WEAK, _STRONG = 2.0, 3.5
 # Share of the images that are neighbours where few find no strong evidence, so that a defect of
-# about as many is accused; support of which it needs more, because normal variants are, too.
-_MANY, _STRONG_OF_MANY = 0.12, 5.75
+# about as many is accused; least share that must look defective then, because rare normal variants
+# vouch for each other, too.
+_MANY, _LEAST_OF_MANY = 0.12, 0.18
 # Bounds of the share of the patches that is then accused, that of the images that look defective;
 # robust standard deviations above the usual beyond which an image is not trusted.
 _LEAST_SHARE, _LARGEST_SHARE = 0.07, 0.3
@@ -76,18 +77,18 @@ def judge_accusations(jury, accuse):
         )
     everything = np.ones(coordinates.shape[:2], bool)
     before = _score_without_own(_trial_bank(coordinates, everything), coordinates)
-    verdict = _judged(jury, is_asked, before, accuse, NEIGHBORS, _STRONG)
+    verdict = _judged(jury, is_asked, before, accuse, NEIGHBORS)
     n_many = round(_MANY * n_images)
     if verdict.finding.evidence in ("none", "weak") and n_many > NEIGHBORS:
-        of_many = _judged(jury, is_asked, before, accuse, n_many, _STRONG_OF_MANY)
-        if of_many.finding.evidence == "strong":
-            finding = of_many.finding
+        of_many = _judged(jury, is_asked, before, accuse, n_many)
+        finding = of_many.finding
+        if finding.noise_ratio >= _LEAST_OF_MANY:
             reason = f"{finding.reason} Many images share them: a normal variant must be trusted."
             return of_many._replace(finding=finding._replace(reason=reason))
     return verdict
 
 
-def _judged(jury, is_asked, before, accuse, n_neighbors, strong):
+def _judged(jury, is_asked, before, accuse, n_neighbors):
     """The verdict of the images (j,) that are asked, on accusations by so many neighbours.
 
     `before` has their scores, without their own patches, before the accused are left out.
@@ -104,7 +105,7 @@ def _judged(jury, is_asked, before, accuse, n_neighbors, strong):
         return _unknown("Cannot tell: too many images are copies of others.", len(jury.images))
     n_worst = max(1, round(_WORST * scores.shape[1]))
     accusations = np.sort(np.log(scores), axis=1)[:, -n_worst:].mean(axis=1)
-    finding, share = _finding(accusations[known], before[known], after[known], strong)
+    finding, share = _finding(accusations[known], before[known], after[known])
     limit = np.inf
     if finding.evidence != "none":
         share = np.clip(share, _LEAST_SHARE, _LARGEST_SHARE)
@@ -143,7 +144,7 @@ def _score_without_own(bank, coordinates, numbers=None):
     return bank.score_images(patches, numbers, "evidence")[0]
 
 
-def _finding(accusations, before, after, strong):
+def _finding(accusations, before, after):
     """What follows from how much images were accused, and their scores before and after.
 
     Returns
@@ -165,7 +166,7 @@ def _finding(accusations, before, after, strong):
             "normal."
         )
         return NoiseFinding("none", 0.0, 0.0, low, support, deviations, reason), share
-    if deviations < strong:
+    if deviations < _STRONG:
         reason = (
             "Weak evidence of noise: images with suspicious places make each other look normal, "
             "but not more than in some sets without defects."

@@ -75,7 +75,8 @@ def _warn_of_unfit(parts, _):
         f"{len(names)} image{'s do' if len(names) > 1 else ' does'} not fit the intensity range "
         f"{black:g} to {white:g} {where}: {_listed(names)}. Values beyond it are cut off, and "
         "images far below it are nearly black. Is it the same camera and bit depth? "
-        "PatchFeatureExtractor(intensity_range=(black, white)) states the range for a fit.",
+        "PatchFeatureExtractor(intensity_range=(black, white)), or --intensity-range, states the "
+        "range for a fit.",
         stacklevel=5,
     )
 

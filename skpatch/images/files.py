@@ -130,7 +130,7 @@ def open_picture(file):
         # reads a mapped file which has become shorter.
         return Image.open(file, formats=FORMATS)
     except Image.DecompressionBombError as error:
-        raise ValueError(f"{error}; {_ALLOW_MORE}") from error
+        raise ValueError(f"{str(error).rstrip('.')}; {_ALLOW_MORE}") from error
 
 
 def check_limit(size):

@@ -4,7 +4,7 @@
 __all__ = ["FORMATS", "PROGRAMS", "describe", "jpeg_2000_bits"]
 
 # Pillow tries no others, whatever the name of a file: some of its formats start programs.
-FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 # Formats that Pillow has another program run.
 PROGRAMS = ("EPS",)
 
@@ -30,7 +30,13 @@ _KNOWN = (
     (0, b"\0\0\x01\0", "an icon", _CONVERT),
     (0, b"<svg", "an SVG drawing", _CONVERT),
     (0, b"<?xml", "an XML document", "pass images"),
+    (0, b"<!DOCTYPE html", "a web page", "download the image itself"),
+    (0, b"<html", "a web page", "download the image itself"),
+    (0, b"version https://git-lfs", "a pointer of Git LFS", "run git lfs pull to get the file"),
     (0, b"PK\x03\x04", "a ZIP archive", "unpack it"),
+    (0, b"Rar!", "a RAR archive", "unpack it"),
+    (0, b"7z\xbc\xaf", "a 7z archive", "unpack it"),
+    (0, b"\x1f\x8b", "a gzip archive", "unpack it"),
     (128, b"DICM", "a DICOM image", _ARRAY),
     (0, b"v/1\x01", "an OpenEXR image", _ARRAY),
     (0, b"SIMPLE  =", "a FITS image", _ARRAY),

@@ -138,7 +138,8 @@ def learn_range(numbers, name):
     Warns
     -----
     UserWarning
-        If images are so much darker than others that they are likely of another bit depth.
+        If images are so much darker than others that they are likely of another bit depth, or all
+        of them use a small part of the range.
     """
     deep = [(one, index) for index, one in enumerate(numbers) if one is not None]
     if not deep:
@@ -171,6 +172,7 @@ def learn_range(numbers, name):
             "intensity_range=(black, white)."
         )
     _warn_of_dark(deep, white, name)
+    _warn_of_narrow(lowest[0].low, max(map(_high, deep)), white)
     return 0.0, white
 
 
@@ -203,15 +205,29 @@ def _warn_of_dark(deep, white, name):
         )
 
 
+def _warn_of_narrow(low, high, white):
+    if low < high <= low + _DARK * white:
+        warnings.warn(
+            f"Images that are not 8-bit have values from {low:g} to {high:g} only, less than a "
+            f"sixteenth of the range 0 to {white:g} in which they are read: few grey levels are "
+            f"left. Pass intensity_range=({low:g}, {high:g}), or a wider range that new images "
+            "stay in.",
+            stacklevel=4,
+        )
+
+
 def does_not_fit(numbers, intensity_range):
     """Whether an image is likely of another kind than those that the range was learned from.
 
-    It has values beyond the range, or none that reaches a sixteenth of it. Without a range that is
-    asked of 16-bit images only.
+    It has values beyond the range, or none that reaches a sixteenth of it. Without a range, since
+    all those were 8-bit, it is a 16-bit image that may be one of 14 bits or less.
     """
-    if numbers is None or (intensity_range is None and not numbers.is_sixteen_bit):
+    if intensity_range is None:
+        is_sixteen_bit = numbers is not None and numbers.is_sixteen_bit
+        return is_sixteen_bit and numbers.high <= _WHITES[-2]
+    if numbers is None:
         return False
-    black, white = intensity_range or _SIXTEEN_BIT
+    black, white = intensity_range
     beyond = _OVERSHOOT * white if numbers.is_float else 0
     is_dark = numbers.high <= _DARK * white
     return is_dark or numbers.high > white + beyond or numbers.low < black - beyond

@@ -8,7 +8,7 @@ from pathlib import PurePath
 import numpy as np
 
 from .collection import check_images
-from .reading import is_path
+from .files import is_path
 
 __all__ = ["find_by_name", "shorten_names", "training_names"]
 

@@ -28,13 +28,9 @@ from .tiff import SAVE_IT, Tiff, is_tiff, tag_layout
 __all__ = [
     "Pixels",
     "decode",
-    "is_path",
-    "load_picture",
-    "on_picture",
     "read_image",
     "read_size",
     "survey",
-    "turned",
 ]
 
 _EXIF_ORIENTATION = 0x0112
@@ -128,22 +124,12 @@ def decode(item, name):
     return Pixels(to_array(item, name))
 
 
-def on_picture(path, function):
-    """Apply a function to an image file opened by Pillow; see :func:`on_file` for its errors."""
-
-    def apply(file, _):
-        with _opened(file) as image:
-            return function(image)
-
-    return on_file(path, apply)
-
-
 def _file_pixels(file, header):
     """Pixels of an opened file."""
     tiff = Tiff(file) if is_tiff(header) else None
     if tiff is not None and not tiff.layout.is_read_by_pillow:
         _check_tiff(tiff)
-        values = turned(tiff.decode(), tiff.orientation)
+        values = _turned(tiff.decode(), tiff.orientation)
         return Pixels(values, tiff.is_negative, tiff.n_left_out)
     with _opened(file, tiff) as image:
         n_left_out = _other_frames(image) if tiff is None else tiff.n_left_out
@@ -220,7 +206,7 @@ def _decoded(image, name):
         raise ValueError(f"{name}, a PIL image, cannot be decoded: {error}") from error
 
 
-def load_picture(image):
+def _load(image):
     """Decode a PIL image in place, and return the orientation that it is to be turned by."""
     reserve(image.size, _LEAST)
     if image.format in ("JPEG", "MPO") and image.fp is not None:
@@ -243,14 +229,14 @@ def _check_scans(file):
         )
 
 
-def turned(values, orientation):
+def _turned(values, orientation):
     """Pixels (H, W) or (H, W, c) turned upright."""
     return _UPRIGHT.get(orientation, np.asarray)(values)
 
 
 def _picture_pixels(image):
     """Array (H, W) or (H, W, 3|4) of an image, upright."""
-    orientation = load_picture(image)
+    orientation = _load(image)
     sixteen_bit = image.format in ("PNG", "PPM")
     if _is_deep(image):
         values = np.asarray(image)
@@ -259,7 +245,7 @@ def _picture_pixels(image):
     else:
         mode = "RGBA" if image.has_transparency_data else "RGB"
         values = np.asarray(image if image.mode == mode else image.convert(mode))
-    return turned(values, orientation)
+    return _turned(values, orientation)
 
 
 def _is_deep(image):

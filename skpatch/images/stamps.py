@@ -4,7 +4,7 @@
 import os
 
 from .collection import check_images
-from .reading import is_path
+from .files import is_path
 
 __all__ = ["stamp_images"]
 

@@ -76,9 +76,7 @@ def test_categories_are_refused_by_name(bottle, tmp_path, command, capsys):
     output = tmp_path / COMMAND[command]
     for folder, name in ((bottle.parents[1], "mvtec/bottle"), (bottle.parent, "bottle")):
         assert run(command, folder, "-o", output, *SMALL) == 1
-        assert f"laid out as MVTec AD; pass the folder of one of them: {name}." in (
-            capsys.readouterr().err
-        )
+        assert f"laid out as MVTec AD; pass its folder: {name}." in (capsys.readouterr().err)
     assert not output.exists()
 
 
@@ -169,3 +167,27 @@ def test_unreadable_images_do_not_pass(data, photos, line, tmp_path, capsys):
         assert "2 more are unreadable, and not inspected." in capsys.readouterr().out
         assert run("score", line, *given) == 0
     assert run("score", line, by_label["normal"], *arguments, "--fail-on-anomaly") == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*of a format that is not read")
+def test_pictures_of_other_formats_do_not_pass(data, photos, line, tmp_path, capsys):
+    """But for raw files beside the photographs, and what a layout does not inspect."""
+    table = tmp_path / "s.csv"
+    assert run("score", line, photos, "-o", table, "-q") == 0
+    normal = next(row["image"] for row in read_csv(table) if row["label"] == "normal")
+    root = tmp_path / "set"
+    for folder in ("test/good", "train/good"):
+        (root / folder).mkdir(parents=True)
+        shutil.copy(normal, root / folder / "a.png")
+        (root / folder / "a.CR2").touch()
+    (root / "train/good/b.HEIC").touch()
+    arguments = [root, "-o", table, "--fail-on-anomaly"]
+    assert run("score", line, *arguments) == 0
+    assert len(read_csv(table)) == 1
+    lost = root / "test/good/b.HEIC"
+    lost.touch()
+    capsys.readouterr()
+    assert run("score", line, *arguments, lost.parent) == 4
+    assert "1 more are unreadable, and not inspected." in capsys.readouterr().out
+    rows = [(row["image"], row["label"]) for row in read_csv(table)]
+    assert rows == [(str(root / "test/good/a.png"), "normal"), (str(lost), "unreadable")]

@@ -208,7 +208,7 @@ def test_several_masks_of_an_image_are_one(tmp_path):
 
 REFUSED = {
     "categories": ("mvtec/bottle/train/good/1.png mvtec/cable/train/good/1.png", "mvtec/bottle"),
-    "category of VisA": ("candle/Data/Images/Normal/1.JPG", "candle"),
+    "category of VisA": ("candle/Data/Images/Normal/1.JPG", "pass its folder: candle"),
     "classes of DAGM": (
         "Class1/Train/1.PNG *Class1/Train/Label/1_label.PNG Class2/Test/1.PNG",
         "Class1",
@@ -221,7 +221,22 @@ REFUSED = {
     "validation images": ("a/1.png val/2.png", "'val/2.png'"),
     "depth": ("rgb/1.png xyz/1.tiff", "'rgb'.*: xyz"),
     "labels of unknown kinds": ("good/1.png crack/2.png", "'good'.*: crack"),
-    "words among others": ("ok_front/1.png def_front/1.png", "'ok_front'.*: def_front"),
+    "words among others": ("ok_front/1.png def_front/1.png", "'def_front'.*: ok_front"),
+    "defects of a class": ("Class1/1.png Class1_def/1.png", "'Class1_def'.*: Class1"),
+    "versions": ("good.v1/1.png bad.v1/1.png", "'bad.v1'.*: good.v1"),
+    "passed and failed": ("pass/1.png fail/2.png", "'fail'.*: pass"),
+    "accepted and rejected": ("accepted/1.png rejected/2.png", "'rejected'.*: accepted"),
+    "German": ("IO/1.png NIO/2.png", "'NIO'.*: IO"),
+    "signs": ("Positive/1.png Negative/2.png", "'Positive'.*: Negative"),
+    "COCO": ("train2017/1.jpg val2017/2.jpg", "'val2017/2.jpg'"),
+    "Severstal": ("train_images/1.jpg test_images/2.jpg", "'test_images/2.jpg'"),
+    "sets of data": ("training_data/1.jpg test-set/2.jpg", "'test-set/2.jpg'"),
+    "masks by machines": ("ds0/img/1.jpg *ds0/masks_machine/1.png", "1 test image, 1 mask"),
+    "masks by kind": (
+        "images/1.png *masks_dent/1.png *scratch.masks/1.png",
+        "1 test image, 2 masks",
+    ),
+    "without a separator": ("1.png *1Mask.png", "1 test image, 1 mask"),
     "known defects": ("monday/1.png defects/2.png", "'defects'.*: monday"),
     "photographs saved twice": ("*1.jpg *1.png", "1 mask, such as '1.png' of the JPEG file"),
     "no normal ones": ("test/crack/2.png *ground_truth/crack/2_mask.png", "1 test image, 1 mask"),
@@ -247,6 +262,8 @@ def test_refused_with_what_was_seen(tmp_path, name):
         "a.png a.bmp",
         "line1_ok/1.png line2_ok/1.png",
         "normal_light/1.png dim_light/1.png",
+        "test1/1.png test2/1.png",
+        "solder_mask/1.png no_mask/1.png",
         "label_1.jpg label_2.jpg",
         "good/1.png Good/2.png",
     ],
@@ -294,6 +311,13 @@ def test_a_mask_may_not_belong_to_two_images(tmp_path):
     assert parts.test_masks == [None, None]
 
 
+def test_a_mask_of_a_training_image_is_not_that_of_a_test_image(tmp_path):
+    make(tmp_path, "train/good/1.png train/good_masks/1.png test/bad/1.png")
+    with pytest.warns(UserWarning, match=r"masks of no image .*: 1, such as 'train/good_masks/1"):
+        parts = load_folder(tmp_path)
+    assert parts.test_masks == [None]
+
+
 def test_to_inspect(tmp_path):
     """Test images where there is a part for them, and else all but masks."""
     expected = {
@@ -316,6 +340,7 @@ FOLDERS = [
     *("train", "test", "good", "ok", "normal", "bad", "nok", "ko", "crack", "Anomaly", "Normal"),
     *("ground_truth", "Ground_truth", "mask", "masks", "Masks", "Label", "gt", "Data", "Images"),
     *("test_public", "validation", "rgb", "xyz", "kos01", "Class1", "monday", "bottle", "mvtec"),
+    *("val2017", "test_images", "masks_dent", "gt-masks", "pass", "fail"),
     *("@eaDir", "#recycle", "__MACOSX", "lost+found", ".thumbnails", "Thumbs"),
 ]
 FILES = [
@@ -326,6 +351,7 @@ FILES = [
 SYSTEM = FOLDERS[-6:]
 NOT_FOR_TRAINING = [
     *("test", "test_public", "validation", "ground_truth", "mask", "masks", "label", "gt"),
+    *("val2017", "test_images", "masks_dent", "gt-masks"),
     *SYSTEM,
 ]
 
@@ -378,5 +404,5 @@ def test_no_mask_test_image_or_thumbnail_is_trained_on(tmp_path, first):
         assert [name for name in trained if says_otherwise(name, given)] == [], seed
         if parts.layout != "plain":
             folders = {folder.lower() for name in trained for folder in name.split("/")[:-1]}
-            assert folders.isdisjoint({"bad", "nok", "ko", "anomaly", "xyz"}), seed
+            assert folders.isdisjoint({"bad", "nok", "ko", "anomaly", "fail", "xyz"}), seed
     assert n_understood > 10

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.testing import assert_array_equal
 from PIL import Image
 from scipy.ndimage import gaussian_filter
@@ -155,6 +156,62 @@ def test_a_mask_drawn_on_raw_pixels_is_refused(tmp_path):
     mask = saved(tmp_path / "mask.png", bytes_of(MASK))
     with pytest.raises(ValueError, match=r"mask\.png.*proportions.*turn the mask"):
         read_mask(mask, check_images([photograph]).size(0))
+
+
+def drawn_on_glass(mask, colour):
+    return np.dstack([np.full((*mask.shape, 3), colour, np.uint8), bytes_of(mask)])
+
+
+@pytest.mark.parametrize("colour", [0, 255, 90])
+def test_one_colour_on_a_transparent_ground(tmp_path, colour):
+    path = saved(tmp_path / "mask.png", drawn_on_glass(MASK, colour))
+    assert_array_equal(read_mask(path), MASK)
+
+
+def test_opaque_pictures_have_nothing_but_their_colours(tmp_path):
+    for colour in 0, 90:
+        path = saved(tmp_path / "mask.png", drawn_on_glass(np.ones_like(MASK), colour))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert read_mask(path).all() == (colour > 0)
+
+
+TIFF = {
+    "instances": (MASK * 70000, {}),
+    "float64": (MASK.astype(float), {}),
+    "planes": (np.stack([MASK.astype(np.uint16)] * 3), {"photometric": "rgb"}),
+    "negative": (np.where(MASK, 0, 65535).astype(np.uint16), {"photometric": "miniswhite"}),
+}
+
+
+@pytest.mark.parametrize("name", TIFF)
+def test_tiff_files_are_read_as_images_are(tmp_path, name):
+    """Also those that Pillow misreads or does not open."""
+    values, options = TIFF[name]
+    planes = {"planarconfig": "separate"} if values.ndim == 3 else {}
+    tifffile.imwrite(tmp_path / "mask.tif", values, **options, **planes)
+    assert_array_equal(read_mask(tmp_path / "mask.tif"), MASK)
+
+
+def test_lossy_tiff_files_count_from_half_of_white(tmp_path):
+    path = saved(tmp_path / "mask.tif", bytes_of(MASK), compression="jpeg")
+    assert_array_equal(read_mask(path), MASK)
+
+
+def test_other_pages_are_told(tmp_path):
+    pages = [Image.fromarray(bytes_of(mask)) for mask in (MASK, ~MASK)]
+    pages[0].save(tmp_path / "mask.tif", save_all=True, append_images=pages[1:])
+    with pytest.warns(UserWarning, match=r"mask\.tif' has 1 more pages .* pass all paths"):
+        assert_array_equal(read_mask(tmp_path / "mask.tif"), MASK)
+
+
+def test_parts_that_do_not_go_together(tmp_path):
+    parts = [saved(tmp_path / f"{size}.png", np.zeros((size, size), bool)) for size in (8, 16)]
+    with pytest.raises(ValueError, match=r"different sizes, \[\(8, 8\), \(16, 16\)\]: pass shape"):
+        read_mask(parts)
+    assert not read_mask(parts, (32, 32)).any()
+    with pytest.raises(ValueError, match="empty: pass None"):
+        read_mask([])
 
 
 def test_without_a_file():

@@ -108,19 +108,20 @@ def test_repeated_defects_are_strong_evidence(n_defective, n_kinds):
     assert (suspicion[n_defective:] > 1).mean() < 0.1
 
 
-def same_defect(n_images, n_defective, seed):
-    """Textures of which the first have the same patches at the same place, nearly."""
+def shared_defects(n_defective, seed):
+    """Textures of 100 images of which some have one of three defects, nearly the same in each."""
     rng = np.random.RandomState(seed)
-    patches = textures(n_images, seed=seed)
-    defect = 3 * rng.normal(size=12)
-    patches[:n_defective, 2:5, 2:5] = defect + 0.1 * rng.normal(size=(n_defective, 3, 3, 12))
+    patches = textures(100, seed=seed)
+    kinds = 3 * rng.normal(size=(3, 1, 1, 12))
+    for image in range(n_defective):
+        patches[image, 2:5, 2:5] = kinds[image % 3] + 0.1 * rng.normal(size=(3, 3, 12))
     return patches
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_a_defect_of_more_images_than_are_neighbors_is_found(seed):
     """Six neighbours of each accuse nothing, so that more are asked."""
-    patches = same_defect(100, 8, seed)
+    patches = shared_defects(24, seed)
     jury, inspected = asked(patches), np.ones((6, 6), bool)
     verdict = judge_accusations(jury, partial(accuse_jury, jury, inspected))
     assert verdict.n_neighbors == 12
@@ -137,8 +138,15 @@ def test_a_defect_of_more_images_than_are_neighbors_is_found(seed):
     )
     scores, kept = model.screen(training, None)
     assert_allclose(scores, accuse(jury, patches, images, inspected, 12))
-    assert not kept[:8, 3, 3].any()
-    assert kept[8:].mean() > 0.9
+    assert not kept[:24, 3, 3].any()
+    assert kept[24:].mean() > kept[:24].mean()
+
+
+def test_a_rare_variant_is_not_taken_for_noise_by_many_neighbors():
+    """Twelve neighbours of each accuse it, but its images are too few to tell it from a defect."""
+    patches = shared_defects(24, 0)[::3]
+    patches = np.concatenate([patches[:8], shared_defects(0, 0)[8:]])
+    assert judge(patches).evidence == "none"
 
 
 def test_few_images_are_not_asked_for_more_neighbors():

@@ -4,31 +4,13 @@
 import io
 import re
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
-from _images import COLOUR, GREY, load_one, save
+from _images import COLOUR, load_one
 from PIL import Image
 
-import skpatch
 from skpatch.images.collection import check_images
-from skpatch.images.reading import on_picture
-
-HOUSE = Path(skpatch.__file__).parent
-# Modules that still open pictures by themselves.
-OTHER_DOORS = ["bench/protocol.py", "datasets/masks.py"]
-
-
-def test_files_are_opened_at_one_place():
-    opens = re.compile(r"Image\.open\(|imread\(|TiffFile\(")
-    found = {
-        str(path.relative_to(HOUSE))
-        for path in HOUSE.rglob("*.py")
-        if opens.search(path.read_text(encoding="utf-8"))
-    }
-    door = {"images/files.py", "images/tiff.py"}
-    assert found - set(OTHER_DOORS) == door
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "JPEG2000", "GIF", "PPM"])
@@ -66,6 +48,9 @@ HEADERS = {
     "OpenEXR": b"v/1\x01",
     "SVG": b"<svg xmlns=",
     "video": b"\0\0\0\x18ftypmp42",
+    "web page": b"<!DOCTYPE html>\n<html>",
+    "Git LFS": b"version https://git-lfs.github.com/spec/v1\n",
+    "gzip archive": b"\x1f\x8b\x08",
 }
 
 
@@ -75,7 +60,7 @@ def test_what_a_file_is_and_what_to_do(tmp_path, word):
     path.write_bytes(HEADERS[word].ljust(600, b"\0"))
     with pytest.raises(ValueError, match=rf"photo\.png.*it is an? .*{word}|it is {word}") as caught:
         load_one(path)
-    assert re.search("convert it|pass|is not run", str(caught.value))
+    assert re.search("convert it|pass|is not run|download|git lfs pull|unpack", str(caught.value))
 
 
 def test_archive(tmp_path):
@@ -95,12 +80,6 @@ def test_postscript_opened_by_the_user_is_not_run(tmp_path, monkeypatch):
         pytest.raises(ValueError, match=r"image 0, a PIL image, .* PostScript, a program"),
     ):
         check_images([image]).load(0)
-
-
-def test_door_for_others(tmp_path):
-    """What reads masks gets the picture as Pillow opened it."""
-    path = save(tmp_path / "a.png", GREY)
-    assert on_picture(path, lambda image: (image.mode, image.size)) == ("L", GREY.shape[::-1])
 
 
 @pytest.mark.parametrize("n_scans", [100, 5000])

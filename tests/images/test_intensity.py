@@ -20,6 +20,7 @@ def learned(*images):
     return learn_range([image and Numbers(*image) for image in images], "image {}".format)
 
 
+@pytest.mark.filterwarnings("ignore:Images that are not 8-bit have values")
 @pytest.mark.parametrize(
     ("dtype", "highest", "white"),
     [
@@ -58,6 +59,18 @@ def test_dark_images_beside_others_are_told():
         assert learned((FLOAT, 0, 1), (FLOAT, 0, 255)) == (0, 255)
 
 
+def test_images_of_few_grey_levels_are_told():
+    """Temperatures, in hundredths of a kelvin or in degrees; brightness up to 4."""
+    with pytest.warns(UserWarning, match=r"from 29300 to 29900 only, .*=\(29300, 29900\)"):
+        assert learned((UINT16, 29_300, 29_800), (UINT16, 29_400, 29_900)) == (0, 65535)
+    with pytest.warns(UserWarning, match=r"intensity_range=\(20.5, 35\)"):
+        assert learned((FLOAT, 20.5, 35)) == (0, 255)
+    with pytest.warns(UserWarning, match="range 0 to 255"):
+        assert learned((FLOAT, 0, 4)) == (0, 255)
+    assert learned((UINT16, 0, 9_000), (UINT16, 8_000, 17_000)) == (0, 65535)
+    assert learned((UINT16, 0, 0)) == (0, 255)
+
+
 @pytest.mark.parametrize(
     ("images", "message"),
     [
@@ -88,7 +101,9 @@ def test_numbers_of_one_white_may_differ_in_type():
         ((FLOAT, 0, 1), (0, 4095), True),
         # No range was learned, as all training images were 8-bit.
         ((UINT16, 0, 4095), None, True),
+        ((UINT16, 0, 16_383), None, True),
         ((UINT16, 0, 50_000), None, False),
+        (None, None, False),
         ((FLOAT, 0, 1), None, False),
         (None, (0, 4095), False),
     ],
