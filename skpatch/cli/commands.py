@@ -174,7 +174,7 @@ Columns of the CSV:
     is_flag=True,
     help="Exit with 3 if any image is anomalous, with 4 if none is but one was unreadable.",
 )
-@click.option("--weights", type=_TEXT, help="State dict of the network, if it is elsewhere now.")
+@click.option("--weights", type=_TEXT, help="File of the network's weights, if it had one.")
 @device_option
 @run_options
 @click.pass_context  # type: ignore[arg-type]

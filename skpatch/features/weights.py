@@ -10,8 +10,8 @@ from itertools import accumulate
 import torch
 
 from ..runtime.memory import memory_errors
+from ..runtime.tensor_files import read_tensors
 from ..runtime.text import shown
-from .backbones import first_line
 
 __all__ = ["load_weights"]
 
@@ -35,6 +35,7 @@ def load_weights(path, model, whole):
     Parameters
     ----------
     path : str or path-like
+        A .safetensors file, or one that torch.save has written.
     model : nn.Module
         The part of the network that is used: what it needs must be in the file.
     whole : nn.Module
@@ -59,20 +60,7 @@ def _read_tensors(path):
             f'weights={path!r} is not a file. Pass "default", None for random weights, or the '
             "path of a state dict."
         )
-    try:
-        with warnings.catch_warnings():
-            # That it will try to load a scripted module, which it then refuses.
-            warnings.simplefilter("ignore", UserWarning)
-            content = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:
-        # The unpickler meets anything in a file of another kind.
-        raise ValueError(
-            f"weights={path!r} is not a file of plain tensors that torch can load safely "
-            f"(weights_only=True): {first_line(error)} If it holds a whole module, or other "
-            "objects beside the tensors, load it where you trust it, and save the state dict "
-            "alone: torch.save(module.state_dict(), path); of a .safetensors file, what "
-            "safetensors.torch.load_file(path) returns."
-        ) from error
+    content = read_tensors(path)
     tensors = dict(_flatten(content)) if isinstance(content, dict) else {}
     if not tensors:
         raise ValueError(f"weights={path!r} holds a {type(content).__name__}, not a state dict.")

@@ -2,7 +2,6 @@
 """Image files, opened here and nowhere else: only known formats, and no more than memory holds."""
 
 import os
-import stat
 import threading
 import warnings
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from ..runtime.files import open_regular
 from ..runtime.text import shown
 from .formats import FORMATS, describe
 
@@ -93,9 +93,7 @@ def on_file(path, function):
     Every failure but that of memory names the file, and says what it is if it is no image.
     """
     try:
-        with quiet_pillow, open(path, "rb", opener=_open_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ValueError("it is a pipe or a device")
+        with quiet_pillow, open_regular(path) as file:
             header = file.read(_HEADER)
             if (other := describe(header)) is not None:
                 raise ValueError(other)
@@ -134,11 +132,6 @@ def open_picture(file):
         return Image.open(file, formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise ValueError(f"{str(error).rstrip('.')}; {_ALLOW_MORE}") from error
-
-
-def _open_without_waiting(path, flags):
-    """Open a file; a pipe, which has no end to wait for, too."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def check_limit(size):

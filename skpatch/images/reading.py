@@ -49,6 +49,8 @@ _UPRIGHT = {
 }
 # Bytes a pixel, the least that decoding takes.
 _LEAST = 10
+# Of a JPEG file; encoders write ten or so.
+_MOST_SCANS = 64
 # PIL decodes a lazily opened image in place, so two threads must not ask for the same one at once.
 _PIL_LOCKS = [threading.Lock() for _ in range(64)]
 
@@ -208,9 +210,24 @@ def _decoded(image, name):
 def _load(image):
     """Decode a PIL image in place, and return the orientation that it is to be turned by."""
     reserve(image.size, _LEAST)
+    if image.format in ("JPEG", "MPO") and image.fp is not None:
+        _check_scans(image.fp)
     # Loading comes first: PIL turns TIFF files by itself then, and removes their orientation.
     image.load()
     return _orientation(image)
+
+
+def _check_scans(file):
+    """Raise for a JPEG file that goes over its pixels again and again, for minutes of decoding."""
+    place = file.tell()
+    file.seek(0)
+    # In the pixels' own code these two bytes do not follow each other.
+    n_scans = file.read().count(b"\xff\xda")
+    file.seek(place)
+    if n_scans > _MOST_SCANS:
+        raise ValueError(
+            f"it is a JPEG file of {n_scans} scans, as only an attack has; save it again"
+        )
 
 
 def _turned(values, orientation):

@@ -21,7 +21,7 @@ import struct
 
 import numpy as np
 
-from ..runtime.files import replacing
+from ..runtime.files import open_regular, replacing
 
 __all__ = ["StoredArrays", "check_distance", "entries", "read_container", "write_container"]
 
@@ -30,8 +30,11 @@ _VERSION = 1
 _PREFIX = struct.Struct("<8sQQ")
 _START = _PREFIX.size + hashlib.sha256().digest_size
 _DTYPES = ("|b1", "<i4", "<i8", "<f2", "<f4", "<f8")
-# No model needs more JSON than that, and a sparse file could claim any size.
-_LARGEST_JSON = 2**26
+# Of the JSON: its bytes, and its lists and objects, which take thirty times as much memory.
+_LARGEST_JSON = 2**25
+_MOST_LISTS = 20_000
+# Of any array.
+_MOST_AXES = 4
 _CHUNK = 2**20
 # Scores, products of a weight and a squared distance, stay finite.
 _LARGEST_NUMBER = 1e200
@@ -42,6 +45,11 @@ def write_container(path, content, arrays):
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     listed = [[name, array.dtype.str, array.shape] for name, array in arrays.items()]
     text = json.dumps({"arrays": listed, "content": content}).encode()
+    if len(text) > _LARGEST_JSON:
+        raise ValueError(
+            f"the names of images and features take {len(text)} bytes, and a model at most "
+            f"{_LARGEST_JSON}; fit with shorter paths, or leave them out: del model.image_names_"
+        )
     prefix = _PREFIX.pack(_MAGIC, _VERSION, len(text))
     parts = [text, *(array.reshape(-1).view(np.uint8) for array in arrays.values())]
     digest = hashlib.sha256(prefix)
@@ -58,14 +66,17 @@ def read_container(path):
     Raises
     ------
     ValueError
-        For any other file. Nothing is allocated before its size is known to be in the file.
+        For any other file. Nothing is allocated before its size is known to be in the file, and
+        no array is read before all that is said of it makes sense.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
-        length = _check_file(file, size)
-        file.seek(_START)
-        listed, content = entries(json.loads(file.read(length)), "arrays", "content")
+        prefix, digest, length = _check_start(file, size)
+        text = file.read(length)
+        listed, content = entries(_parse(text), "arrays", "content")
         _check_listed(listed, size - _START - length)
+        _check_digest(file, digest, prefix, text)
+        file.seek(_START + length)
         arrays = {
             name: np.fromfile(file, dtype, math.prod(shape)).reshape(shape)
             for name, dtype, shape in listed
@@ -92,8 +103,8 @@ def check_distance(value, name):
     return value
 
 
-def _check_file(file, size):
-    """Check format, version and SHA-256 of an open file; returns the length of its JSON."""
+def _check_start(file, size):
+    """Check format and version of an open file; its prefix, its SHA-256 and the JSON's length."""
     start = file.read(_START)
     if not start.startswith(_MAGIC):
         raise ValueError("it is not a model saved by skpatch.save")
@@ -108,12 +119,27 @@ def _check_file(file, size):
         )
     if length > min(size - _START, _LARGEST_JSON):
         raise ValueError("it is damaged or incomplete")
-    digest = hashlib.sha256(prefix)
+    return prefix, expected, length
+
+
+def _parse(text):
+    """Content of JSON that is not much larger in memory than in the file."""
+    data = np.frombuffer(text.replace(rb"\\", b"").replace(rb"\"", b""), np.uint8)
+    is_in_string = np.logical_xor.accumulate(data == ord('"'))
+    begins = (data == ord("[")) | (data == ord("{"))
+    if np.count_nonzero(begins & ~is_in_string) > _MOST_LISTS:
+        raise ValueError(f"its JSON has more than {_MOST_LISTS} lists and objects")
+    # Of bytes json would try other encodings, in which quotes are other bytes.
+    return json.loads(text.decode())
+
+
+def _check_digest(file, expected, *read):
+    """Check the SHA-256 of what was read of an open file, and of the rest."""
+    digest = hashlib.sha256(b"".join(read))
     while chunk := file.read(_CHUNK):
         digest.update(chunk)
     if digest.digest() != expected:
         raise ValueError("it is damaged or incomplete: its SHA-256 is not the stored one")
-    return length
 
 
 def _check_listed(listed, n_bytes):
@@ -125,11 +151,15 @@ def _check_listed(listed, n_bytes):
         names.add(name)
         if dtype not in _DTYPES:
             raise ValueError(f"its array {name!r} has the type {dtype!r}; known are {_DTYPES}")
+        if len(shape) > _MOST_AXES:
+            raise ValueError(f"its array {name!r} has {len(shape)} axes, more than {_MOST_AXES}")
         if not all(type(side) is int and 0 <= side <= n_bytes for side in shape):
             raise ValueError(f"its array {name!r} has the shape {shape}, and the file is too short")
     used = sum(np.dtype(dtype).itemsize * math.prod(shape) for _, dtype, shape in listed)
     if used != n_bytes:
-        raise ValueError(f"its arrays take {used} bytes, and the file has {n_bytes} for them")
+        raise ValueError(
+            f"it is damaged or incomplete: its arrays take {used} bytes, and the file has {n_bytes}"
+        )
 
 
 class StoredArrays:
@@ -152,11 +182,11 @@ class StoredArrays:
     def __contains__(self, name):
         return name in self._arrays
 
-    def take(self, name, dtype, axes, least=None, may_be_nan=False):
+    def take(self, name, dtype, axes, least=None, may_be_nan=False, most=_LARGEST_NUMBER):
         """Take an array out; its shape is checked against letters and digits, as in "md" or "m3".
 
         The same letter means the same size in all arrays. Floating point numbers must be finite,
-        unless they may be NaN, and at least `least` if there is such a limit.
+        unless they may be NaN, at least `least` if there is such a limit, and at most `most`.
         """
         if name not in self._arrays:
             raise ValueError(f"it has no array {name!r}")
@@ -173,7 +203,7 @@ class StoredArrays:
                 raise ValueError(f"its array {name!r} has the shape {array.shape}, not {expected}")
         self.sizes.update(sizes)
         if array.dtype.kind == "f":
-            most = min(_LARGEST_NUMBER, float(np.finfo(array.dtype).max))
+            most = min(most, float(np.finfo(array.dtype).max))
             is_valid = (array >= (-most if least is None else least)) & (array <= most)
             if not (is_valid | (may_be_nan & np.isnan(array))).all():
                 raise ValueError(f"its array {name!r} has numbers that no model has")

@@ -16,10 +16,11 @@ from .updates import pack_updates, unpack_updates
 __all__ = ["pack_detector", "unpack_detector"]
 
 # m memory patches of d features, n training images of h x w patches, c of them for calibration.
-# After the shape: the least number, and whether some may be NaN.
+# After the shape: the least number, whether some may be NaN, and the largest. Maps are float32, and
+# hold the products of weights and distances.
 _ARRAYS = {
     "memory_bank_": ("f4", "md"),
-    "memory_weights_": ("f8", "m", 0),
+    "memory_weights_": ("f8", "m", 0, False, 1e20),
     "memory_reaches_": ("f8", "m", 0),
     "memory_source_": ("i8", "m3"),
     "noise_scores_": ("f8", "nhw", None, True),

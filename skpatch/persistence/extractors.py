@@ -15,6 +15,9 @@ __all__ = ["pack_extractor", "unpack_extractor"]
 
 # No network's maps are that much smaller than the image.
 _LARGEST_STRIDE = 256
+# Bytes of the weights of a network that is built at once.
+_LARGE_NETWORK = 2**28
+_OTHER_FEATURES = "its network does not give the features of its detector"
 
 
 def pack_extractor(extractor, arrays):
@@ -79,12 +82,10 @@ def unpack_extractor(packed, versions, arrays, backbone, weights, detector):
     most = (_LARGEST_STRIDE * cells for cells in detector.grid_shape_)
     known = None, detector.n_features_in_
     if any(map(int.__gt__, size, most)) or extractor.embedding_dim not in known:
-        raise ValueError("its network does not give the features of its detector")
-    if extractor.weights not in (None, "default") and not os.path.isfile(extractor.weights):
-        raise FileNotFoundError(
-            f"The network's weights were read from {os.fspath(extractor.weights)!r}, which is not "
-            "a file here; pass its place, as in skpatch.load(path, weights='file.pth')."
-        )
+        raise ValueError(_OTHER_FEATURES)
+    _check_weights(extractor, weights)
+    if module is None:
+        _check_large_network(extractor, layers, (height, width), detector)
     learned = extractor._build(seed, layers, lambda *_: (height, width))
     found = weights_digest(learned["model_"])
     if found != digest or [*learned["_mean"], *learned["_std"]] != mean + std:
@@ -98,3 +99,43 @@ def unpack_extractor(packed, versions, arrays, backbone, weights, detector):
     learned["intensity_range_"] = intensity_range and tuple(map(float, intensity_range))
     vars(extractor).update(learned)
     return extractor
+
+
+def _check_weights(extractor, given):
+    """Raise unless the weights are here: no place that a file names is opened, or downloaded from.
+
+    A file from elsewhere could have others beside it, or name one on another computer.
+    """
+    from ..features.backbones import LITE0, downloaded_weights
+
+    backbone = extractor.backbone
+    if extractor.weights not in (None, "default"):
+        if given is None:
+            raise ValueError(
+                f"its network has the weights of {os.fspath(extractor.weights)!r}, which is not "
+                "opened because a model names it. Give the file, as in "
+                "skpatch.load(path, weights='file.safetensors')"
+            )
+    elif extractor.weights == "default" and isinstance(backbone, str) and backbone != LITE0:
+        place = downloaded_weights(backbone)
+        if not os.path.isfile(place):
+            raise FileNotFoundError(
+                f"the weights of its network, {backbone!r}, are not on this computer ({place!r}), "
+                f"and loading downloads nothing. Fit any PatchFeatureExtractor(backbone="
+                f"{backbone!r}), which downloads them, or pass the file as weights="
+            )
+
+
+def _check_large_network(extractor, layers, size, detector):
+    """Raise for a large network that gives other features, before there are any weights of it."""
+    from ..features.backbones import sketch_backbone
+    from ..features.embedding import make_embedding
+
+    sketch = sketch_backbone(extractor.backbone, extractor.weights)
+    if sum(tensor.nbytes for tensor in sketch.parameters()) <= _LARGE_NETWORK:
+        return
+    *_, shapes = extractor._plan(sketch, layers, lambda *_: size)
+    grid = make_embedding(shapes, extractor.patch_size, None).grid
+    n_features = extractor.embedding_dim or sum(channels for channels, *_ in shapes)
+    if (*grid, n_features) != (*detector.grid_shape_, detector.n_features_in_):
+        raise ValueError(_OTHER_FEATURES)

@@ -27,6 +27,8 @@ __all__ = ["load", "save"]
 
 # What JSON of another form than a saved model's leads to.
 _REFUSED = (AttributeError, OverflowError, RecursionError, TypeError, ValueError)
+# Characters of an error, of which a file may make any number.
+_MOST_SAID = 2000
 # Recorded for whoever looks into the file, and for error messages.
 _LIBRARIES = ("numpy", "torch", "torchvision", "scikit-learn")
 
@@ -98,8 +100,8 @@ def load(
     """Load a model saved by :func:`save`.
 
     It gives the same scores, maps, p-values and audits, to the last bit on the same computer and
-    with the same versions of the libraries. The network is built again from its name and weights
-    file, and refused unless its weights are those of the saved model. The search graph of
+    with the same versions of the libraries. The network is built again from its name, and refused
+    unless its weights are those of the saved model; nothing is downloaded. The search graph of
     :class:`PyNNDescentNeighbors` is built again, too.
 
     Parameters
@@ -109,8 +111,8 @@ def load(
     backbone : torch.nn.Module, optional
         The module, for a model whose `backbone` was one.
     weights : path, optional
-        The state dict of the network, where the file with which the model was fitted is at
-        another place now.
+        The file of the network's weights, for a model whose `weights` were a file. The place that
+        the model names is not opened.
 
     Returns
     -------
@@ -146,11 +148,21 @@ def load(
         else:
             raise ValueError(f"its class {name!r} is not one that skpatch saves")
         arrays.finish()
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # Said in words, of the file of the weights.
+        raise type(error)(_refusal(path, error)) from error
     except _REFUSED as error:
-        # Texts of the file may be in it, of any length.
-        error.args = (shown(error),)
-        raise ValueError(f"{path!r} cannot be loaded: {error}") from error
+        raise ValueError(_refusal(path, error)) from error
     return model
+
+
+def _refusal(path, error):
+    """Why a file cannot be loaded; of what it says itself no more than a screen can show."""
+    reason = str(error)
+    more = "..." if len(reason) > _MOST_SAID else ""
+    return f"{path!r} cannot be loaded: {shown(reason[:_MOST_SAID])}{more}"
 
 
 def _step_names(model):

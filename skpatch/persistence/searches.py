@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Fitted neighbour searches as JSON and arrays, and back."""
 
+import re
 import warnings
 from importlib import metadata
 from numbers import Integral
@@ -28,6 +29,7 @@ _OLD_GRAPH = {
     "leaves": ("i4", "m"),
     "rng": ("i8", "3"),
 }
+_VERSION = re.compile(r"[0-9a-z.+]{1,40}")
 _OLD_STATE = ("pynndescent", "n_neighbors", "leaf_size", "min_distance", "trusted_distance")
 
 
@@ -93,6 +95,8 @@ def _check_graph(search, graph, arrays):
         # Old files lack the seed where it was a generator; any other graph is as good.
         search.set_params(random_state=0)
     installed = metadata.version("pynndescent")
+    if not isinstance(version, str) or not _VERSION.fullmatch(version):
+        raise ValueError("its version of pynndescent is none")
     if version != installed:
         warnings.warn(
             f"The search graph was built by pynndescent {shown(version)}, and {installed} is "

@@ -78,6 +78,8 @@ def unpack_updates(packed, arrays, grid, learned):
         screened = _take_candidates(arrays, "screened", "s")
     sizes = arrays.sizes
     arrays.check_below("_worst_rows", worst_rows, grid.n_patches)
+    if sizes["q"] == 0:
+        raise ValueError("its array '_worst_rows' is empty")
     check_magnitude(worst_patches, "its _worst_patches")
     # Of the memory patches, and of those that may become memory patches again.
     sources = [
@@ -167,4 +169,6 @@ def _unpack_jury(arrays, reduced):
 
     jury = Jury.unpack(reduced, take, arrays.sizes)
     arrays.check_below("jury.images", jury.images, arrays.sizes["n"])
+    if (np.diff(jury.images) <= 0).any():
+        raise ValueError("its array 'jury.images' does not ascend")
     return jury

@@ -28,7 +28,7 @@ def check_device(device):
     try:
         # Back, too: the device "meta" has no memory.
         torch.zeros(1, device=resolve_device(device)).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, ImportError, NotImplementedError) as error:
         raise ValueError(
             f"device={device!r} cannot be used here: {str(error).splitlines()[0]}"
         ) from error

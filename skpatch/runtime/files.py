@@ -68,21 +68,32 @@ def remove_abandoned(folder):
     with suppress(PermissionError):
         for name in os.listdir(folder):
             if _TEMPORARY.fullmatch(name):
-                with suppress(OSError):
+                with suppress(OSError, ValueError):
                     _remove_if_abandoned(os.path.join(folder, name))
 
 
 def _remove_if_abandoned(path):
-    with open(path, "rb", opener=_open_without_waiting) as file:
-        found = os.fstat(file.fileno())
-        if stat.S_ISREG(found.st_mode) and time.time() - found.st_mtime > _SECONDS_WITHOUT_LOCK:
+    # What others put under such a name may be a link.
+    with open_regular(path, follow_links=False) as file:
+        if time.time() - os.fstat(file.fileno()).st_mtime > _SECONDS_WITHOUT_LOCK:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.unlink(path)
 
 
+def open_regular(path, *, follow_links=True):
+    """Open a file to read its bytes; raise for a pipe or a device, which may have no end."""
+    more = 0 if follow_links else getattr(os, "O_NOFOLLOW", 0)
+    return open(path, "rb", opener=lambda path, flags: _open_without_waiting(path, flags | more))
+
+
 def _open_without_waiting(path, flags):
-    # What others put under such a name may be a pipe that nobody writes to, or a link.
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    mode = os.fstat(descriptor).st_mode
+    # Of a folder Python says by itself that it is one.
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        os.close(descriptor)
+        raise ValueError("it is a pipe or a device, not a file")
+    return descriptor
 
 
 @contextmanager

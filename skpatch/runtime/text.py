@@ -4,7 +4,7 @@
 import math
 import re
 
-__all__ = ["cell", "number", "say", "shown", "shown_lines"]
+__all__ = ["cell", "first_line", "number", "say", "shown", "shown_lines"]
 
 # Enough for paths as they are, and for a line that names thousands of images.
 _LONGEST_TEXT, _LONGEST_LINE = 1000, 100_000
@@ -13,6 +13,11 @@ _LONGEST_TEXT, _LONGEST_LINE = 1000, 100_000
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 # Where a field starts, also if a spreadsheet splits it at semicolons.
 _FORMULA = re.compile(r"(^|;)(\s*)(?=[=+\-@＝＋－＠﹦﹢﹣﹫])")  # noqa: RUF001
+
+
+def first_line(error):
+    """First line of what an error says, or its type."""
+    return shown(next(iter(str(error).splitlines()), type(error).__name__))
 
 
 def number(value, form=".6g", missing=""):

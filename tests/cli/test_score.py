@@ -266,3 +266,24 @@ def test_quiet(photos, model, tmp_path, capsys):
     assert run("score", model, photos, "-o", tmp_path / "scores.csv", "--quiet") == 0
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", "")
+
+
+@pytest.mark.parametrize("kind", ["names", "folder in the way", "file in the way"])
+def test_maps_that_cannot_all_be_written_are_refused_before_the_work(
+    photos, model, data, tmp_path, capsys, kind
+):
+    images, maps = tmp_path / "images", tmp_path / "maps"
+    more = ["x.png.png/y.png"] if kind == "names" else []
+    for name in ["x.png", "z/w.png", *more]:
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(data.images[0]).save(images / name)
+    maps.mkdir()
+    if kind == "folder in the way":
+        (maps / "x.png.png").mkdir()
+    if kind == "file in the way":
+        (maps / "z").write_text("notes")
+    before = sorted(maps.rglob("*"))
+    arguments = ["-o", tmp_path / "scores.csv", "--maps", maps]
+    assert run("score", model, images, *arguments) == 1
+    assert re.search("name of a folder|is a file", capsys.readouterr().err)
+    assert sorted(maps.rglob("*")) == before

@@ -2,6 +2,7 @@
 """Which files of a folder are images, and what is told of the others."""
 
 import os
+import subprocess
 import warnings
 
 import pytest
@@ -153,3 +154,19 @@ def test_a_folder_that_may_not_be_read(tmp_path):
     (tmp_path / "a").chmod(0)
     with pytest.raises(PermissionError, match="a"):
         list_folder(tmp_path)
+
+
+def test_folders_far_deeper_than_recursion_goes(tmp_path):
+    here, depth = os.getcwd(), 1050
+    os.chdir(tmp_path)
+    try:
+        for _ in range(depth):
+            os.mkdir("a")
+            os.chdir("a")
+        open("b.png", "w").close()
+        os.chdir(tmp_path)
+        assert list_folder(".").images == ["a/" * depth + "b.png"]
+    finally:
+        os.chdir(here)
+        # pytest would remove them by recursion.
+        subprocess.run(["rm", "-r", tmp_path / "a"], check=True)

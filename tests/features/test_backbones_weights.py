@@ -4,7 +4,6 @@ import urllib.error
 
 import pytest
 import torch
-import torchvision
 from _networks import small_network
 from torch import nn
 
@@ -141,11 +140,12 @@ def test_weights_that_do_not_fit(tmp_path):
 @pytest.mark.parametrize(
     "error", [urllib.error.URLError("no route to host"), RuntimeError("invalid hash value")]
 )
-def test_failed_download_says_how_to_pass_a_file(monkeypatch, error):
+def test_failed_download_says_how_to_pass_a_file(tmp_path, monkeypatch, error):
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(torchvision.models._api, "load_state_dict_from_url", fail)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(OSError, match=r'pass weights="path/to/resnet18-\w+\.pth"') as caught:
         build_backbone("resnet18", "default", 0)
     assert "resnet18" in str(caught.value)

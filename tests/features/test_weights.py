@@ -172,7 +172,7 @@ def test_a_dictionary_in_itself_ends(path):
 @pytest.mark.filterwarnings(*SCRIPTING)
 def test_files_that_hold_more_than_tensors_are_refused(path, save):
     save(path)
-    with pytest.raises(ValueError, match=r"weights_only=True.*torch\.save\(module\.state_dict"):
+    with pytest.raises(ValueError, match=r"weights_only=True.*save_file\(module\.state_dict"):
         features(small_network(), weights=path)
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Which formats are decoded, through one door, and what is said of others."""
 
+import io
 import re
 import zipfile
 
@@ -79,3 +80,18 @@ def test_postscript_opened_by_the_user_is_not_run(tmp_path, monkeypatch):
         pytest.raises(ValueError, match=r"image 0, a PIL image, .* PostScript, a program"),
     ):
         check_images([image]).load(0)
+
+
+@pytest.mark.parametrize("n_scans", [100, 5000])
+def test_jpeg_files_that_are_decoded_for_minutes(tmp_path, n_scans):
+    path = tmp_path / "a.png"
+    buffer = io.BytesIO()
+    Image.fromarray(COLOUR).save(buffer, "JPEG", progressive=True)
+    data = buffer.getvalue()
+    path.write_bytes(data[:-2] + data[data.rindex(b"\xff\xda") : -2] * n_scans + b"\xff\xd9")
+    with Image.open(path) as opened:
+        for image in (path, opened):
+            with pytest.raises(ValueError, match=r"is a JPEG file of \d+ scans"):
+                check_images([image]).load(0)
+    path.write_bytes(data)
+    assert load_one(path).shape == (*COLOUR.shape[:2], 3)

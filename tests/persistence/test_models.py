@@ -233,11 +233,11 @@ def test_weights_from_a_file(images, tmp_path):
     model = fit_with(images, backbone=module(1), weights=weights, layers=("0", "2"))
     save(model, path)
     expected = model.score_samples(images)
-    loaded = load(path, backbone=module(2))
+    loaded = load(path, backbone=module(2), weights=weights)
     np.testing.assert_array_equal(loaded.score_samples(images), expected)
     moved = weights.rename(tmp_path / "moved.pth")
-    with pytest.raises(FileNotFoundError, match=r"weights\.pth', which is not a file here"):
-        load(path, backbone=module(2))
+    with pytest.raises(FileNotFoundError, match=r"model\.skpatch'.*weights\.pth' is not a file"):
+        load(path, backbone=module(2), weights=weights)
     loaded = load(path, backbone=module(2), weights=moved)
     np.testing.assert_array_equal(loaded.score_samples(images), expected)
     torch.save(module(3).state_dict(), moved)
