@@ -36,10 +36,11 @@ _CHUNK = 16
 
 
 # numba runs what it finds there.
-_OTHERS = others_in(numba.config.CACHE_DIR) if numba.config.CACHE_DIR else None
+_CACHE = getattr(numba.config, "CACHE_DIR", "")
+_OTHERS = others_in(_CACHE) if _CACHE else None
 if _OTHERS is not None:
     warnings.warn(
-        f"NUMBA_CACHE_DIR={numba.config.CACHE_DIR!r} is not used by skpatch, which compiles in "
+        f"NUMBA_CACHE_DIR={_CACHE!r} is not used by skpatch, which compiles in "
         f"each process, since {_OTHERS}. Name a folder that only you can write to (chmod 700).",
         stacklevel=2,
     )
