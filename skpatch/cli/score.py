@@ -109,7 +109,6 @@ def _check_maps(maps, paths, root, inputs):
     given = {os.path.realpath(path) for path in (*inputs, *paths)}
     for target in targets.values():
         check_length(maps.absolute().parent / target.name)
-        replaced_file(str(target), "--maps")
         target = Path(os.path.realpath(target))
         if not given.isdisjoint(map(str, (target, *target.parents))):
             raise ValueError(
@@ -129,6 +128,8 @@ def _check_maps(maps, paths, root, inputs):
                 f"--maps={str(maps)!r}: {str(folder)!r} is a file, and heat maps need a folder of "
                 "that name; give another folder."
             )
+    for target in targets.values():
+        replaced_file(str(target), "--maps")
     return targets
 
 

@@ -27,8 +27,6 @@ __all__ = ["load", "save"]
 
 # What JSON of another form than a saved model's leads to.
 _REFUSED = (AttributeError, OverflowError, RecursionError, TypeError, ValueError)
-# Characters of an error, of which a file may make any number.
-_MOST_SAID = 2000
 # Recorded for whoever looks into the file, and for error messages.
 _LIBRARIES = ("numpy", "torch", "torchvision", "scikit-learn")
 
@@ -159,10 +157,9 @@ def load(
 
 
 def _refusal(path, error):
-    """Why a file cannot be loaded; of what it says itself no more than a screen can show."""
-    reason = str(error)
-    more = "..." if len(reason) > _MOST_SAID else ""
-    return f"{path!r} cannot be loaded: {shown(reason[:_MOST_SAID])}{more}"
+    """Why a file cannot be loaded; texts in it may be of any length, also in the error itself."""
+    error.args = (shown(error),)
+    return f"{path!r} cannot be loaded: {error}"
 
 
 def _step_names(model):
