@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,11 +88,18 @@ def test_constant_points_have_a_scale():
 
 def test_nowhere_to_keep_compiled_code(tmp_path):
     """As in a container whose package and home cannot be written to."""
-    shutil.copy(_kernels.__file__, tmp_path / "kernels.py")
-    (tmp_path / "__pycache__").touch()
-    code = "import numpy, kernels; print(kernels._smallest(numpy.array([3, 2], numpy.float32)))"
+    room = Path(_kernels.__file__).parent
+    shutil.copytree(room.parent / "runtime", tmp_path / "house" / "runtime")
+    copied = tmp_path / "house" / "distances"
+    copied.mkdir()
+    shutil.copy(_kernels.__file__, copied)
+    (copied / "__pycache__").touch()
+    code = (
+        "import numpy; from house.distances import kernels;"
+        "print(kernels._smallest(numpy.array([3, 2], numpy.float32)))"
+    )
     environment = {name: value for name, value in os.environ.items() if "NUMBA" not in name}
-    nowhere = str(tmp_path / "__pycache__" / "cache")
+    nowhere = str(copied / "__pycache__" / "cache")
     printed = subprocess.run(
         [sys.executable, "-c", code],
         env={

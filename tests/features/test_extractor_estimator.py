@@ -188,6 +188,7 @@ CHANGES = {
     "image_size": {"image_size": 96, "resize": None, "crop": None},
     "resize": {"resize": 160, "crop": 128},
     "crop": {"resize": 400, "crop": 96},
+    "intensity_range": {"intensity_range": (0, 127)},
     "region": {"region": np.eye(9)},
     "tile_size": {"tile_size": None},
     "patch_size": {"patch_size": 5},
