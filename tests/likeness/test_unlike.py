@@ -121,6 +121,7 @@ def test_a_black_image_is_told_everywhere(line, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("discriminator", ["support", "lof"])
+@pytest.mark.filterwarnings("ignore:.*unlike the rest")
 def test_a_variant_that_is_declared_normal_is_like_what_was_learned(features, discriminator):
     variant = features[10:16] + 8
     train = np.concatenate([features[4:10], features[16:], variant])
