@@ -96,7 +96,7 @@ def test_rooms_stay_small():
     for path in modules():
         lines = len(path.read_text(encoding="utf-8").splitlines())
         sizes[room_of(path)] = sizes.get(room_of(path), 0) + lines
-    assert max(sizes.values()) <= 1950, sizes
+    assert max(sizes.values()) <= 2000, sizes
 
 
 def test_pictures_are_opened_in_one_room():
