@@ -7,12 +7,10 @@ import numpy as np
 
 from ..images.intensity import learn_range
 from ..runtime.telling import tell
+from ..runtime.text import first_few
 from ..runtime.threads import run_blocks
 
 __all__ = ["check_intensity_range", "survey", "tell_remarks"]
-
-# Names that a message lists.
-_SHOWN = 3
 
 
 def check_intensity_range(intensity_range):
@@ -61,7 +59,7 @@ def _warn_of_pages(parts, _):
     texts = list(dict.fromkeys(text for part in parts for text in part))
     warnings.warn(
         f"{_files(len(texts))} more pages or pictures than the first, which alone is read: "
-        f"{_listed(texts)}. Save the others as files of their own if they count.",
+        f"{first_few(texts)}. Save the others as files of their own if they count.",
         stacklevel=5,
     )
 
@@ -73,7 +71,7 @@ def _warn_of_unfit(parts, _):
     where = "that was learned" if learned else "of 16-bit images (all training images are 8-bit)"
     warnings.warn(
         f"{len(names)} image{'s do' if len(names) > 1 else ' does'} not fit the intensity range "
-        f"{black:g} to {white:g} {where}: {_listed(names)}. Values beyond it are cut off, and "
+        f"{black:g} to {white:g} {where}: {first_few(names)}. Values beyond it are cut off, and "
         "images far below it are nearly black. Is it the same camera and bit depth? "
         "PatchFeatureExtractor(intensity_range=(black, white)), or --intensity-range, states the "
         "range for a fit.",
@@ -83,7 +81,3 @@ def _warn_of_unfit(parts, _):
 
 def _files(n):
     return "1 image file has" if n == 1 else f"{n} image files have"
-
-
-def _listed(names):
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

@@ -11,7 +11,7 @@ import torch
 
 from ..runtime.memory import memory_errors
 from ..runtime.tensor_files import read_tensors
-from ..runtime.text import shown
+from ..runtime.text import listed, shown
 
 __all__ = ["load_weights"]
 
@@ -21,8 +21,6 @@ _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
 _UNUSED = "num_batches_tracked"
 # Dictionaries within each other; a damaged file may hold one that contains itself.
 _DEEPEST = 5
-# Tensors that a message lists.
-_SHOWN = 3
 
 
 @memory_errors()
@@ -98,8 +96,8 @@ def _check(path, tensors, prefix, found, needed):
     if lacking:
         where = f" below {shown(repr(prefix))}" if prefix else ""
         raise ValueError(
-            f"weights={path!r} does not fit the backbone: it lacks {_listed(lacking)}, which the "
-            f"layers in use need. It has {_listed(list(tensors))}; {len(found)} of {len(needed)} "
+            f"weights={path!r} does not fit the backbone: it lacks {listed(lacking)}, which the "
+            f"layers in use need. It has {listed(list(tensors))}; {len(found)} of {len(needed)} "
             f"tensors were found{where}."
         )
     different = [
@@ -110,9 +108,7 @@ def _check(path, tensors, prefix, found, needed):
         or tensor.is_floating_point() != needed[name].is_floating_point()
     ]
     if different:
-        raise ValueError(
-            f"weights={path!r} does not fit the backbone: it has {_listed(different)}."
-        )
+        raise ValueError(f"weights={path!r} does not fit the backbone: it has {listed(different)}.")
 
 
 def _tell_ignored(path, tensors, prefix, known):
@@ -129,11 +125,6 @@ def _tell_ignored(path, tensors, prefix, known):
         used = f"Used are those below {shown(repr(prefix))}; ignored" if prefix else "Ignored"
         warnings.warn(
             f"weights={path!r} has tensors for other networks, or for other parts of this one. "
-            f"{used}, with the number of tensors: {_listed(groups)}.",
+            f"{used}, with the number of tensors: {listed(groups)}.",
             stacklevel=2,
         )
-
-
-def _listed(texts):
-    more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
-    return ", ".join(map(shown, texts[:_SHOWN])) + more

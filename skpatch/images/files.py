@@ -23,7 +23,7 @@ __all__ = [
     "reserve",
 ]
 
-# Bytes a pixel, the least that decoding takes. libwebp has two canvases besides.
+# Bytes a pixel that decoding takes, with the two canvases of libwebp.
 _WEBP = 18
 # Bytes by which formats are known.
 _HEADER = 132

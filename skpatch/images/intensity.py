@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..runtime.text import shown
+from ..runtime.text import first_few
 
 __all__ = ["Numbers", "does_not_fit", "learn_range", "measure", "to_uint8"]
 
@@ -18,8 +18,6 @@ _OVERSHOOT = 0.1
 # An image none of whose values reaches that part of white is black to the eye. Two sensors that
 # differ by four bits differ by that much.
 _DARK = 1 / 16
-# Names that a message lists.
-_SHOWN = 3
 # Of an image, converted at a time.
 _ROWS = 256
 
@@ -198,13 +196,11 @@ def _smallest_white(numbers):
 def _warn_of_dark(deep, white, name):
     dark = [index for one, index in deep if one.high <= _DARK * white]
     if 0 < len(dark) < len(deep):
-        first = ", ".join(shown(name(index)) for index in dark[:_SHOWN])
-        more = ", ..." if len(dark) > _SHOWN else ""
         warnings.warn(
             f"{len(dark)} of {len(deep)} images that are not 8-bit will be nearly black: "
-            f"{first}{more}. White is {white:g} for all, and their values stay below a sixteenth "
-            "of it. Are they of another bit depth? Then convert them, or pass "
-            "intensity_range=(black, white).",
+            f"{first_few([name(index) for index in dark])}. White is {white:g} for all, and their "
+            "values stay below a sixteenth of it. Are they of another bit depth? Then convert "
+            "them, or pass intensity_range=(black, white).",
             stacklevel=4,
         )
 

@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 import numpy as np
 
-from ..runtime.text import shown
+from ..runtime.text import listed, shown
 from .collection import check_images
 from .files import is_path
 
@@ -81,12 +81,10 @@ def _find(given, known, names):
     if len(exact) == 1 or len(found) == 1:
         return int((exact or found)[0])
     if len(found):
-        same = _listed(f"{names[number]!r} (image {number})" for number in found)
+        same = listed([f"{names[number]!r} (image {number})" for number in found], _SHOWN)
         raise ValueError(f"{shown(repr(given))} is the name of {len(found)} images: {same}.")
-    close = get_close_matches(given, names, _SHOWN) or names
-    raise ValueError(
-        f"There is no training image {shown(repr(given))}; there are: {_listed(map(repr, close))}."
-    )
+    close = listed(list(map(repr, get_close_matches(given, names, _SHOWN) or names)), _SHOWN)
+    raise ValueError(f"There is no training image {shown(repr(given))}; there are: {close}.")
 
 
 def _parts(name):
@@ -99,9 +97,3 @@ def _common_end(wanted, parts, may_be_longer):
     if len(wanted) > len(parts) and not may_be_longer:
         return 0
     return n_common if wanted[-n_common:] == parts[-n_common:] else 0
-
-
-def _listed(texts):
-    texts = list(texts)
-    more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
-    return ", ".join(map(shown, texts[:_SHOWN])) + more

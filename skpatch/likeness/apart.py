@@ -7,6 +7,7 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 
 from ..distances.scaling import Scaling, inner_products
+from ..runtime.text import first_few
 from ..runtime.threads import run_blocks
 from .positions import sample_positions
 
@@ -84,10 +85,10 @@ def tell_groups(patches, numbers):
     """Warn of groups of training images that are unlike the others, given the numbers of all."""
     seen, groups = groups_apart(patches)
     for group in groups:
-        first = ", ".join(f"image {number}" for number in numbers[group[:3]])
+        names = [f"image {number}" for number in numbers[group]]
         warnings.warn(
             f"{len(group)} of {len(seen)} training images that were compared are like each other "
-            f"and unlike the rest: {first}{', ...' if len(group) > 3 else ''}. Are they another "
+            f"and unlike the rest: {first_few(names)}. Are they another "
             "product, which needs a model of its own, or a normal variant?",
             stacklevel=6,
         )

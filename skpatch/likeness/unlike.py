@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 
 from ..runtime.telling import tell
-from ..runtime.text import shown
+from ..runtime.text import first_few
 from .positions import sample_positions
 
 __all__ = ["are_unlike", "tell_unlike", "typical_scores", "unlike_limit"]
@@ -64,11 +64,10 @@ def _warn_of_unlike(parts, names):
     numbers = np.flatnonzero(is_unlike)
     if len(numbers) == 0:
         return
-    first = [f"image {number}" if names is None else shown(names[number]) for number in numbers[:3]]
-    more = ", ..." if len(numbers) > 3 else ""
+    found = [f"image {number}" if names is None else names[number] for number in numbers]
     warnings.warn(
         f"{len(numbers)} of {len(is_unlike)} images are unlike everything that the model has "
-        f"learned: {', '.join(first)}{more}. Three quarters of their patches are far from all "
+        f"learned: {first_few(found)}. Three quarters of their patches are far from all "
         "training images; is it the same product and camera?",
         stacklevel=5,
     )

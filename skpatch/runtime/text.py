@@ -4,10 +4,12 @@
 import math
 import re
 
-__all__ = ["cell", "first_line", "number", "say", "shown", "shown_lines"]
+__all__ = ["cell", "first_few", "first_line", "listed", "number", "say", "shown", "shown_lines"]
 
 # Enough for paths as they are, and for a line that names thousands of images.
 _LONGEST_TEXT, _LONGEST_LINE = 1000, 100_000
+# Names that a message lists.
+_FEW = 3
 # Controls, separators of lines, and what turns the direction of text. Other than for a terminal,
 # bytes that are no text stay, and so do rare spaces and the joiners of some scripts.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -31,6 +33,17 @@ def shown(text):
     Line breaks, terminal codes and bytes that are no text are escaped.
     """
     return _printable(str(text), _LONGEST_TEXT)
+
+
+def first_few(texts):
+    """The first three names to print, and dots for others."""
+    return ", ".join(map(shown, texts[:_FEW])) + (", ..." if len(texts) > _FEW else "")
+
+
+def listed(texts, most=_FEW):
+    """The first names to print, and how many others there are."""
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(map(shown, texts[:most])) + more
 
 
 def shown_lines(message):
