@@ -72,8 +72,10 @@ class PatchPipeline(Pipeline):
         -------
         self
         """
-        self._learn(self._stamped(X), y, **self._with_trusted(X, trusted, params))
-        self.image_names_ = training_names(X)
+        names = training_names(X)
+        with told_once(names):
+            self._learn(self._stamped(X), y, **self._with_trusted(names, trusted, params))
+        self.image_names_ = names
         return self
 
     def fit_predict(
@@ -91,18 +93,20 @@ class PatchPipeline(Pipeline):
         ndarray of shape (n,), int64
             +1 for normal images, -1 for outliers.
         """
-        params = self._with_trusted(X, trusted, params)
-        predicted = super().fit_predict(self._stamped(X), y, **params)
-        self.image_names_ = training_names(X)
+        names = training_names(X)
+        params = self._with_trusted(names, trusted, params)
+        with told_once(names):
+            predicted = super().fit_predict(self._stamped(X), y, **params)
+        self.image_names_ = names
         return predicted
 
-    def _with_trusted(self, X, trusted, params):
+    def _with_trusted(self, names, trusted, params):
         """Parameters of a fit, with the numbers of trusted images for the detector."""
         if trusted is None:
             return params
         is_routed = get_config()["enable_metadata_routing"]
         parameter = "trusted" if is_routed else f"{self.steps[-1][0]}__trusted"
-        return {**params, parameter: find_by_name(trusted, training_names(X))}
+        return {**params, parameter: find_by_name(trusted, names)}
 
     def _stamped(self, X):
         """Images for a fit, of which a cache notices that files have changed."""
@@ -122,8 +126,7 @@ class PatchPipeline(Pipeline):
             return super().fit(X, y, **params)
         self.steps[0] = name, _LazyExtractor(extractor)
         try:
-            with told_once():
-                return super().fit(X, y, **params)
+            return super().fit(X, y, **params)
         finally:
             self.steps[0] = name, self.steps[0][1].extractor
 
@@ -264,9 +267,13 @@ class PatchPipeline(Pipeline):
         """
         if not hasattr(self.steps[-1][1], "memory_bank_"):
             return self.fit(X)
-        self.steps[-1][1].partial_fit(self[:-1].transform(X))
-        if self._names is not None:
-            self.image_names_ = self._names + training_names(X, len(self._names))
+        names = self._names
+        if names is not None:
+            names = names + training_names(X, len(names))
+        with told_once(names):
+            self.steps[-1][1].partial_fit(self[:-1].transform(X))
+        if names is not None:
+            self.image_names_ = names
         return self
 
     def forget(self, images: ArrayLike) -> "PatchPipeline":

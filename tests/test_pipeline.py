@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
+import os
+import re
 import tracemalloc
 
 import joblib
@@ -279,7 +281,7 @@ def test_copies_have_names(variant_files, tmp_path):
     copy = tmp_path / "copy.png"
     copy.write_bytes(variant_files[28].read_bytes())
     model = pipeline()
-    with pytest.warns(UserWarning, match="image 30 of image 28"):
+    with pytest.warns(UserWarning, match=r"copy\.png of .*rare.01\.png"):
         model.fit([*variant_files, copy], trusted=["copy.png"])
     assert len(model.image_names_) == 31
     assert np.flatnonzero(model[-1].declared_normal_).tolist() == [28, 30]
@@ -290,6 +292,21 @@ def test_copies_have_names(variant_files, tmp_path):
     assert np.flatnonzero(loaded[-1].declared_normal_).tolist() == [30]
     assert loaded[-1].copy_of_[28] == 30
     assert np.flatnonzero(loaded.trust(["rare/02.png"])[-1].declared_normal_).tolist() == [29, 30]
+
+
+@pytest.mark.parametrize("memory_limit", [None, "1G"])
+def test_warnings_have_the_names_of_files(variant_files, tmp_path, memory_limit):
+    copies = [tmp_path / name for name in ("one.png", "two.png")]
+    for copy, original in zip(copies, variant_files[3:], strict=False):
+        copy.write_bytes(original.read_bytes())
+    model = pipeline().set_params(softpatchdetector__memory_limit=memory_limit)
+    names = [os.path.basename(path) for path in variant_files[3:5]]
+    with pytest.warns(UserWarning, match=rf"one\.png of .*{re.escape(names[0])}"):
+        model.fit([*variant_files, copies[0]])
+    with pytest.warns(UserWarning, match=rf"two\.png of .*{re.escape(names[1])}"):
+        model.partial_fit([copies[1]])
+    with pytest.warns(UserWarning, match=rf"one\.png of .*{re.escape(names[0])}"):
+        model.fit_predict([*variant_files, copies[0]])
 
 
 def test_fit_predict_names_the_images(variant_files):

@@ -93,6 +93,7 @@ def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, trusted, **o
     from ..images.names import find_by_name
     from ..inspection.result import check_threshold
     from ..pipeline import make_pipeline
+    from ..runtime.telling import told_once
 
     names = [os.path.relpath(path, folder) for path in paths]
     # A shell completes paths from the working directory.
@@ -122,11 +123,12 @@ def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, trusted, **o
         verbose=not quiet,
     )
     model = make_pipeline(extractor, detector)
-    if options["memory_limit"] is None:
-        features = extractor.fit_transform(paths)
-        detector.fit(features, trusted=trusted)
-    else:
-        features = lazy_features(model.fit(paths, trusted=trusted), paths)
+    with told_once(names):
+        if options["memory_limit"] is None:
+            features = extractor.fit_transform(paths)
+            detector.fit(features, trusted=trusted)
+        else:
+            features = lazy_features(model.fit(paths, trusted=trusted), paths)
     model.image_names_ = names
     check_threshold(detector)
     return model, paths, features

@@ -44,47 +44,50 @@ def accuse(jury, patches, images, inspected, n_neighbors=NEIGHBORS):
         some = flat[:, positions]
         return jury.project(some.reshape(-1, flat.shape[-1])).reshape(*some.shape[:2], -1)
 
-    scores = _accuse(jury, coordinates, flat.shape[:2], images, inspected, n_neighbors)
+    (scores,) = _accuse(jury, coordinates, flat.shape[:2], images, inspected, (n_neighbors,))
     return scores.reshape(patches.shape[:3])
 
 
-def accuse_jury(jury, inspected, n_neighbors=NEIGHBORS):
-    """The same (j, p) of the patches of the jury."""
+def accuse_jury(jury, inspected, numbers):
+    """The same (k, j, p) of the patches of the jury, by each of k numbers of neighbours."""
 
     def coordinates(positions):
         return jury.coordinates[:, positions].astype(np.float32)
 
     shape = jury.coordinates.shape[:2]
-    return _accuse(jury, coordinates, shape, jury.images, inspected, n_neighbors)
+    return _accuse(jury, coordinates, shape, jury.images, inspected, numbers)
 
 
-def _accuse(jury, coordinates, shape, images, inspected, n_neighbors):
-    """Scores (n, p) of patches, from a function of positions to coordinates (n, q, k)."""
-    numbers, reference = jury.reference()
-    own = np.searchsorted(numbers, images).clip(max=len(numbers) - 1)
-    own = np.where(numbers[own] == images, own, -1)
-    logs = np.empty(shape)
+def _accuse(jury, coordinates, shape, images, inspected, numbers):
+    """Scores (k, n, p) of patches, from a function of positions to coordinates (n, q, d)."""
+    compared, reference = jury.reference()
+    own = np.searchsorted(compared, images).clip(max=len(compared) - 1)
+    own = np.where(compared[own] == images, own, -1)
+    logs = np.empty((len(numbers), *shape))
 
     def score(start, stop):
         queries = coordinates(slice(start, stop))
         for position in range(start, stop):
             among = reference[:, position].astype(np.float32)
             points = np.ascontiguousarray(queries[:, position - start])
-            logs[:, position] = np.log(_factors(points, own, among, n_neighbors))
+            logs[:, :, position] = np.log(_factors(points, own, among, numbers))
 
     run_blocks(score, shape[1], 8, "accusations")
-    return np.exp(_average(logs, inspected))
+    return np.exp([_average(some, inspected) for some in logs])
 
 
-def _factors(points, own, reference, n_neighbors):
-    """Local outlier factors (n,) of points (n, k) among others (r, k), `own` (n,) left out."""
-    n_neighbors = min(n_neighbors, len(reference) - 1)
-    if n_neighbors < 1:
-        return np.ones(len(points))
+def _factors(points, own, reference, numbers):
+    """Local outlier factors (k, n) of points (n, d) among others (r, d), `own` (n,) left out.
+
+    They are by each of k numbers of neighbours, which are searched once.
+    """
+    numbers = [min(number, len(reference) - 1) for number in numbers]
+    if min(numbers) < 1:
+        return np.ones((len(numbers), len(points)))
     scaling = Scaling(reference)
-    known = _nearest(reference, np.arange(len(reference)), reference, scaling, n_neighbors)
-    asked = _nearest(points, own, reference, scaling, n_neighbors)
-    return outlier_factors(*known, *asked)
+    known = _nearest(reference, np.arange(len(reference)), reference, scaling, max(numbers))
+    asked = _nearest(points, own, reference, scaling, max(numbers))
+    return [outlier_factors(*(a[:, :k] for a in (*known, *asked))) for k in numbers]
 
 
 def _nearest(points, own, reference, scaling, n_neighbors):

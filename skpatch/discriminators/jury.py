@@ -11,7 +11,7 @@ from ..distances.scaling import LowerBounds, Scaling, inner_products
 from ..runtime.threads import progress, run_blocks
 from .finding import NoiseFinding
 
-__all__ = ["Jury", "JuryVerdict", "jury_of"]
+__all__ = ["Jury", "JuryVerdict", "jury_of", "some_of"]
 
 # Images beyond which a random selection of them is asked for support: time grows linearly then.
 # Which they are follows from their numbers, so images may come one after the other.

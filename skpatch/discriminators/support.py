@@ -10,7 +10,7 @@ from ..runtime.parameters import Interval, StrOptions
 from ..runtime.threads import run_blocks
 from .accusing import accuse, accuse_jury
 from .base import NoiseDiscriminator, Verdict
-from .jury import Jury, jury_of
+from .jury import Jury, jury_of, some_of
 from .verdict import judge_accusations
 
 __all__ = ["SupportDiscriminator", "distance_ratios"]
@@ -20,6 +20,8 @@ __all__ = ["SupportDiscriminator", "distance_ratios"]
 # second number of standard deviations; from the first on it grows to that.
 _FARTHER = 0.3
 _SUPPORT = (2.0, 3.5)
+# Images that patches are measured against where that serves later updates only.
+_SOME = 32
 # Memory patches measured at a time.
 _BLOCK = 128
 
@@ -127,6 +129,9 @@ class SupportDiscriminator(NoiseDiscriminator):
         reaches, ratios = None, selection.ratios
         is_plain = finding.evidence == "none" and share == "auto"
         # Updates may find evidence, and need ratios that are known in a fit only.
+        if is_plain and ratios is None:
+            some = np.isin(evidence.images, some_of(evidence.images, _SOME))
+            evidence = evidence.without(evidence.images[~some])
         if not is_plain or ratios is None:
             is_good = ~is_accused & is_trusted[:, np.newaxis]
             reaches, ratios = _reaches(evidence, selection, is_good, 1 + _FARTHER * strength)

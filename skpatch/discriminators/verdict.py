@@ -53,7 +53,7 @@ def judge_accusations(jury, accuse):
     ----------
     jury : Jury
     accuse : callable
-        From a number of neighbours to how unusual each patch (j, p), float64, of its images is.
+        From k numbers of neighbours to how unusual each patch (k, j, p), float64, of its images is.
 
     Returns
     -------
@@ -77,10 +77,11 @@ def judge_accusations(jury, accuse):
         )
     everything = np.ones(coordinates.shape[:2], bool)
     before = _score_without_own(_trial_bank(coordinates, everything), coordinates)
-    verdict = _judged(jury, is_asked, before, accuse, NEIGHBORS)
-    n_many = round(_MANY * n_images)
+    n_many = max(NEIGHBORS, round(_MANY * n_images))
+    by_few, by_many = accuse((NEIGHBORS, n_many))
+    verdict = _judged(jury, is_asked, before, by_few, NEIGHBORS)
     if verdict.finding.evidence in ("none", "weak") and n_many > NEIGHBORS:
-        of_many = _judged(jury, is_asked, before, accuse, n_many)
+        of_many = _judged(jury, is_asked, before, by_many, n_many)
         finding = of_many.finding
         if finding.noise_ratio >= _LEAST_OF_MANY:
             reason = f"{finding.reason} Many images share them: a normal variant must be trusted."
@@ -88,12 +89,12 @@ def judge_accusations(jury, accuse):
     return verdict
 
 
-def _judged(jury, is_asked, before, accuse, n_neighbors):
-    """The verdict of the images (j,) that are asked, on accusations by so many neighbours.
+def _judged(jury, is_asked, before, scores, n_neighbors):
+    """The verdict of the images (j,) that are asked, on accusations (j, p) by so many neighbours.
 
     `before` has their scores, without their own patches, before the accused are left out.
     """
-    coordinates, scores = jury.coordinates[is_asked], accuse(n_neighbors)[is_asked]
+    coordinates, scores = jury.coordinates[is_asked], scores[is_asked]
     is_accused = scores > np.quantile(scores, 1 - _ACCUSED)
     bank = _trial_bank(coordinates, ~is_accused)
     # Numbers are those of the images asked; others have no patches in the bank.

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 
 from ..distances.scaling import Scaling, inner_products
+from ..runtime.telling import image_names, tell
 from ..runtime.text import first_few
 from ..runtime.threads import run_blocks
 from .positions import sample_positions
@@ -85,10 +86,14 @@ def tell_groups(patches, numbers):
     """Warn of groups of training images that are unlike the others, given the numbers of all."""
     seen, groups = groups_apart(patches)
     for group in groups:
-        names = [f"image {number}" for number in numbers[group]]
+        tell(_warn_of_group, (numbers[group], len(seen)))
+
+
+def _warn_of_group(parts, names):
+    for group, n_seen in parts:
         warnings.warn(
-            f"{len(group)} of {len(seen)} training images that were compared are like each other "
-            f"and unlike the rest: {first_few(names)}. Are they another "
-            "product, which needs a model of its own, or a normal variant?",
-            stacklevel=6,
+            f"{len(group)} of {n_seen} training images that were compared are like each other and "
+            f"unlike the rest: {first_few(image_names(group, names))}. Are they another product, "
+            "which needs a model of its own, or a normal variant?",
+            stacklevel=8,
         )

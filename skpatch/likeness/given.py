@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..runtime.telling import image_names, tell
+
 __all__ = ["GivenImages"]
 
 # Of fewer images the threshold depends on which they are (benchmarks/few_images.py).
@@ -89,13 +91,8 @@ class GivenImages(NamedTuple):
         copies = np.flatnonzero(copy_of >= 0)
         copies = copies[copies >= first]
         if len(copies):
-            pairs = [f"image {copy} of image {copy_of[copy]}" for copy in copies]
-            warnings.warn(
-                f"{len(copies)} of {len(copy_of) - first} {'new ' if first else ''}training images "
-                "are copies of others, "
-                f"e.g. {', '.join(pairs[:3])}; they count once.",
-                stacklevel=4,
-            )
+            kind = f"{len(copy_of) - first} {'new ' if first else ''}training images"
+            tell(_warn_of_copies, (copies, copy_of[copies], kind))
 
     def warn_of_few(self):
         """Tell the user what to expect of a threshold that few images have set."""
@@ -107,3 +104,14 @@ class GivenImages(NamedTuple):
                 "Add normal images, or rank images by their scores.",
                 stacklevel=4,
             )
+
+
+def _warn_of_copies(parts, names):
+    for copies, originals, kind in parts:
+        some, others = (image_names(numbers[:3], names) for numbers in (copies, originals))
+        pairs = [f"{copy} of {original}" for copy, original in zip(some, others, strict=True)]
+        warnings.warn(
+            f"{len(copies)} of {kind} are copies of others, e.g. {', '.join(pairs)}; they count "
+            "once.",
+            stacklevel=6,
+        )

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 
-from ..runtime.telling import tell
+from ..runtime.telling import image_names, tell
 from ..runtime.text import first_few
 from .positions import sample_positions
 
@@ -64,10 +64,10 @@ def _warn_of_unlike(parts, names):
     numbers = np.flatnonzero(is_unlike)
     if len(numbers) == 0:
         return
-    found = [f"image {number}" if names is None else names[number] for number in numbers]
+    found = first_few(image_names(numbers, names))
     warnings.warn(
         f"{len(numbers)} of {len(is_unlike)} images are unlike everything that the model has "
-        f"learned: {first_few(found)}. Three quarters of their patches are far from all "
+        f"learned: {found}. Three quarters of their patches are far from all "
         "training images; is it the same product and camera?",
         stacklevel=5,
     )

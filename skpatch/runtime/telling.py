@@ -4,7 +4,7 @@
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["tell", "told_once"]
+__all__ = ["image_names", "tell", "told_once"]
 
 _gathered = ContextVar("skpatch_told", default=None)
 
@@ -32,3 +32,8 @@ def tell(warn, part):
         warn([part], None)
     else:
         gathered.setdefault(warn, []).append(part)
+
+
+def image_names(numbers, names):
+    """Names of images with these numbers, as `names` has them unless it is None."""
+    return [f"image {number}" if names is None else names[number] for number in numbers]

@@ -7,7 +7,7 @@ from _references import outlier_scores, textures
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skpatch import SupportDiscriminator
-from skpatch.discriminators.accusing import accuse, rank_of_same_place
+from skpatch.discriminators.accusing import accuse, accuse_jury, rank_of_same_place
 from skpatch.discriminators.jury import Jury
 
 
@@ -77,6 +77,17 @@ def test_images_outside_are_compared_with_all_of_the_reference(n_known):
     assert_allclose(some[1], scores[25], rtol=1e-6)
     if n_known > 3:
         assert_allclose(some[0], scores[3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("numbers", [(3, 5), (5, 3), (4, 100)])
+def test_one_search_serves_several_numbers_of_neighbors(numbers):
+    patches = np.random.RandomState(0).normal(size=(12, 4, 5, 3)).astype(np.float32)
+    jury = jury_of(patches)
+    inspected = np.ones((4, 5), bool)
+    together = accuse_jury(jury, inspected, numbers)
+    alone = [accuse_jury(jury, inspected, (number,))[0] for number in numbers]
+    assert_array_equal(together, alone)
+    assert not np.allclose(*together)
 
 
 def test_the_reference_is_some_of_many_images(monkeypatch):
