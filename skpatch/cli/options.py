@@ -77,9 +77,10 @@ _TRAINING = [
     ),
     click.option(
         "--coreset-size",
-        type=_Size(),
-        default=0.1,
-        help="Memory patches: a share of all patches such as 0.1, or a number such as 5000.",
+        type=_AutoOr(_Size()),
+        default="auto",
+        help="Memory patches: a share of all patches such as 0.1, or a number such as 5000. auto: "
+        "a tenth, at most 20000.",
     ),
     click.option(
         "--contamination",

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The commands that learn from a folder: fit and audit."""
 
+import math
 import os
 import shlex
+import sys
 import time
 
 import numpy as np
@@ -14,6 +16,9 @@ from .options import limit_threads
 from .output import write_csv
 
 __all__ = ["run_audit", "run_fit"]
+
+# Bytes that are worth a word.
+_MUCH = 2**30
 
 _COLUMNS = (
     "rank",
@@ -125,13 +130,27 @@ def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, trusted, **o
     model = make_pipeline(extractor, detector)
     with told_once(names):
         if options["memory_limit"] is None:
-            features = extractor.fit_transform(paths)
+            extractor.fit(paths)
+            if not quiet:
+                _tell_memory(extractor, len(paths))
+            features = extractor.transform(paths)
             detector.fit(features, trusted=trusted)
         else:
             features = lazy_features(model.fit(paths, trusted=trusted), paths)
     model.image_names_ = names
     check_threshold(detector)
     return model, paths, features
+
+
+def _tell_memory(extractor, n_images):
+    """Say how much memory the features will take, if it is much, while that can be changed."""
+    n_bytes = 4 * n_images * math.prod(extractor.grid_size_) * extractor.n_features_out_
+    if n_bytes >= _MUCH:
+        say(
+            f"The features of {n_images} images take {n_bytes / 2**30:.1f} GB of memory, and the "
+            "fit about half as much again; --memory-limit bounds it.",
+            sys.stderr,
+        )
 
 
 def _print_fit(model, n_images, output, seconds):

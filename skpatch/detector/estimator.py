@@ -72,9 +72,10 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         as the nearest good patch of another image is from each, so that a defect does not make its
         own image look normal. The paper's: distances are multiplied by
         the noise score of the memory patch they are measured to.
-    coreset_size : float in (0, 1] or int, default=0.1
+    coreset_size : "auto", float in (0, 1] or int, default="auto"
         Size of the memory bank: a share of *all* training patches, as in the paper, or a number.
-        It cannot be larger than what the discriminator leaves.
+        "auto" is the paper's tenth, but at most 20,000 patches, which the time of scoring an image
+        is proportional to. It cannot be larger than what the discriminator leaves.
     projection_dim : int or None, default=128
         Dimension of the random projection in which noise is scored and the coreset is selected.
         Features of less than twice as many dimensions are taken as they are, since a projection
@@ -223,7 +224,11 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         ],
         "noise_threshold": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
         "soft_weights": ["boolean"],
-        "coreset_size": [Interval(RealNotInt, 0, 1, closed="right"), positive_integer()],
+        "coreset_size": [
+            StrOptions({"auto"}),
+            Interval(RealNotInt, 0, 1, closed="right"),
+            positive_integer(),
+        ],
         "projection_dim": [positive_integer(), None],
         "n_neighbors": [positive_integer()],
         "worst_patches": [
@@ -274,7 +279,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         discriminator: str | BaseEstimator | None = "support",
         noise_threshold: str | float = "auto",
         soft_weights: bool = True,
-        coreset_size: float | int = 0.1,
+        coreset_size: str | float | int = "auto",
         projection_dim: int | None = 128,
         n_neighbors: int = 1,
         worst_patches: str | float | int = "auto",

@@ -21,6 +21,10 @@ from .training_scores import own_images
 
 __all__ = ["FittedState", "Settings"]
 
+# Share of the patches in the memory bank, and its largest size, so that the time of a fit grows
+# with the number of images and that of scoring does not (benchmarks/bank_sizes.py).
+_BANK, _LARGEST_BANK = 0.1, 20_000
+
 
 class Settings(NamedTuple):
     """The parameters of a SoftPatchDetector that a fit depends on; see there."""
@@ -28,7 +32,7 @@ class Settings(NamedTuple):
     discriminator: str | BaseEstimator | None
     noise_threshold: str | float
     soft_weights: bool
-    coreset_size: float | int
+    coreset_size: str | float | int
     n_neighbors: int
     worst_patches: str | float | int
     metric: str
@@ -64,7 +68,9 @@ class Settings(NamedTuple):
         """Number of memory patches that `coreset_size` asks for."""
         if isinstance(self.coreset_size, Integral):
             return self.coreset_size
-        return max(1, int(self.coreset_size * n_images * n_patches))
+        is_auto = self.coreset_size == "auto"
+        share, largest = (_BANK, _LARGEST_BANK) if is_auto else (self.coreset_size, np.inf)
+        return max(1, int(min(share * n_images * n_patches, largest)))
 
 
 @dataclass(frozen=True, eq=False)

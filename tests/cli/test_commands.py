@@ -121,6 +121,17 @@ def test_audit(photos, tmp_path, monkeypatch, capsys):
     assert [f"photos/{name}" for name in names] == [row["image"] for row in rows]
 
 
+def test_much_memory_is_told_before_it_is_taken(photos, tmp_path, capsys, monkeypatch):
+    options = ("fit", photos, "-o", tmp_path / "m.skpatch", *SMALL)
+    assert run(*options) == 0
+    assert "GB" not in capsys.readouterr().err
+    monkeypatch.setattr("skpatch.cli.train._MUCH", 30 * 64 * 152 * 4)
+    assert run(*options) == 0
+    assert "The features of 30 images take 0.0 GB of memory" in capsys.readouterr().err
+    assert run(*options, "--quiet") == 0
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.filterwarnings("default")
 def test_options_of_fit(photos, tmp_path, capsys):
     path = tmp_path / "model.skpatch"

@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
 from skpatch.datasets import make_contaminated_images
 from skpatch.detector.estimator import fitted_state
+from skpatch.detector.state import Settings
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +83,23 @@ def test_the_first_partial_fit_is_a_fit(train):
     np.testing.assert_array_equal(model.score_samples(TEST), expected.score_samples(TEST))
 
 
-@pytest.mark.parametrize(("coreset_size", "expected"), [(0.1, 432), (200, 200)])
+@pytest.mark.parametrize(("coreset_size", "expected"), [(0.1, 432), ("auto", 432), (200, 200)])
 def test_size_of_the_bank(train, coreset_size, expected):
     model = SoftPatchDetector(discriminator=None, coreset_size=coreset_size, random_state=0)
     model.fit(train[:60]).partial_fit(train[60:])
     assert len(model.memory_bank_) == expected
+
+
+@pytest.mark.parametrize(
+    ("coreset_size", "n_images", "expected"),
+    [
+        *(("auto", 1, 78), ("auto", 200, 15_680), ("auto", 256, 20_000), ("auto", 10**6, 20_000)),
+        *((0.1, 1000, 78_400), (50_000, 1000, 50_000), (1e-9, 1, 1)),
+    ],
+)
+def test_the_bank_of_a_large_set_is_bounded(coreset_size, n_images, expected):
+    settings = Settings.of(SoftPatchDetector(coreset_size=coreset_size))
+    assert settings.bank_size(n_images, 784) == expected
 
 
 def test_no_patch_is_farther_from_the_bank_than_the_radius(train):
