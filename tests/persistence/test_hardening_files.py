@@ -41,7 +41,7 @@ def test_damaged_models(tmp_path):
         for data in sound:
             path.write_bytes(data)
             assert use_damaged_model(path) is None
-        for number in range(50):
+        for number in range(30):
             path.write_bytes(damaged_model(files, kind, random.Random(f"{kind} {number}")))
             use_damaged_model(path)
 
