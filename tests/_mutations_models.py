@@ -12,9 +12,12 @@ import numpy as np
 from _mutations import ANYWHERE, NUMBERS, splice, violation
 from _persistence import parts, seal
 from _references import distances_without
+from PIL import Image
+from sklearn.base import clone
 
 from skpatch import (
     FusionDiscriminator,
+    GaussianDiscriminator,
     PatchFeatureExtractor,
     PyNNDescentNeighbors,
     SoftPatchDetector,
@@ -23,6 +26,7 @@ from skpatch import (
     save,
 )
 from skpatch.detector.estimator import fitted_state
+from skpatch.inspection.groups import group_images
 
 _VALUES = (None, True, False, "", "auto", "a" * 300, [], {}, [[]], {"tuple": []}, *NUMBERS)
 _VALUES += (-1, 0.5, 1e-320, 1e30, 1e308, -1e308, float("nan"), float("inf"), 10**400)
@@ -36,31 +40,82 @@ def model_files(with_network=True):
 
     `with_network` adds models whose making takes a minute or whose loading takes a second.
     """
-    small = _detectors(
-        {},
-        {"discriminator": "lof", "n_neighbors": 3, "metric": "sqeuclidean", "n_jobs": 1},
-        {"discriminator": FusionDiscriminator(), "soft_weights": False},
-        {"projection_dim": 2, "worst_patches": 2},
-        {"discriminator": None, "coreset_size": 5, "neighbors": PyNNDescentNeighbors()},
+    with warnings.catch_warnings():
+        # Of few images.
+        warnings.simplefilter("ignore", UserWarning)
+        files = {
+            "detector": _detectors(
+                {},
+                {"projection_dim": 2, "worst_patches": 2, "soft_weights": False},
+                {"metric": "sqeuclidean", "n_neighbors": 3, "n_jobs": 1, "coreset_size": 0.5},
+            ),
+            "detector of the paper": _detectors(
+                {"discriminator": "lof", "n_neighbors": 3, "metric": "sqeuclidean", "n_jobs": 1},
+                {"discriminator": GaussianDiscriminator(), "coreset_size": 30},
+                {"discriminator": FusionDiscriminator(), "soft_weights": False},
+                {"discriminator": None, "coreset_size": 5, "neighbors": PyNNDescentNeighbors()},
+            ),
+            "detector with noise": _detectors(
+                {"contamination": 0.1}, {"noise_threshold": 0.1}, n_defective=4
+            ),
+            "updated detector": list(_updated_detectors()),
+        }
+        return {**files, **_slow_files()} if with_network else files
+
+
+def _slow_files():
+    rng = np.random.RandomState(1)
+    wide = rng.normal(size=(170, 5, 7, 90)).astype(np.float32) * np.geomspace(10, 0.1, 90)
+    large = SoftPatchDetector(coreset_size=4400, worst_patches=3, random_state=0).fit(wide)
+    search = PyNNDescentNeighbors(graph_neighbors=5)
+    with_graph = _detectors(
+        {"neighbors": search, "coreset_size": 0.9},
+        {"neighbors": search, "coreset_size": 0.9, "discriminator": "lof", "n_neighbors": 2},
+        {"neighbors": search, "coreset_size": 0.9, "metric": "sqeuclidean"},
     )
-    files = {"detector": small}
-    if with_network:
-        rng = np.random.RandomState(1)
-        wide = rng.normal(size=(170, 5, 7, 90)).astype(np.float32) * np.geomspace(10, 0.1, 90)
-        detector = SoftPatchDetector(coreset_size=4400, worst_patches=3, random_state=0)
-        files["large detector"] = [_saved(detector.fit(wide))]
-        search = PyNNDescentNeighbors(graph_neighbors=5)
-        files["detector with graph"] = _detectors({"neighbors": search, "coreset_size": 0.9})
-        images = rng.randint(0, 256, (6, 32, 32, 3)).astype(np.uint8)
-        extractor = PatchFeatureExtractor(image_size=32, layers="features.2")
-        model = make_pipeline(extractor, SoftPatchDetector(random_state=0)).fit(images)
-        files["pipeline"] = [_saved(model)]
-    return files
+    return {
+        "large detector": [_saved(large)],
+        "detector with graph": with_graph,
+        "pipeline": list(_pipelines(rng)),
+    }
 
 
-def _detectors(*settings):
-    patches = np.random.RandomState(0).normal(size=(12, 2, 3, 5)).astype(np.float32)
+def _patches(n_defective=0):
+    """Patches of 24 images; of some the same one is unusual."""
+    patches = np.random.RandomState(0).normal(size=(24, 2, 3, 5)).astype(np.float32) / 3
+    patches[:n_defective, 1, 1, 0] += 8
+    return patches
+
+
+def _detectors(*settings, n_defective=0):
+    patches = _patches(n_defective)
     return [_saved(SoftPatchDetector(random_state=0, **one).fit(patches)) for one in settings]
+
+
+def _updated_detectors():
+    """With copies, and after each kind of update."""
+    patches = _patches(n_defective=4)
+    for discriminator in ("support", "nearest"):
+        detector = SoftPatchDetector(discriminator=discriminator, random_state=0)
+        detector.fit(np.concatenate([patches, patches[:2]]), trusted=[2])
+        yield _saved(detector)
+        yield _saved(detector.partial_fit(patches[4:12] + 1).forget([3, 7]).trust([9]))
+
+
+def _pipelines(rng):
+    """With images in memory; with files, a region and fewer features."""
+    images = rng.randint(0, 256, (6, 32, 32, 3)).astype(np.uint8)
+    extractor = PatchFeatureExtractor(image_size=32, layers="features.2")
+    yield _saved(make_pipeline(extractor, SoftPatchDetector(random_state=0)).fit(images))
+    region = np.zeros((32, 32), bool)
+    region[:, 8:] = True
+    extractor = clone(extractor)
+    extractor.set_params(region=region, embedding_dim=7, intensity_range=(0, 300))
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [os.path.join(folder, f"{number}.png") for number in range(len(images))]
+        for path, image in zip(paths, images, strict=True):
+            Image.fromarray(image).save(path)
+        yield _saved(make_pipeline(extractor, SoftPatchDetector(random_state=0)).fit(paths))
 
 
 def _saved(model):
@@ -216,24 +271,38 @@ def _check_detector(detector):
     violation(not set(detector.predict(queries)) <= {-1, 1}, "labels")
     pvalues = detector.predict_pvalue(queries)
     violation(not ((pvalues > 0) & (pvalues <= 1)).all(), f"p-values are {pvalues}")
+    _check_groups(detector)
     if getattr(detector.neighbors_, "index_", None) is None:
         expected = plain_map(detector, np.float32(queries))
         violation(not np.allclose(maps, expected, rtol=1e-5), f"maps {maps}, not {expected}")
 
 
+def _check_groups(detector):
+    """What an audit says of images that resemble each other."""
+    numbers = np.flatnonzero(~detector.forgotten_images_)
+    groups = group_images(fitted_state(detector), numbers, detector.device)
+    largest = groups.max(initial=-1)
+    violation(set(groups) - {-1} != set(range(largest + 1)), f"groups are {groups}")
+
+
 def _check_update(detector):
-    """A loaded model can learn more images, or says why not."""
+    """A loaded model can learn more images, trust and forget some, or says why not."""
     more = np.random.RandomState(1).normal(size=(3, *detector.grid_shape_, detector.n_features_in_))
-    with warnings.catch_warnings():
-        # Of too few images for a parameter.
-        warnings.simplefilter("ignore", UserWarning)
-        try:
-            detector.partial_fit(more)
-        except ValueError as error:
-            violation(len(str(error)) < 10, f"{error!r} names nothing")
-            return
-    scores = detector.score_samples(more)
-    violation(not np.isfinite(scores).all(), f"after an update scores are {scores}")
+    for update, images in [
+        (detector.partial_fit, more),
+        (detector.trust, [0]),
+        (detector.forget, [1]),
+    ]:
+        with warnings.catch_warnings():
+            # Of too few images for a parameter.
+            warnings.simplefilter("ignore", UserWarning)
+            try:
+                update(images)
+            except ValueError as error:
+                violation(len(str(error)) < 10, f"{error!r} names nothing")
+                continue
+        scores = detector.score_samples(more)
+        violation(not np.isfinite(scores).all(), f"after an update scores are {scores}")
 
 
 def plain_map(detector, queries):

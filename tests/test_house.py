@@ -119,3 +119,12 @@ def test_floors_are_listed_once():
     rooms = [room for floor in FLOORS for room in floor]
     assert len(rooms) == len(set(rooms))
     assert all(high.isdisjoint(low) for high, low in pairwise(FLOORS))
+
+
+def test_each_promise_of_security_has_a_test():
+    root = HOUSE.parent
+    page = (root / "docs" / "guide" / "security.rst").read_text(encoding="utf-8")
+    promised = set(re.findall(r"``(test_\w+)``", page))
+    tests = (path.read_text(encoding="utf-8") for path in (root / "tests").rglob("test_*.py"))
+    assert promised
+    assert promised <= set(re.findall(r"^def (test_\w+)\(", "\n".join(tests), re.MULTILINE))

@@ -106,15 +106,16 @@ def _check_maps(maps, paths, root, inputs):
         raise PermissionError(f"--maps={str(maps)!r} cannot be written to.")
     # The ending is added, not replaced: a.jpg and a.png may lie side by side.
     targets = {path: maps / f"{os.path.relpath(os.path.abspath(path), root)}.png" for path in paths}
-    given = {os.path.realpath(path) for path in (*inputs, *paths)}
-    for target in targets.values():
-        check_length(maps.absolute().parent / target.name)
-        target = Path(os.path.realpath(target))
-        if not given.isdisjoint(map(str, (target, *target.parents))):
-            raise ValueError(
-                f"--maps={str(maps)!r} would put heat maps among the images to inspect; give "
-                "another folder."
-            )
+    names = (target.name for target in targets.values())
+    longest = max(names, key=lambda name: len(os.fsencode(name)), default="")
+    check_length(maps.absolute().parent / longest)
+    real = set(_without_links(targets.values()))
+    above = {str(parent) for path in set(map(os.path.dirname, real)) for parent in _upwards(path)}
+    if not (real | above).isdisjoint({*map(os.path.realpath, inputs), *_without_links(paths)}):
+        raise ValueError(
+            f"--maps={str(maps)!r} would put heat maps among the images to inspect; give "
+            "another folder."
+        )
     folders = _folders(targets.values(), maps)
     for target in targets.values():
         if target in folders or target.is_dir():
@@ -135,9 +136,24 @@ def _check_maps(maps, paths, root, inputs):
 
 def _folders(targets, maps):
     """Folders that heat maps go to, from `maps` down."""
-    return {
-        folder for target in targets for folder in target.parents if folder.is_relative_to(maps)
-    }
+    lowest = {target.parent for target in targets}
+    return {folder for path in lowest for folder in _upwards(path) if folder.is_relative_to(maps)}
+
+
+def _upwards(folder):
+    """A folder and all around it."""
+    return Path(folder), *Path(folder).parents
+
+
+def _without_links(paths):
+    """Yield where files really are; many lie in one folder, which is looked up once."""
+    folders = {}
+    for path in paths:
+        folder, name = os.path.split(path)
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        path = os.path.join(folders[folder], name)
+        yield os.path.realpath(path) if os.path.islink(path) else path
 
 
 def _load(path, weights, device, jobs, quiet):

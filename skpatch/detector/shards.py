@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from joblib import Parallel, delayed
 
+from .. import __version__
 from ..bank.composing import PartSelection, SelectionTree, condense, n_leaders
 from ..bank.coreset import farthest_on_average
 from ..discriminators.base import Selection
@@ -53,6 +54,18 @@ class _Task(NamedTuple):
     features: object
     images: np.ndarray
     detail: object
+    version: str = __version__
+
+    def check(self):
+        """Raise on a worker that would learn in another way than the others.
+
+        Raised while a task is unpickled, an error would make dask wait for ever.
+        """
+        if self.version != __version__:
+            raise RuntimeError(
+                f"A worker has skpatch {__version__}, and the fit was started with {self.version}. "
+                "Install the same version on all computers of the cluster."
+            )
 
 
 def plan_shards(n_images, n_features, fit):
@@ -245,7 +258,8 @@ def _learn_shard(task):
     judged : tuple or None
         Noise scores, and which patches are kept; None if all are, and were not scored.
     """
-    fit, features, images, (size, seed, leaders, declared, evidence) = task
+    task.check()
+    fit, features, images, (size, seed, leaders, declared, evidence), _ = task
     random_state = np.random.RandomState(seed)
     patches = _read(features, fit)
     with execution(fit.settings.n_jobs, False):
@@ -280,7 +294,8 @@ def _learn_shard(task):
 
 def _score_shard(task):
     """Scores of training images, and their worst patches; see :func:`score_training`."""
-    fit, features, _, (bank, own) = task
+    task.check()
+    fit, features, _, (bank, own), _ = task
     patches = _read(features, fit)
     with execution(fit.settings.n_jobs, False):
         return score_training(bank, patches, own)

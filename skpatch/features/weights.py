@@ -17,6 +17,8 @@ __all__ = ["load_weights"]
 
 # Names in torchvision's DenseNet files, from when module names could hold dots.
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
+# The number of a layer in a sequence.
+_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 # Counts batches in training. Old files lack it, and nothing reads it afterwards.
 _UNUSED = "num_batches_tracked"
 # Dictionaries within each other; a damaged file may hold one that contains itself.
@@ -47,6 +49,7 @@ def load_weights(path, model, whole):
     prefix = _find_prefix(tensors, needed)
     found = {name: tensors[prefix + name] for name in needed if prefix + name in tensors}
     _check(path, tensors, prefix, found, needed)
+    _check_more(path, tensors, prefix, needed, known)
     model.load_state_dict(found, strict=False)
     _tell_ignored(path, tensors, prefix, known)
 
@@ -109,6 +112,37 @@ def _check(path, tensors, prefix, found, needed):
     ]
     if different:
         raise ValueError(f"weights={path!r} does not fit the backbone: it has {listed(different)}.")
+    endless = [name for name, tensor in found.items() if not tensor.isfinite().all()]
+    if endless:
+        raise ValueError(
+            f"weights={path!r} is damaged, or its training failed: NaN or infinite numbers are in "
+            f"{listed(endless)}."
+        )
+
+
+def _check_more(path, tensors, prefix, needed, known):
+    """Raise for a file with more layers in the sequences in use, as of a deeper network.
+
+    Other parts, such as another classifier, change no features. Sequences are told by the numbers
+    of their layers; those of which the network does not use all may go on in the file.
+    """
+    in_use, unused = (
+        {name[: number.start()] for name in names for number in _NUMBER.finditer(name)}
+        for names in (needed, known.keys() - needed.keys())
+    )
+    own = [name.removeprefix(prefix) for name in tensors if name.startswith(prefix)]
+    more = [
+        name
+        for name in own
+        if name.endswith(".weight") and name not in known
+        if any(name[: dot.end()] in in_use - unused for dot in re.finditer(r"\.", name))
+    ]
+    if more:
+        raise ValueError(
+            f"weights={path!r} does not fit the backbone: it has {listed(more)}, for which the "
+            "layers in use have no place. It is of another network, perhaps a deeper one; give "
+            "that one as backbone."
+        )
 
 
 def _tell_ignored(path, tensors, prefix, known):

@@ -27,6 +27,8 @@ __all__ = [
 _WEBP = 18
 # Bytes by which formats are known.
 _HEADER = 132
+# Reads of a file until its size is known; photographs with much metadata take some hundred.
+_MOST_READS = 20_000
 _ALLOW_MORE = (
     "if it is none, allow as many as it has with --max-pixels on the command line, or half as many "
     "with PIL.Image.MAX_IMAGE_PIXELS in Python"
@@ -124,12 +126,36 @@ def on_file(path, function):
         ) from error
 
 
+class _CountedReads:
+    """An open file that is read a limited number of times, until it is `is_known`.
+
+    Of a header of a million parts Pillow would join some one by one, for minutes.
+    """
+
+    def __init__(self, file):
+        self._file = file
+        self._n_reads = 0
+        self.is_known = False
+
+    def read(self, *size):
+        self._n_reads += not self.is_known
+        if self._n_reads > _MOST_READS:
+            raise ValueError("its header has more parts than any image's; save it again")
+        return self._file.read(*size)
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+
 def open_picture(file):
     """Open a file with Pillow, as one of the known formats."""
+    file = _CountedReads(file)
     try:
         # Given a path, PIL would map some formats to memory, and the system kills a process that
         # reads a mapped file which has become shorter.
-        return Image.open(file, formats=FORMATS)
+        image = Image.open(file, formats=FORMATS)
+        file.is_known = True
+        return image
     except Image.DecompressionBombError as error:
         raise ValueError(f"{str(error).rstrip('.')}; {_ALLOW_MORE}") from error
 

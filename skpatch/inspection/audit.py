@@ -117,7 +117,7 @@ class NoiseAudit:
         self.ranking = self.inspection.ranking
         self.is_suspicious = self.inspection.is_anomalous & ~self.declared_normal
         suspicious = self.ranking[self.is_suspicious[self.ranking]]
-        self.groups = group_images(fitted_state(detector), suspicious)
+        self.groups = group_images(fitted_state(detector), suspicious, detector.device)
 
     @classmethod
     def from_estimator(cls, model: Pipeline, images: Images) -> "NoiseAudit":

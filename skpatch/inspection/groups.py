@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 __all__ = ["group_images"]
 
 
-def group_images(state, numbers):
+def group_images(state, numbers, device):
     """Group training images whose worst patches are nearer to each other's than to other images.
 
     Other images are the memory patches of those that are not among the given ones. Two images are
@@ -22,6 +22,8 @@ def group_images(state, numbers):
     state : FittedState
     numbers : ndarray of shape (k,), int64
         Numbers of the images among those that were given, the most suspicious first.
+    device : str
+        Torch device of the search. The one of the training need not be here.
 
     Returns
     -------
@@ -40,7 +42,7 @@ def group_images(state, numbers):
     worst = patches[:, :n_worst]
     rows = worst.reshape(-1, worst.shape[-1])
     excluded = np.ones(len(rows), int), np.isin(state.bank.source[:, 0], numbers).astype(int)
-    nearest, _ = state.bank.search.kneighbors(rows, 1, excluded)
+    nearest, _ = state.bank.on(device).search.kneighbors(rows, 1, excluded)
     to_others = nearest.reshape(worst.shape[:2]).mean(axis=1)
     is_near = np.array([_gaps(image, patches) for image in worst]) < to_others[:, np.newaxis]
     np.fill_diagonal(is_near, False)

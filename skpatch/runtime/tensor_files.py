@@ -2,12 +2,16 @@
 """Files of tensors, read without running any code in them."""
 
 import os
+import re
 import warnings
 import zipfile
 
-from .text import first_line
+from .text import first_line, shown
 
 __all__ = ["read_tensors"]
+
+# How torch names a class or function that it does not call.
+_FOREIGN = re.compile(r"GLOBAL (\S+) was not an allowed")
 
 
 def read_tensors(path):
@@ -42,10 +46,18 @@ def _read_pickle(path):
         # The unpickler meets anything in a file of another kind.
         raise ValueError(
             f"weights={path!r} is not a file of plain tensors that torch can load safely "
-            f"(weights_only=True): {first_line(error)} If it holds a whole module, or other "
+            f"(weights_only=True): {_cause(error)} If it holds a whole module, or other "
             "objects beside the tensors, load it where you trust it, and save the state dict "
             "alone: safetensors.torch.save_file(module.state_dict(), 'file.safetensors')."
         ) from error
+
+
+def _cause(error):
+    """What torch says of a file, without its advice to load it in spite of that."""
+    text = str(error)
+    if found := _FOREIGN.search(text):
+        return f"it holds {shown(found[1])}."
+    return "it holds something else." if "weights_only" in text else first_line(error)
 
 
 def _check_archive(path):

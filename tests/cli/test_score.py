@@ -2,6 +2,7 @@
 """Commands that take a model or images, and what they say of those they cannot use."""
 
 import json
+import os
 import re
 
 import numpy as np
@@ -144,6 +145,37 @@ def test_maps_among_the_images(photos, model, tmp_path, capsys, inside):
     assert "would put heat maps among the images to inspect" in capsys.readouterr().err
     assert not table.exists()
     assert not (photos / "maps").exists()
+
+
+@pytest.mark.parametrize("kind", ["folder", "image", "parent"])
+def test_maps_among_the_images_by_links(photos, model, data, tmp_path, capsys, kind):
+    images, maps = tmp_path / "images", tmp_path / "maps"
+    (images / "inner").mkdir(parents=True)
+    Image.fromarray(data.images[0]).save(images / "x.png")
+    if kind == "folder":
+        maps.symlink_to(images, target_is_directory=True)
+    elif kind == "parent":
+        maps.symlink_to(images / "inner", target_is_directory=True)
+    else:
+        maps.mkdir()
+        (images / "x.png").rename(maps / "x.png.png")
+        (images / "x.png").symlink_to(maps / "x.png.png")
+    before = sorted(tmp_path.rglob("*"))
+    assert run("score", model, images, "-o", tmp_path / "scores.csv", "--maps", maps) == 1
+    assert "would put heat maps among the images to inspect" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_folders_of_maps_are_looked_up_once(tmp_path, monkeypatch):
+    """With 100,000 images in a folder it would take a minute to look up each."""
+    images = tmp_path / "images"
+    paths = [str(images / folder / f"{number}.png") for folder in "ab" for number in range(50)]
+    found = []
+    realpath = os.path.realpath
+    monkeypatch.setattr(os.path, "realpath", lambda path: found.append(path) or realpath(path))
+    targets = _cli_score._check_maps(tmp_path / "maps", paths, str(images), [str(images)])
+    assert len(found) < 10
+    assert targets[paths[0]] == tmp_path / "maps" / "a" / "0.png.png"
 
 
 def test_odd_names(data, model, tmp_path, monkeypatch, capsys):

@@ -2,6 +2,7 @@
 """A fit on workers of a real cluster, one of which is killed."""
 
 import os
+import re
 import signal
 import threading
 
@@ -10,7 +11,9 @@ import pytest
 from joblib import parallel_config
 from PIL import Image
 
+import skpatch
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
+from skpatch.detector import shards
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,6 +26,10 @@ pytestmark = [
 ]
 
 PARAMETERS = {"coreset_size": 100, "memory_limit": "2M", "random_state": 0}
+
+
+def become_another_version():
+    shards.__version__ = "9.0"
 
 
 @pytest.fixture
@@ -72,3 +79,22 @@ def test_the_result_is_that_of_one_process_though_a_worker_dies(data, cluster, t
     np.testing.assert_array_equal(spread[1].memory_bank_, alone[1].memory_bank_)
     np.testing.assert_array_equal(spread[1].training_scores_, alone[1].training_scores_)
     np.testing.assert_array_equal(spread.score_samples(paths), alone.score_samples(paths))
+
+
+def test_workers_of_another_version_are_told_of(cluster):
+    features = np.random.RandomState(0).normal(size=(400, 8, 8, 32)).astype(np.float32)
+    detector = SoftPatchDetector(coreset_size=100, memory_limit="3M", random_state=0)
+    cluster.run(become_another_version)
+    here = re.escape(skpatch.__version__)
+    with (
+        parallel_config(backend="dask"),
+        pytest.raises(RuntimeError, match=rf"worker has skpatch 9\.0, .* started with {here}"),
+    ):
+        detector.fit(features)
+
+
+@pytest.mark.parametrize("work", [shards._learn_shard, shards._score_shard])
+def test_a_task_of_another_version_is_refused_first(work):
+    task = shards._Task(None, None, None, None, version="9.0")
+    with pytest.raises(RuntimeError, match=r"started with 9\.0\. Install the same version"):
+        work(task)

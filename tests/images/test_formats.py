@@ -3,7 +3,9 @@
 
 import io
 import re
+import struct
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -80,6 +82,38 @@ def test_postscript_opened_by_the_user_is_not_run(tmp_path, monkeypatch):
         pytest.raises(ValueError, match=r"image 0, a PIL image, .* PostScript, a program"),
     ):
         check_images([image]).load(0)
+
+
+def part_of_jpeg(marker, content):
+    return b"\xff" + bytes([marker]) + struct.pack(">H", len(content) + 2) + content
+
+
+PARTS = {
+    "PNG": struct.pack(">I4s2sI", 2, b"tEXt", b"a\0", zlib.crc32(b"tEXta\0")),
+    "GIF": b"\x21\xfe\1a\0",
+    "PPM": b"#" * 10 + b"\n",
+    "JPEG": part_of_jpeg(0xE1, b"Exif\0\0aa"),
+    "JPEG comments": part_of_jpeg(0xFE, b"a"),
+    "JPEG padding": b"\xff",
+}
+# Where a part may be inserted.
+PLACES = {"PNG": 33, "GIF": -1, "PPM": 3, "JPEG": 2}
+
+
+@pytest.mark.parametrize("kind", PARTS)
+def test_headers_of_very_many_parts(tmp_path, kind):
+    """Some of them Pillow joins one by one: 6 MB of them took minutes."""
+    path = tmp_path / "a.png"
+    buffer, name = io.BytesIO(), kind.split()[0]
+    Image.fromarray(COLOUR).save(buffer, name)
+    data = buffer.getvalue()
+    place = data.index(b"\x2c\0\0\0\0") if name == "GIF" else PLACES[name]
+    path.write_bytes(data[:place] + PARTS[kind] * 50 + data[place:])
+    assert load_one(path).shape == (*COLOUR.shape[:2], 3)
+    path.write_bytes(data[:place] + PARTS[kind] * 30_000 + data[place:])
+    for read in (load_one, lambda path: check_images([path]).size(0)):
+        with pytest.raises(ValueError, match=r"a\.png.*header has more parts than any image's"):
+            read(path)
 
 
 @pytest.mark.parametrize("n_scans", [100, 5000])

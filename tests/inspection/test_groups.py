@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
+import copy
 import re
 
 import numpy as np
@@ -30,7 +31,7 @@ def state():
 
 @pytest.mark.parametrize("order", [[*FIRST, *SECOND, *ALONE], [*ALONE, *SECOND, *FIRST[::-1]]])
 def test_images_that_resemble_each_other(state, order):
-    groups = group_images(state, np.array(order))
+    groups = group_images(state, np.array(order), "cpu")
     first, second = groups[FIRST], groups[SECOND]
     assert set(first) == {int(order[0] != FIRST[0])}
     assert set(second) == {int(order[0] == FIRST[0])}
@@ -49,12 +50,12 @@ def test_by_hand(state):
             gaps = np.maximum(gaps, bank.reaches)
             gaps[:, np.isin(bank.source[:, 0], pair)] = np.inf
             is_near.append(cdist(this[:2], other).min(axis=1).mean() < gaps.min(axis=1).mean())
-        assert (group_images(state, np.array(pair))[pair] == 0).all() == all(is_near)
+        assert (group_images(state, np.array(pair), "cpu")[pair] == 0).all() == all(is_near)
 
 
 @pytest.mark.parametrize("numbers", [[], [5]])
 def test_too_few_for_a_group(state, numbers):
-    assert (group_images(state, np.array(numbers, int)) == -1).all()
+    assert (group_images(state, np.array(numbers, int), "cpu") == -1).all()
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,14 @@ def test_the_report_asks(model, images, tmp_path):
     assert sorted(named) == [f"image {number}" for number in range(36, 40)]
     cards = re.findall(r'data-name="(image \d+)"[^>]*data-group="1"', text)
     assert set(named) <= set(cards)
+
+
+def test_a_model_of_another_device(model, images):
+    """Of a training on a GPU the search says so, also in a saved model, where none may be."""
+    expected = model.audit(images).groups
+    moved = copy.deepcopy(model)
+    moved[-1].neighbors_.set_params(device="meta")
+    np.testing.assert_array_equal(moved.audit(images).groups, expected)
 
 
 def test_declared_images_are_not_suspicious(model, images, tmp_path):

@@ -37,12 +37,13 @@ def test_damaged_images(images, kind, tmp_path):
 def test_damaged_models(tmp_path):
     files = model_files(with_network=False)
     path = tmp_path / "damaged.skpatch"
-    for data in files["detector"]:
-        path.write_bytes(data)
-        assert use_damaged_model(path) is None
-    for number in range(200):
-        path.write_bytes(damaged_model(files, "detector", random.Random(number)))
-        use_damaged_model(path)
+    for kind, sound in files.items():
+        for data in sound:
+            path.write_bytes(data)
+            assert use_damaged_model(path) is None
+        for number in range(30):
+            path.write_bytes(damaged_model(files, kind, random.Random(f"{kind} {number}")))
+            use_damaged_model(path)
 
 
 def test_large_images_are_read_without_a_warning(images, tmp_path, monkeypatch):

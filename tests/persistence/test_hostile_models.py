@@ -2,6 +2,7 @@
 """Models that somebody else made: what they name, claim and promise is not believed."""
 
 import os
+import re
 import socket
 import struct
 import sys
@@ -14,8 +15,18 @@ from _persistence import parts, write
 from safetensors.torch import save_file
 from torch import nn
 
-from skpatch import PatchFeatureExtractor, SoftPatchDetector, load, make_pipeline, save
+from skpatch import (
+    ExactNeighbors,
+    PatchFeatureExtractor,
+    PyNNDescentNeighbors,
+    SoftPatchDetector,
+    load,
+    make_pipeline,
+    save,
+)
 from skpatch.persistence import container
+from skpatch.persistence.container import StoredArrays
+from skpatch.persistence.searches import unpack_search
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -246,3 +257,26 @@ def test_names_that_could_not_be_loaded_again_are_not_saved(small, tmp_path, mon
     with pytest.raises(ValueError, match=r"fit with shorter paths.*image_names_"):
         container.write_container(path, {"image_names": ["a" * 600]}, {})
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("version", [None, 5, "", "1" * 41, "0.6\n", "\x1b[2J", ["0.6"], "0.6 <b>"])
+def test_versions_of_a_graph_that_are_none(version):
+    with pytest.raises(ValueError, match="its version of pynndescent is none"):
+        unpack_graph(version)
+
+
+@pytest.mark.parametrize("version", ["0.6.0", "99.0rc1", "0.6+local"])
+def test_a_graph_of_another_version_is_told_of(version):
+    with pytest.warns(UserWarning, match=re.escape(f"built by pynndescent {version}, and ")):
+        assert unpack_graph(version).bank_ is not None
+
+
+def unpack_graph(version):
+    """A search whose graph a file says to be of that version; of so few rows none is built."""
+    bank = np.random.RandomState(0).normal(size=(9, 4)).astype(np.float32)
+    search = PyNNDescentNeighbors(random_state=0)
+    bounds = ExactNeighbors().fit(bank).bounds_.arrays()
+    stored = StoredArrays({f"bounds.{name}": array for name, array in bounds.items()})
+    state = {"reduced": False, "graph": {"pynndescent": version}}
+    unpack_search(search, state, stored, bank, np.zeros(len(bank)))
+    return search
