@@ -4,6 +4,7 @@
 import copy
 import difflib
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -99,9 +100,25 @@ class _WithoutMemory(TorchFunctionMode):
     """Puts the weights of new layers on the device "meta"; what is computed with stays."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        """Call a function of torch; layers make their weights by `torch.empty`."""
-        kwargs = {**(kwargs or {}), "device": "meta"} if function is torch.empty else kwargs
-        return function(*args, **(kwargs or {}))
+        """Call a function of torch; layers make their weights by `torch.empty`, and fill them."""
+        kwargs = kwargs or {}
+        if function is torch.empty:
+            return function(*args, **{**kwargs, "device": "meta"})
+        # Filling nothing would load a computer algebra system.
+        filled = args[0] if args else kwargs.get("tensor")
+        is_filling = re.fullmatch(r"[a-z].*_", function.__name__) and torch.is_tensor(filled)
+        return filled if is_filling and filled.is_meta else function(*args, **kwargs)
+
+
+def _without_values(make):
+    """Network that `make` makes, whose weights are memory that nothing has touched, nor does."""
+    with _WithoutMemory():
+        module = make()
+    for part in module.modules():
+        for name, value in part.named_parameters(recurse=False):
+            if value.is_meta:
+                setattr(part, name, nn.Parameter(torch.empty_like(value, device="cpu")))
+    return module
 
 
 def _build(backbone, weights, seed):
@@ -123,8 +140,7 @@ def _build(backbone, weights, seed):
         return Backbone(module, (127 / 255,) * 3, (128 / 255,) * 3)
     pretrained = _pretrained(backbone)
     make = partial(_torchvision_model, backbone, pretrained, weights)
-    with _WithoutMemory():
-        module = make()
+    module = _without_values(make)
     if weights is None:
         load = partial(_load_random, make, seed)
     else:

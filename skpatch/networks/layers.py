@@ -5,12 +5,10 @@ Layers are nodes of the network's graph, which torch.fx traces, so that nothing 
 is computed or kept. Forward hooks see modules only, and could end the pass by an exception only.
 """
 
-import copy
 import math
 import re
 import sys
 from collections import Counter
-from functools import cached_property
 
 import torch
 from torch import fx, nn
@@ -152,9 +150,10 @@ class TracedNetwork:
         try:
             with running():
                 try:
-                    return _run(graph, self._sketch, 0, size)
+                    # As fast as one on the device "meta", which takes a second to load.
+                    return _run(graph, self._module, 0, size)
                 except Exception:
-                    # A module of one's own may need numbers.
+                    # A module of one's own may need an image.
                     if isinstance(self._backbone, str):
                         raise
                     return _run(graph, self._module, 1, size)
@@ -163,24 +162,6 @@ class TracedNetwork:
                 f"backbone={self._name} cannot process an image of {size[0]} x {size[1]} pixels "
                 f"(height x width): {first_line(error)}"
             ) from error
-
-    @cached_property
-    def _sketch(self):
-        """The network with weights that take no memory, for batches of no images.
-
-        The device "meta" does the same, but takes seconds to load and, in all, longer than images.
-        """
-        tensors = [*self._module.parameters(), *self._module.buffers()]
-        for part in self._module.modules():
-            tensors += filter(torch.is_tensor, vars(part).values())
-        values = {
-            id(tensor): torch.zeros((), dtype=tensor.dtype).expand(tensor.shape)
-            # Others may say which values are taken.
-            if tensor.is_floating_point()
-            else tensor
-            for tensor in tensors
-        }
-        return copy.deepcopy(self._module, values)
 
 
 def _run(graph, module, n_images, size):
