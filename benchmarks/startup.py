@@ -1,20 +1,25 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Import, first-use compilation, and the demonstration with cold and warm caches.
+"""Seconds until commands are done that do little, first-use compilation, and the demonstration.
 
-    python benchmarks/startup.py
+    python benchmarks/startup.py [--demo]
 
+Commands: median of five, wall clock and processor time, one thread. Their code was compiled before.
 Compilation is what a fit and a scoring of small features take longer in a process with an empty
 cache of compiled code than in the next one. The demonstration runs as a user types it, first with
-an empty cache. The last line is the compilation's.
+an empty cache.
 """
 
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
+
+from PIL import Image
 
 FIT = """
 import numpy as np
@@ -25,35 +30,59 @@ for discriminator in ("lof", "gaussian", "nearest"):
     detector.fit(features).score_samples(features)
     detector.predict_map(features)
 """
+CLI = "import sys; from skpatch.cli import main; sys.exit(main())"
 
 
-def seconds(command, cache):
-    """Seconds that a command takes with a folder for compiled code, and what it prints."""
-    started = time.perf_counter()
-    output = subprocess.run(
-        command,
-        check=True,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "NUMBA_CACHE_DIR": cache},
-    ).stdout
-    return time.perf_counter() - started, output
+def seconds(command, cache, **options):
+    """Wall clock and processor time that a command takes, and what it prints."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": cache, "OMP_NUM_THREADS": "1"}
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, **options)
+    taken, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return taken, used, done.stdout
+
+
+def make_model(folder):
+    """Model and images that are learned from in a folder."""
+    from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline, save
+    from skpatch.datasets import make_contaminated_images
+
+    images = make_contaminated_images(n_normal=20, n_defective=4, random_state=0).images
+    model = make_pipeline(PatchFeatureExtractor(), SoftPatchDetector(random_state=0))
+    save(model.fit(images), f"{folder}/model.skpatch")
+    Image.fromarray(images[0]).save(f"{folder}/one.png")
 
 
 def main():
     python = [sys.executable, "-c"]
     with tempfile.TemporaryDirectory() as folder:
         caches = [str(Path(folder) / name) for name in ("fit", "demo")]
-        imported, _ = seconds([*python, "import skpatch"], caches[0])
-        started, _ = seconds([*python, "pass"], caches[0])
-        print(f"import skpatch        {imported - started:.2f} s")
-        demo = [str(Path(sys.executable).with_name("skpatch")), "demo", "-o", f"{folder}/demo.png"]
-        for state in ("cold", "warm"):
-            taken, output = seconds(demo, caches[1])
-            stages = re.search(r"^ *total +([\d.]+)", output, re.MULTILINE)[1]
-            print(f"demo, {state}            {taken:.1f} s, of it {stages} s in its stages")
-        cold, warm = (seconds([*python, FIT], caches[0])[0] for _ in range(2))
+        make_model(folder)
+        commands = {
+            "python": [*python, "pass"],
+            "import skpatch": [*python, "import skpatch"],
+            **{
+                f"skpatch {line}": [*python, CLI, *line.split()]
+                for line in (
+                    "--version",
+                    "--help",
+                    "audit nowhere",
+                    "score model.skpatch nothing.png -o scores.csv",
+                    "score model.skpatch one.png -o scores.csv",
+                )
+            },
+        }
+        for name, command in commands.items():
+            runs = [seconds(command, caches[0], cwd=folder) for _ in range(6)][1:]
+            wall, used = (median(run[part] for run in runs) for part in (0, 1))
+            print(f"{name:53} {wall:5.2f} s, {used:5.2f} s of processor time", flush=True)
+        (cold, *_), (warm, *_) = (seconds([*python, FIT], caches[1]) for _ in range(2))
         print(f"first-use compilation {cold - warm:.1f} s ({cold:.1f} cold, {warm:.1f} warm)")
+        for state in ("cold", "warm") if "--demo" in sys.argv else ():
+            taken, _, output = seconds([*python, CLI, "demo", "-o", f"{folder}/demo.png"], folder)
+            stages = re.search(r"^ *total +([\d.]+)", output, re.MULTILINE)[1]
+            print(f"demo, {state} {taken:.1f} s, of it {stages} s in its stages")
 
 
 if __name__ == "__main__":

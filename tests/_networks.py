@@ -6,6 +6,7 @@ from sklearn.base import clone
 from torch import nn
 
 from skpatch import PatchFeatureExtractor
+from skpatch.networks.backbones import build_backbone
 
 
 def small_network():
@@ -21,6 +22,13 @@ def small_network():
         "fc": nn.Linear(16, 5),
     }
     return nn.Sequential(OrderedDict(stages))
+
+
+def whole_network(backbone, weights, seed):
+    """A network all of whose layers are in use, with its weights."""
+    built = build_backbone(backbone, weights, seed)
+    built.load(built.module)
+    return built.module
 
 
 def small_extractor(**parameters):

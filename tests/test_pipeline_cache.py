@@ -6,10 +6,10 @@ import os
 import numpy as np
 import pytest
 import torch
+from _networks import whole_network
 from PIL import Image
 
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
-from skpatch.features.backbones import build_backbone
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -91,7 +91,7 @@ def test_weights_that_changed_are_read_again(paths, bank, tmp_path):
     weights = tmp_path / "weights.pth"
     found = []
     for seed in range(2):
-        state = build_backbone("efficientnet_lite0", None, seed).module.state_dict()
+        state = whole_network("efficientnet_lite0", None, seed).state_dict()
         torch.save(state, weights)
         found.append(bank(paths, weights=str(weights)))
     assert [n_calls for _, n_calls in found] == [1, 1]

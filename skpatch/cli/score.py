@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..inspection.result import Inspection, check_threshold
 from ..runtime.files import (
     check_length,
     check_output,
@@ -46,6 +45,10 @@ def run_score(
     check_output(report, ".html", "--report")
     (given, unread), root = given_images(images, layout, quiet), common_folder(images)
     targets = None if maps is None else _check_maps(maps, given, root, images)
+    os.stat(model)
+    # Only now, for it takes a second to load: there may be no such model or image.
+    from ..inspection.result import Inspection
+
     model = _load(model, weights, device, jobs, quiet)
     paths = readable_images(
         given,
@@ -157,6 +160,7 @@ def _without_links(paths):
 
 
 def _load(path, weights, device, jobs, quiet):
+    from ..inspection.result import check_threshold
     from ..persistence import load
 
     model = load(path, weights=weights)

@@ -4,10 +4,7 @@
 Imports images.
 """
 
-from .elpv import load_elpv
-from .folder import load_folder
-from .masks import read_mask
-from .noise import inject_noise
-from .synthetic import make_contaminated_images
+import lazy_loader
 
-__all__ = ["inject_noise", "load_elpv", "load_folder", "make_contaminated_images", "read_mask"]
+# The names are those of __init__.pyi: whoever lists a folder has no use for scikit-learn and scipy.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,9 +4,9 @@
 import os
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils import Bunch
 
 from .layouts import (
     LAYOUTS,
@@ -21,10 +21,13 @@ from .layouts import (
 from .listing import IMAGE_EXTENSIONS, list_folder, natural_key, tell_left_out
 from .masks import read_mask
 
+if TYPE_CHECKING:
+    from sklearn.utils import Bunch
+
 __all__ = ["images_to_inspect", "load_folder", "read_folder"]
 
 
-def load_folder(path: str | os.PathLike, *, layout: str = "auto") -> Bunch:
+def load_folder(path: str | os.PathLike, *, layout: str = "auto") -> "Bunch":
     """List the images of a folder, with labels and masks where its layout has them.
 
     Files are listed recursively in natural order (``img2`` before ``img10``), and links are
@@ -126,6 +129,9 @@ def load_folder(path: str | os.PathLike, *, layout: str = "auto") -> Bunch:
     rows = [_test_row(root, parts, name, kind) for name, kind in test]
     labels = np.array([is_bad for _, _, is_bad, _ in rows], dtype=int)
     has_mask = np.array([masks is not None for *_, masks in rows], dtype=bool)
+    # Whoever only lists a folder does not wait for it to load.
+    from sklearn.utils import Bunch
+
     return Bunch(
         train_images=[str(root / name) for name in parts.train],
         test_images=[path for path, *_ in rows],

@@ -5,7 +5,6 @@ import copy
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.decomposition import PCA
 
 from ..distances.scaling import LowerBounds, Scaling, inner_products
 from ..runtime.threads import progress, run_blocks
@@ -94,6 +93,8 @@ class Jury:
         self._scaling = Scaling(points)
         self.axes = None
         if points.shape[1] > _AXES and len(points) > 1:
+            from sklearn.decomposition import PCA
+
             sample = self._scaling.apply(points[:: -(len(points) // -_SAMPLE)])[0]
             pca = PCA(min(_AXES, len(sample)), svd_solver="covariance_eigh")
             with np.errstate(invalid="ignore"):

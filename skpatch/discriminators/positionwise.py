@@ -8,7 +8,6 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, clone, is_outlier_detector
-from sklearn.covariance import ledoit_wolf, oas
 
 from ..distances.scaling import Scaling, inner_products
 from ..runtime.parameters import StrOptions, positive_integer
@@ -226,7 +225,10 @@ class GaussianDiscriminator(NoiseDiscriminator):
         if self.covariance == "paper":
             estimates, ridge = torch.bmm(centred.mT, centred) / (centred.shape[1] - 1), 0.01
         else:
-            estimate = {"ledoit_wolf": ledoit_wolf, "oas": oas}[self.covariance]
+            # With it come scikit-learn's linear models, which nothing else needs.
+            from sklearn import covariance
+
+            estimate = getattr(covariance, self.covariance)
             shrunk = [estimate(points.numpy(), assume_centered=True)[0] for points in centred]
             # Features that never vary have no covariance to shrink towards; their distance is 0.
             estimates, ridge = torch.from_numpy(np.stack(shrunk)), np.finfo(np.float64).tiny

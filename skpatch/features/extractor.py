@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 
 from ..images.collection import Images, check_images
+from ..networks.tracing import running, tracing
 from ..runtime.devices import check_device, resolve_device
 from ..runtime.files import check_output, replacing
 from ..runtime.parameters import (
@@ -28,7 +29,6 @@ from ..runtime.threads import execution, run_blocks
 from .region import patches_inside, read_region
 from .storage import create_memmap, empty_features
 from .survey import check_intensity_range, survey, tell_remarks
-from .tracing import running, tracing
 from .view import check_geometry, learn_size, prepare
 
 if TYPE_CHECKING:
@@ -272,7 +272,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         with execution(self.n_jobs, self.verbose):
             sizes, intensity_range = survey(self, images)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        learned = self._build(seed, self.layers, partial(learn_size, self, sizes))
+        learned = self._build(*self._plan(seed, self.layers, partial(learn_size, self, sizes)))
         grid = learned["grid_size_"]
         for index, size in enumerate(sizes):
             images.check_size(index, size, grid)
@@ -285,28 +285,35 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         vars(self).update(learned)  # type: ignore[attr-defined]
         return self
 
-    def _build(self, seed, layers, choose_size):
-        """Everything that is learned, from layers and a function that chooses the input's size.
+    def _plan(self, seed, layers, choose_size):
+        """What loads the weights of the network, and everything that is learned.
 
-        It is given a function from a size (H, W) to the shapes of the layers' maps.
+        From layers and a function that chooses the input's size; it is given one from a size (H, W)
+        to the shapes of the layers' maps. Networks of torchvision have no values yet: none is made
+        or read for a network that does not suit.
         """
-        import torch
-
-        from .backbones import build_backbone
+        from ..networks.backbones import build_backbone
+        from ..networks.layers import TracedNetwork
         from .embedding import feature_names, make_embedding
-        from .weights import load_weights
+        from .tiling import plan_tiles
 
         built = build_backbone(self.backbone, self.weights, seed)
-        layers, model, image_size, tile, shapes = self._plan(built.module, layers, choose_size)
-        if built.weights is not None:
-            load_weights(built.weights, model, built.module)
+        network = TracedNetwork(self.backbone, built.module)
+        if layers is None:
+            layers = network.default_layers()
+        layers = (layers,) if isinstance(layers, str) else tuple(map(str, layers))
+        model = network.taps(layers)
+        # Square images are as large as the probe.
+        shapes_at = cache(partial(network.map_shapes, model))
+        image_size = choose_size(shapes_at)
+        tile, shapes = plan_tiles(shapes_at, image_size, self.tile_size)
         embedding = make_embedding(shapes, self.patch_size, self.embedding_dim)
-        return {
+        return built.load, {
             "layers_": layers,
             "image_size_": image_size,
             "grid_size_": tuple(embedding.grid),
             "n_features_out_": self.embedding_dim or sum(channels for channels, *_ in shapes),
-            "model_": model.to(memory_format=torch.channels_last),
+            "model_": model,
             "crop_share_": None if self.crop is None else self.crop / self.resize,
             "_tile": tile,
             "_embedding": embedding,
@@ -318,19 +325,13 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
             "_seed": seed,
         }
 
-    def _plan(self, module, layers, choose_size):
-        """Layers of a network, the part of it that is used, and sizes: of input, tile and maps."""
-        from .layers import default_layers, feature_taps, map_shapes
-        from .tiling import plan_tiles
+    def _build(self, load, learned):
+        """Everything that is learned, and the weights of the network; arguments from `_plan`."""
+        import torch
 
-        if layers is None:
-            layers = default_layers(self.backbone, module)
-        layers = (layers,) if isinstance(layers, str) else tuple(map(str, layers))
-        model = feature_taps(self.backbone, module, layers)
-        # Square images are as large as the probe.
-        shapes_at = cache(partial(map_shapes, self.backbone, model, layers))
-        image_size = choose_size(shapes_at)
-        return layers, model, image_size, *plan_tiles(shapes_at, image_size, self.tile_size)
+        load(learned["model_"])
+        learned["model_"].to(memory_format=torch.channels_last)
+        return learned
 
     def transform(self, X: Images) -> NDArray[np.float32]:
         """Extract the patch features of images.

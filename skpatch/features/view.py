@@ -1,28 +1,24 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """From images to the input of the network: the part that is seen, at one size for all."""
 
-import math
 from numbers import Integral
 
 import numpy as np
 from PIL import Image
 
 from ..images.collection import check_images
+from ..networks.strides import PROBE_SIZE, stride
 
 __all__ = [
-    "PROBE_SIZE",
     "central_region",
     "check_geometry",
     "input_views",
     "largest_stride",
     "learn_size",
     "prepare",
-    "stride",
     "visible_region",
 ]
 
-# Of the image with which a network's strides are measured.
-PROBE_SIZE = (224, 224)
 # The network's input would be a hundred times as long as it is wide.
 _LARGEST_ASPECT = 100
 
@@ -69,14 +65,6 @@ def learn_size(extractor, sizes, shapes_at):
         )
     sides = shorter * max(1, 1 / aspect), shorter * max(1, aspect)
     return tuple(max(1, round(side / step)) * step for side in sides)
-
-
-def stride(size, shape):
-    """Power of two by which a map (c, h, w) is smaller than an image of a size (H, W).
-
-    Networks that do not pad give maps a little smaller than the power says.
-    """
-    return 2 ** round(math.log2(size[0] / shape[1]))
 
 
 def largest_stride(shapes_at):

@@ -15,8 +15,6 @@ __all__ = ["pack_extractor", "unpack_extractor"]
 
 # No network's maps are that much smaller than the image.
 _LARGEST_STRIDE = 256
-# Bytes of the weights of a network that is built at once.
-_LARGE_NETWORK = 2**28
 _OTHER_FEATURES = "its network does not give the features of its detector"
 
 
@@ -25,7 +23,7 @@ def pack_extractor(extractor, arrays):
 
     A region that is an array goes to `arrays`, and True stands for it.
     """
-    from ..features.backbones import weights_digest
+    from ..networks.backbones import weights_digest
 
     for name, fitted in extractor._built_from.items():
         value = getattr(extractor, name)
@@ -54,7 +52,7 @@ def pack_extractor(extractor, arrays):
 
 def unpack_extractor(packed, versions, arrays, backbone, weights, detector):
     """Extractor of the JSON of :func:`pack_extractor`, for the features of a loaded detector."""
-    from ..features.backbones import weights_digest
+    from ..networks.backbones import weights_digest
 
     # Files of 0.1.0.dev0 may lack the range of intensities.
     params, module, seed, layers, size, mean, std, digest, intensity_range = entries(
@@ -84,9 +82,14 @@ def unpack_extractor(packed, versions, arrays, backbone, weights, detector):
     if any(map(int.__gt__, size, most)) or extractor.embedding_dim not in known:
         raise ValueError(_OTHER_FEATURES)
     _check_weights(extractor, weights)
-    if module is None:
-        _check_large_network(extractor, layers, (height, width), detector)
-    learned = extractor._build(seed, layers, lambda *_: (height, width))
+    load, learned = extractor._plan(seed, layers, lambda *_: (height, width))
+    # Before there are any weights of a network that may be large.
+    if (*learned["grid_size_"], learned["n_features_out_"]) != (
+        *detector.grid_shape_,
+        detector.n_features_in_,
+    ):
+        raise ValueError(_OTHER_FEATURES)
+    learned = extractor._build(load, learned)
     found = weights_digest(learned["model_"])
     if found != digest or [*learned["_mean"], *learned["_std"]] != mean + std:
         now = {name: metadata.version(name) for name in ("torch", "torchvision")}
@@ -106,7 +109,7 @@ def _check_weights(extractor, given):
 
     A file from elsewhere could have others beside it, or name one on another computer.
     """
-    from ..features.backbones import LITE0, downloaded_weights
+    from ..networks.backbones import LITE0, downloaded_weights
 
     backbone = extractor.backbone
     if extractor.weights not in (None, "default"):
@@ -124,18 +127,3 @@ def _check_weights(extractor, given):
                 f"and loading downloads nothing. Fit any PatchFeatureExtractor(backbone="
                 f"{backbone!r}), which downloads them, or pass the file as weights="
             )
-
-
-def _check_large_network(extractor, layers, size, detector):
-    """Raise for a large network that gives other features, before there are any weights of it."""
-    from ..features.backbones import sketch_backbone
-    from ..features.embedding import make_embedding
-
-    sketch = sketch_backbone(extractor.backbone, extractor.weights)
-    if sum(tensor.nbytes for tensor in sketch.parameters()) <= _LARGE_NETWORK:
-        return
-    *_, shapes = extractor._plan(sketch, layers, lambda *_: size)
-    grid = make_embedding(shapes, extractor.patch_size, None).grid
-    n_features = extractor.embedding_dim or sum(channels for channels, *_ in shapes)
-    if (*grid, n_features) != (*detector.grid_shape_, detector.n_features_in_):
-        raise ValueError(_OTHER_FEATURES)

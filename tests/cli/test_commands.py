@@ -88,16 +88,6 @@ def test_output_that_is_not_utf8(data, tmp_path, monkeypatch, encoding):
     assert lines[-1] == f"Report: {shown}"
 
 
-def test_help_loads_nothing_heavy():
-    code = (
-        "import sys; from skpatch.cli import main; main(['audit', '--help']);"
-        "heavy = 'torch', 'numpy', 'sklearn', 'PIL', 'tqdm', 'matplotlib';"
-        "print([m for m in heavy if m in sys.modules])"
-    )
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
-    assert printed.splitlines()[-1] == "[]"
-
-
 def test_audit(photos, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(photos.parent)
     report, ranking = tmp_path / "audit.html", tmp_path / "ranking.csv"

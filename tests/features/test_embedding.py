@@ -2,11 +2,11 @@
 import numpy as np
 import pytest
 import torch
+from _networks import whole_network
 from torch.nn import functional
 
-from skpatch.features.backbones import build_backbone
 from skpatch.features.embedding import make_embedding
-from skpatch.features.layers import feature_taps
+from skpatch.networks.layers import TracedNetwork
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -43,8 +43,8 @@ def reference(maps, patch_size, embedding_dim):
 
 
 def test_paper_setting_on_wide_resnet50():
-    module = build_backbone("wide_resnet50_2", None, 0).module
-    taps = feature_taps("wide_resnet50_2", module, ("layer2", "layer3"))
+    module = whole_network("wide_resnet50_2", None, 0)
+    taps = TracedNetwork("wide_resnet50_2", module).taps(("layer2", "layer3"))
     images = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         maps = list(taps(images).values())

@@ -260,7 +260,7 @@ def test_other_weights_of_a_name(model, tmp_path, monkeypatch):
         state = {name: torch.zeros_like(v, device="cpu") for name, v in module.state_dict().items()}
         module.load_state_dict(state, assign=True)
 
-    monkeypatch.setattr("skpatch.features.backbones._load_lite0", load_zeros)
+    monkeypatch.setattr("skpatch.networks.backbones._load_lite0", load_zeros)
     with pytest.raises(ValueError, match=r"model\.skpatch.*the network has other weights"):
         load(tmp_path / "model.skpatch")
 

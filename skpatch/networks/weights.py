@@ -50,7 +50,12 @@ def load_weights(path, model, whole):
     found = {name: tensors[prefix + name] for name in needed if prefix + name in tensors}
     _check(path, tensors, prefix, found, needed)
     _check_more(path, tensors, prefix, needed, known)
-    model.load_state_dict(found, strict=False)
+    # Copies of the network's own number types, also where it has no memory for weights yet.
+    values = {
+        name: torch.empty_like(needed[name], device="cpu").copy_(tensor)
+        for name, tensor in found.items()
+    }
+    model.load_state_dict(values, strict=False, assign=True)
     _tell_ignored(path, tensors, prefix, known)
 
 

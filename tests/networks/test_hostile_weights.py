@@ -8,12 +8,11 @@ import zipfile
 
 import pytest
 import torch
-from _networks import small_network
+from _networks import small_network, whole_network
 from safetensors.torch import save_file
 
-from skpatch.features import backbones
-from skpatch.features.backbones import build_backbone
-from skpatch.features.weights import load_weights
+from skpatch.networks import backbones
+from skpatch.networks.weights import load_weights
 from skpatch.runtime import downloads
 from skpatch.runtime.downloads import place_of
 
@@ -41,23 +40,21 @@ def test_a_planted_download_is_not_read(cached):
     for content in (Harmful(), torch.zeros(2), {}):
         torch.save(content, path)
         with pytest.raises(ValueError, match=rf"squeezenet1_1.*begin with {expected}. Delete"):
-            build_backbone("squeezenet1_1", "default", 0)
+            whole_network("squeezenet1_1", "default", 0)
     open(path, "w").close()
     with pytest.raises(ValueError, match="are damaged"):
-        build_backbone("squeezenet1_1", "default", 0)
+        whole_network("squeezenet1_1", "default", 0)
     assert Harmful.executed == []
 
 
 def test_a_sound_download_is_used_without_a_connection(cached, monkeypatch):
     path, _ = cached
-    source = build_backbone("squeezenet1_1", None, 3).module
+    source = whole_network("squeezenet1_1", None, 3)
     torch.save(source.state_dict(), path)
     with open(path, "rb") as file:
         digest = hashlib.sha256(file.read()).hexdigest()
     monkeypatch.setattr(downloads, "place_of", lambda _: (path, digest[:8]))
-    built = build_backbone("squeezenet1_1", "default", 0)
-    load_weights(built.weights, built.module, built.module)
-    found = built.module.state_dict()
+    found = whole_network("squeezenet1_1", "default", 0).state_dict()
     assert all(torch.equal(found[name], value) for name, value in source.state_dict().items())
 
 

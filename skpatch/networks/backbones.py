@@ -4,13 +4,13 @@
 import copy
 import difflib
 import hashlib
-import os
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
-import torchvision
 from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
@@ -18,15 +18,9 @@ from torch.overrides import TorchFunctionMode
 from ..runtime.downloads import download, file_digest, place_of
 from ..runtime.memory import memory_errors
 from ..runtime.threads import stay_single_threaded_after_fork
+from .weights import load_weights
 
-__all__ = [
-    "LITE0",
-    "SameConv2d",
-    "build_backbone",
-    "downloaded_weights",
-    "sketch_backbone",
-    "weights_digest",
-]
+__all__ = ["LITE0", "SameConv2d", "build_backbone", "downloaded_weights", "weights_digest"]
 
 LITE0 = "efficientnet_lite0"
 _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -43,14 +37,15 @@ _WRAPPERS = (
 class Backbone:
     """A network in evaluation mode, and the mean and standard deviation of its input.
 
-    `mean` and `std` are per channel, for colours between 0 and 1. `weights` is a file that is still
-    to be read, once it is known which layers are used; None if there is none.
+    `mean` and `std` are per channel, for colours between 0 and 1. Networks of torchvision are
+    sketches: their weights have shapes, and no values. `load` gives the part of the network that is
+    used its values, once it is known which that is.
     """
 
     module: nn.Module
     mean: tuple
     std: tuple
-    weights: str | os.PathLike | None = None
+    load: Callable[[nn.Module], None] = lambda part: None
 
 
 class SameConv2d(nn.Conv2d):
@@ -94,14 +89,10 @@ def build_backbone(backbone, weights, seed):
     Backbone
     """
     stay_single_threaded_after_fork()
-    with torch.random.fork_rng(devices=[]):
-        # torch.manual_seed would also seed the generators of the GPUs, which are not restored.
-        torch.random.default_generator.manual_seed(seed)
-        built = _build(backbone, weights)
-    built.module.to("cpu", torch.float32)
-    built.module.eval().requires_grad_(False)
+    built = _build(backbone, weights, seed)
+    built.module.to(torch.float32).eval().requires_grad_(False)
     if weights not in (None, "default"):
-        built.weights = weights
+        built.load = partial(load_weights, weights, whole=built.module)
     return built
 
 
@@ -109,50 +100,87 @@ class _WithoutMemory(TorchFunctionMode):
     """Puts the weights of new layers on the device "meta"; what is computed with stays."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        """Call a function of torch; layers make their weights by `torch.empty`."""
-        kwargs = {**(kwargs or {}), "device": "meta"} if function is torch.empty else kwargs
-        return function(*args, **(kwargs or {}))
+        """Call a function of torch; layers make their weights by `torch.empty`, and fill them."""
+        kwargs = kwargs or {}
+        if function is torch.empty:
+            return function(*args, **{**kwargs, "device": "meta"})
+        # Filling nothing would load a computer algebra system.
+        filled = args[0] if args else kwargs.get("tensor")
+        is_filling = re.fullmatch(r"[a-z].*_", function.__name__) and torch.is_tensor(filled)
+        return filled if is_filling and filled.is_meta else function(*args, **kwargs)
 
 
-def sketch_backbone(backbone, weights):
-    """Network of a name without memory for its weights: it only says which shapes it gives."""
+def _without_values(make):
+    """Network that `make` makes, whose weights are memory that nothing has touched, nor does."""
     with _WithoutMemory():
-        module = _named_module(backbone, weights)
-    return module.eval().requires_grad_(False)
+        module = make()
+    for part in module.modules():
+        for name, value in part.named_parameters(recurse=False):
+            if value.is_meta:
+                setattr(part, name, nn.Parameter(torch.empty_like(value, device="cpu")))
+    return module
 
 
-def _build(backbone, weights):
+def _build(backbone, weights, seed):
     if isinstance(backbone, nn.Module):
         if weights is None:
             raise ValueError(
                 f"weights=None makes random weights for a named backbone, but backbone is a "
                 f'{type(backbone).__name__} module; weights="default" keeps its own.'
             )
-        return Backbone(_unwrapped_copy(backbone), *_IMAGENET)
+        return Backbone(_unwrapped_copy(backbone).to("cpu"), *_IMAGENET)
     if backbone == LITE0:
-        # Without memory for random weights if they are replaced anyway.
-        with torch.device("meta" if weights == "default" else "cpu"):
-            module = _efficientnet_lite0()
         if weights == "default":
+            # Without memory for random weights, which are replaced anyway.
+            with torch.device("meta"):
+                module = _EfficientNetLite0()
             _load_lite0(module)
+        else:
+            module = _random(_EfficientNetLite0, seed)
         return Backbone(module, (127 / 255,) * 3, (128 / 255,) * 3)
-    module, pretrained = _named_module(backbone, weights), _pretrained(backbone)
-    file = download(pretrained.url, backbone) if weights == "default" else None
+    pretrained = _pretrained(backbone)
+    make = partial(_torchvision_model, backbone, pretrained, weights)
+    module = _without_values(make)
+    if weights is None:
+        load = partial(_load_random, make, seed)
+    else:
+        load = partial(_load_pretrained, backbone, pretrained.url, whole=module)
     transforms = pretrained.transforms()
-    return Backbone(module, tuple(transforms.mean), tuple(transforms.std), file)
+    return Backbone(module, tuple(transforms.mean), tuple(transforms.std), load)
 
 
-def _named_module(backbone, weights):
-    """Network of a name with random weights."""
-    if backbone == LITE0:
-        return _efficientnet_lite0()
-    arguments = _arguments(backbone, _pretrained(backbone), weights)
-    return torchvision.models.get_model(backbone, weights=None, **arguments)
+def _torchvision_model(backbone, pretrained, weights):
+    """Network of torchvision with random weights."""
+    from torchvision import models
+
+    return models.get_model(backbone, weights=None, **_arguments(backbone, pretrained, weights))
+
+
+def _random(make, seed):
+    """Network that `make` makes, with random weights of a seed."""
+    with torch.random.fork_rng(devices=[]):
+        # torch.manual_seed would also seed the generators of the GPUs, which are not restored.
+        torch.random.default_generator.manual_seed(seed)
+        return make()
+
+
+@memory_errors()
+def _load_random(make, seed, part):
+    values = _random(make, seed).to(torch.float32).requires_grad_(False).state_dict()
+    known = {name: values[name] for name in part.state_dict() if name in values}
+    part.load_state_dict(known, strict=False, assign=True)
+
+
+def _load_pretrained(backbone, url, part, whole):
+    load_weights(download(url, backbone), part, whole)
 
 
 def _pretrained(backbone):
     """Weights of a model that torchvision offers."""
-    known = torchvision.models.list_models(module=torchvision.models)
+    # It takes seconds to load, and the default network and modules do without.
+    from torchvision import models
+
+    known = models.list_models(module=models)
     if backbone not in known:
         close = difflib.get_close_matches(backbone, [LITE0, *known])
         hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
@@ -160,7 +188,7 @@ def _pretrained(backbone):
             f"backbone={backbone!r} is unknown.{hint} Known are {', '.join([LITE0, *known])}; "
             "or pass a torch.nn.Module."
         )
-    return torchvision.models.get_model_weights(backbone).DEFAULT
+    return models.get_model_weights(backbone).DEFAULT
 
 
 def _unwrapped_copy(backbone):
@@ -204,23 +232,64 @@ def downloaded_weights(backbone):
     return place_of(_pretrained(backbone).url)[0]
 
 
-def _efficientnet_lite0():
-    """EfficientNet-Lite0 in the tree of torchvision's EfficientNet-B0.
+class _EfficientNetLite0(nn.Module):
+    """EfficientNet-Lite0, with the names that torchvision's EfficientNet-B0 has for its layers.
 
     The Lite variants have no squeeze-excitation, ReLU6 for SiLU, and TensorFlow's padding.
     """
-    norm = partial(nn.BatchNorm2d, eps=1e-3)
-    module = torchvision.models.efficientnet_b0(weights=None, norm_layer=norm)
-    for parent in list(module.modules()):
-        for name, child in parent.named_children():
-            if isinstance(child, torchvision.ops.SqueezeExcitation):
-                setattr(parent, name, nn.Identity())
-            elif isinstance(child, nn.SiLU):
-                setattr(parent, name, nn.ReLU6(inplace=True))
-            elif isinstance(child, nn.Conv2d) and max(child.kernel_size) > 1:
-                # The same parameters; only the padding in `forward` differs.
-                child.__class__ = SameConv2d
-    return module
+
+    # Expansion of the channels, kernel, stride, channels and blocks of each stage.
+    _STAGES = (
+        (1, 3, 1, 16, 1),
+        (6, 3, 2, 24, 2),
+        (6, 5, 2, 40, 2),
+        (6, 3, 2, 80, 3),
+        (6, 5, 1, 112, 3),
+        (6, 5, 2, 192, 4),
+        (6, 3, 1, 320, 1),
+    )
+
+    def __init__(self):
+        super().__init__()
+        stages, channels = [_convolution(3, 32, 3, 2)], 32
+        for expansion, kernel, stride, outputs, n_blocks in self._STAGES:
+            blocks = []
+            for index in range(n_blocks):
+                step = stride if index == 0 else 1
+                blocks.append(_InvertedResidual(channels, expansion, kernel, step, outputs))
+                channels = outputs
+            stages.append(nn.Sequential(*blocks))
+        self.features = nn.Sequential(*stages, _convolution(channels, 1280, 1))
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, 1000))
+
+    def forward(self, x):
+        """Logits (n, 1000) of images (n, 3, h, w)."""
+        return self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
+
+
+class _InvertedResidual(nn.Module):
+    def __init__(self, inputs, expansion, kernel, stride, outputs):
+        super().__init__()
+        inner = expansion * inputs
+        layers = [] if expansion == 1 else [_convolution(inputs, inner, 1)]
+        layers.append(_convolution(inner, inner, kernel, stride, groups=inner))
+        # Nothing where others have squeeze-excitation, so that the last has its number.
+        layers += nn.Identity(), _convolution(inner, outputs, 1)[:2]
+        self.block = nn.Sequential(*layers)
+        self.is_residual = stride == 1 and inputs == outputs
+
+    def forward(self, x):
+        return x + self.block(x) if self.is_residual else self.block(x)
+
+
+def _convolution(inputs, outputs, kernel, stride=1, groups=1):
+    kind = nn.Conv2d if kernel == 1 else SameConv2d
+    return nn.Sequential(
+        kind(inputs, outputs, kernel, stride, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs, eps=1e-3),
+        nn.ReLU6(inplace=True),
+    )
 
 
 def _load_lite0(module):

@@ -4,11 +4,10 @@ import urllib.error
 
 import pytest
 import torch
-from _networks import small_network
+from _networks import small_network, whole_network
 from torch import nn
 
-from skpatch.features.backbones import build_backbone
-from skpatch.features.weights import load_weights
+from skpatch.networks.backbones import build_backbone
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -20,21 +19,14 @@ def same_state(first, second):
     )
 
 
-def loaded(backbone, path):
-    """A network all of whose layers are in use, with the weights in a file."""
-    module = build_backbone(backbone, path, 0).module
-    load_weights(path, module, module)
-    return module
-
-
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "shufflenet_v2_x0_5"])
 def test_random_weights_are_seeded_and_leave_the_generator_alone(name):
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
-    first = build_backbone(name, None, 0).module
+    first = whole_network(name, None, 0)
     assert torch.equal(torch.random.get_rng_state(), before)
     torch.manual_seed(6)
-    second, third = (build_backbone(name, None, seed).module for seed in (0, 1))
+    second, third = (whole_network(name, None, seed) for seed in (0, 1))
     assert same_state(first, second)
     assert not same_state(first, third)
 
@@ -42,18 +34,18 @@ def test_random_weights_are_seeded_and_leave_the_generator_alone(name):
 def test_random_weights_leave_the_generators_of_gpus_alone(monkeypatch):
     calls = []
     monkeypatch.setattr(torch.cuda, "manual_seed_all", calls.append)
-    build_backbone("resnet18", None, 0)
+    whole_network("shufflenet_v2_x0_5", None, 0)
     assert calls == []
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("name", ["shufflenet_v2_x0_5", "efficientnet_lite0"])
 def test_weights_from_a_file(tmp_path, name, wrapped):
-    source = build_backbone(name, None, 3).module
+    source = whole_network(name, None, 3)
     path = tmp_path / "weights.pth"
     torch.save({"state_dict": source.state_dict()} if wrapped else source.state_dict(), path)
     for given in (path, str(path)):
-        assert same_state(loaded(name, given), source)
+        assert same_state(whole_network(name, given, 0), source)
 
 
 def test_weights_of_a_module_from_a_file(tmp_path):
@@ -61,14 +53,14 @@ def test_weights_of_a_module_from_a_file(tmp_path):
     with torch.no_grad():
         source.stem.weight.add_(1)
     torch.save(source.state_dict(), tmp_path / "weights.pth")
-    built = loaded(target, tmp_path / "weights.pth")
+    built = whole_network(target, tmp_path / "weights.pth", 0)
     assert same_state(built, source)
     assert not same_state(target, source)
 
 
 def test_densenet_files_with_old_names(tmp_path):
     # The files that torchvision offers, and that the message on a failed download names.
-    source = build_backbone("densenet121", None, 3).module
+    source = whole_network("densenet121", None, 3)
     state = {}
     for name, value in source.state_dict().items():
         if "denselayer" in name and not name.endswith("num_batches_tracked"):
@@ -77,16 +69,16 @@ def test_densenet_files_with_old_names(tmp_path):
             assert ".1." in name or ".2." in name
         state[name] = value
     torch.save(state, tmp_path / "densenet121.pth")
-    built = loaded("densenet121", tmp_path / "densenet121.pth")
+    built = whole_network("densenet121", tmp_path / "densenet121.pth", 0)
     assert same_state(built, source)
 
 
 def test_googlenet_from_a_file_converts_its_input(tmp_path):
     # torchvision sets this for its own weights.
-    module = build_backbone("googlenet", None, 0).module
+    module = whole_network("googlenet", None, 0)
     assert module.transform_input is True
     torch.save(module.state_dict(), tmp_path / "weights.pth")
-    assert loaded("googlenet", tmp_path / "weights.pth").transform_input is True
+    assert whole_network("googlenet", tmp_path / "weights.pth", 0).transform_input is True
 
 
 class Harmful:
@@ -100,12 +92,12 @@ def test_code_in_a_weights_file_is_refused(tmp_path):
     path = tmp_path / "harmful.pth"
     torch.save({"fc.weight": Harmful()}, path)
     with pytest.raises(ValueError, match=r"harmful\.pth.*weights_only=True"):
-        loaded(small_network(), path)
+        whole_network(small_network(), path, 0)
     assert Harmful.executed == []
     with open(path, "wb") as file:
         pickle.dump(Harmful(), file)
     with pytest.raises(ValueError, match=r"harmful\.pth.*weights_only=True"):
-        loaded(small_network(), path)
+        whole_network(small_network(), path, 0)
     assert Harmful.executed == []
 
 
@@ -114,13 +106,13 @@ def test_file_that_holds_no_weights(tmp_path, content):
     path = tmp_path / "garbage.pth"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"garbage\.pth.*not a file of plain tensors"):
-        loaded(small_network(), path)
+        whole_network(small_network(), path, 0)
 
 
 def test_missing_weights(tmp_path):
     for path in (tmp_path / "missing.pth", tmp_path):
         with pytest.raises(FileNotFoundError, match="is not a file") as caught:
-            loaded(small_network(), path)
+            whole_network(small_network(), path, 0)
         assert repr(str(path)) in str(caught.value)
 
 
@@ -128,13 +120,13 @@ def test_missing_weights(tmp_path):
 def test_file_without_a_state_dict(tmp_path, content):
     torch.save(content, tmp_path / "other.pth")
     with pytest.raises(ValueError, match=r"other\.pth' holds a .*not a state dict"):
-        loaded(small_network(), tmp_path / "other.pth")
+        whole_network(small_network(), tmp_path / "other.pth", 0)
 
 
 def test_weights_that_do_not_fit(tmp_path):
     torch.save(nn.Sequential(nn.Linear(2, 2)).state_dict(), tmp_path / "weights.pth")
     with pytest.raises(ValueError, match=r"weights\.pth' does not fit the backbone: it lacks stem"):
-        loaded(small_network(), tmp_path / "weights.pth")
+        whole_network(small_network(), tmp_path / "weights.pth", 0)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +139,7 @@ def test_failed_download_says_how_to_pass_a_file(tmp_path, monkeypatch, error):
     monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(OSError, match=r'pass weights="path/to/resnet18-\w+\.pth"') as caught:
-        build_backbone("resnet18", "default", 0)
+        whole_network("resnet18", "default", 0)
     assert "resnet18" in str(caught.value)
     assert "https://download.pytorch.org" in str(caught.value)
     assert caught.value.__cause__ is error

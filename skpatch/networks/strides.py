@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""By how much the maps of a network are smaller than its images."""
+
+import math
+
+__all__ = ["PROBE_SIZE", "stride"]
+
+# Of the image with which a network's strides are measured.
+PROBE_SIZE = (224, 224)
+
+
+def stride(size, shape):
+    """Power of two by which a map (c, h, w) is smaller than an image of a size (H, W).
+
+    Networks that do not pad give maps a little smaller than the power says.
+    """
+    return 2 ** round(math.log2(size[0] / shape[1]))
