@@ -1,41 +1,53 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How the time of a fit grows with the number of images.
+"""How the time of a fit, and of scoring an image, grows with the number of training images.
 
     python benchmarks/growth.py
+    python benchmarks/growth.py --discriminator lof --coreset-size 10000
 
-Features of 100 to 1,600 photographs of solar cells, extracted beforehand; the bank has 10,000
-patches whatever their number. Seconds of SoftPatchDetector.fit, and the exponent of the power law
-that fits them best, which comes last.
+Features of photographs of solar cells, turned, mirrored and lit in other ways where there are more
+images than cells, extracted beforehand. Seconds of processor time of SoftPatchDetector.fit, and
+milliseconds of scoring one of 50 images, on one thread; the exponent of the power law that fits
+the fits best comes last.
 """
 
 import argparse
+import time
 
 import numpy as np
-from _common import in_turns, solar_cell_features
+from _common import RepeatedCells
 
-from skpatch import SoftPatchDetector
-
-SIZES = [100, 200, 400, 800, 1600]
+from skpatch import PatchFeatureExtractor, SoftPatchDetector
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--discriminator", default="lof")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--discriminator", default="support")
+    parser.add_argument("--coreset-size", type=int)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[250, 500, 1000, 2000, 5000])
     arguments = parser.parse_args()
-    mono = solar_cell_features(1074)
-    features = np.concatenate([mono, solar_cell_features(SIZES[-1] - len(mono), kind="poly")])
-    features = features[np.random.RandomState(0).permutation(len(features))]
+    extractor = PatchFeatureExtractor(n_jobs=1)
+    features = extractor.fit_transform(RepeatedCells(max(arguments.sizes)))
+    tested = extractor.transform(RepeatedCells(50, seed=1))
     detector = SoftPatchDetector(
-        discriminator=arguments.discriminator, coreset_size=10_000, random_state=0
+        discriminator=arguments.discriminator,
+        coreset_size=arguments.coreset_size or "auto",
+        n_jobs=1,
+        random_state=0,
     )
-    detector.fit(features[:20])  # compile
-    fits = {str(n): lambda n=n: detector.fit(features[:n]) for n in SIZES}
-    seconds, _ = in_turns(arguments.repeats, **fits)
-    for n, value in seconds.items():
-        print(f"{n:>5} images {value:8.2f} s")
-    exponent = np.polyfit(np.log(SIZES), np.log(list(seconds.values())), 1)[0]
-    print(f"exponent {exponent:.2f}")
+    detector.fit(features[:40]).score_samples(tested)  # compile
+    fits = []
+    for size in arguments.sizes:
+        started = time.process_time()
+        detector.fit(features[:size])
+        fits.append(time.process_time() - started)
+        started = time.process_time()
+        detector.score_samples(tested)
+        score = (time.process_time() - started) / len(tested)
+        bank = len(detector.memory_bank_)
+        print(f"{size:>5} images {fits[-1]:8.1f} s {1e3 * score:6.1f} ms, bank {bank}", flush=True)
+    if len(fits) > 1:
+        exponent = np.polyfit(np.log(arguments.sizes), np.log(fits), 1)[0]
+        print(f"exponent {exponent:.2f}")
 
 
 if __name__ == "__main__":
