@@ -24,7 +24,7 @@ FLOORS = (
     {"bank"},
     {"features", "datasets", "metrics"},
     {"images", "likeness"},
-    {"distances"},
+    {"distances", "engines"},
     {"runtime"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(reversed(FLOORS)) for room in rooms}

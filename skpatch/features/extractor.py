@@ -133,8 +133,8 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
     n_features_out_ : int
         Number of features d of a patch.
     model_ : torch.nn.Module
-        The network up to the last of the layers, float32 on the CPU. `transform` uses a copy of it
-        for another `device` or `dtype`.
+        The network up to the last of the layers, float32 on the CPU. `transform` makes a copy of it
+        that runs fast on the `device`, and keeps that.
 
     See Also
     --------
@@ -310,7 +310,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
             "crop_share_": None if self.crop is None else self.crop / self.resize,
             "_tile": tile,
             "_embedding": embedding,
-            "_converted": None,
+            "_kept_networks": None,
             "_mean": built.mean,
             "_std": built.std,
             "_feature_names": feature_names(layers, shapes, self.embedding_dim),
@@ -377,14 +377,8 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
 
         from .tiling import tiled_maps
 
-        device, dtype = resolve_device(self.device), getattr(torch, self.dtype)
-        model, embedding = self._networks(device, dtype)
-        scale = [255 * std for std in self._std]
-        shift = [mean / std for mean, std in zip(self._mean, self._std, strict=True)]
-        scale, shift = (torch.tensor(v, device=device).view(3, 1, 1) for v in (scale, shift))
-
-        def network(pixels):
-            return model((pixels / scale - shift).to(dtype))
+        device = resolve_device(self.device)
+        network, embedding = self._networks(device)
 
         @torch.inference_mode()
         def fill(start, stop):
@@ -402,25 +396,28 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         else:
             run_blocks(fill, len(images), self.batch_size, "features")
 
-    def _networks(self, device, dtype):
-        """Network and embedding for a device and a number type; the last ones are kept."""
+    def _networks(self, device):
+        """Network from pixels to maps, and embedding, as they run; the last ones are kept."""
         import torch
 
-        if device.type == "cpu" and dtype == torch.float32:
-            return self.model_, self._embedding
-        kept = self._converted
-        if kept is None or kept[0] != (device, dtype):
-            # Converting the fitted network itself would lose its precision for good.
-            networks = (
-                copy.deepcopy(self.model_).to(device, dtype),
-                copy.deepcopy(self._embedding).to(device),
-            )
-            self._converted = kept = (device, dtype), networks
+        from ..engines.network import TorchNetwork
+
+        made_for = self.model_, device, self.dtype
+        kept = self._kept_networks
+        if kept is None or kept[0] != made_for:
+            dtype = getattr(torch, self.dtype)
+            with running():
+                network = TorchNetwork(
+                    self.model_, self._tile, self._mean, self._std, device, dtype
+                )
+            # Moving the fitted one itself would leave it there.
+            networks = network, copy.deepcopy(self._embedding).to(device)
+            self._kept_networks = kept = made_for, networks
         return kept[1]
 
     def __getstate__(self):
-        """Leave the copy of the network for a device out of pickles."""
-        state = {**super().__getstate__(), "_converted": None}
+        """Leave the networks as they run out of pickles; they are made again."""
+        state = {**super().__getstate__(), "_kept_networks": None}
         if "model_" in state:
             # In its own pickle, because it is traced when it is loaded.
             state["model_"] = pickle.dumps(self.model_)
