@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from skpatch import PatchFeatureExtractor
+from skpatch.engines.choosing import is_installed
 from skpatch.engines.network import TorchNetwork
 
 _BACKBONES = ("efficientnet_lite0", "resnet18", "wide_resnet50_2", "convnext_tiny")
@@ -36,8 +37,13 @@ def processor():
         return platform.processor()
     said = dict(map(str.strip, line.split(":", 1)) for line in lines if ":" in line)
     flags = set(said.get("flags", "").split())
-    has = [name for name in ("avx2", "avx512f", "avx512_vnni", "amx_bf16") if name in flags]
+    has = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
     return f"{said.get('model name', platform.machine())}: {', '.join(has)}"
+
+
+def has_bfloat16():
+    """Whether bfloat16 pays: without these instructions it is computed in float32, and rounded."""
+    return "amx_bf16" in processor() or "avx512_bf16" in processor()
 
 
 def count():
@@ -58,10 +64,16 @@ def engines(extractor):
     """Functions from pixels to maps, by name."""
     given = extractor.model_, _SIZE, extractor._mean, extractor._std
     cpu = torch.device("cpu")
-    return {
+    found = {
         "plain": plain(extractor),
         "torch": TorchNetwork(*given, cpu, torch.float32),
     }
+    if is_installed("openvino"):
+        from skpatch.engines.openvino import OpenVinoNetwork
+
+        for dtype in ("float32", "bfloat16") if has_bfloat16() else ("float32",):
+            found[f"openvino {dtype}"] = OpenVinoNetwork(*given, dtype)
+    return found
 
 
 def measured(functions, pixels, repeats):

@@ -21,7 +21,7 @@ from _common import in_turns, split_cells
 from PIL import Image
 
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
-from skpatch.engines.fusing import fuse
+from skpatch.engines.fusing import fuse, pack
 
 # The fastest of 1, 2, 4 and 8 with two threads for one batch.
 _BATCH = 4
@@ -65,7 +65,8 @@ def main():
         model.fit(train[:8]).predict_map(test[:2])  # compile
         extractor = model[0]
         size = extractor.image_size_
-        network = fuse(extractor.model_, size, torch.float32)
+        network = fuse(extractor.model_, size)
+        pack(network)
         seconds, _ = in_turns(
             arguments.repeats,
             forward_fit=lambda: forward_only(network, len(train), size),

@@ -33,7 +33,7 @@ _CHUNK = 32
 
 
 def run_score(
-    *, model, images, layout, output, maps, report, weights, device, jobs, skip_bad, quiet
+    *, model, images, layout, output, maps, report, weights, device, engine, jobs, skip_bad, quiet
 ):
     """Score images; write a CSV, heat maps and a report.
 
@@ -46,7 +46,7 @@ def run_score(
     check_output(report, ".html", "--report")
     (given, unread), root = given_images(images, layout, quiet), common_folder(images)
     targets = None if maps is None else _check_maps(maps, given, root, images)
-    model = _load(model, weights, device, jobs, quiet)
+    model = _load(model, weights, device, engine, jobs)
     paths = readable_images(
         given,
         skip_bad=skip_bad,
@@ -140,7 +140,7 @@ def _folders(targets, maps):
     }
 
 
-def _load(path, weights, device, jobs, quiet):
+def _load(path, weights, device, engine, jobs):
     from ..persistence import load
 
     model = load(path, weights=weights)
@@ -149,6 +149,8 @@ def _load(path, weights, device, jobs, quiet):
     check_threshold(model[1])
     limit_threads(jobs)
     model[0].set_params(device=device, n_jobs=jobs, verbose=False)
+    if engine is not None:
+        model[0].set_params(engine=engine)
     model[1].set_params(device=device, n_jobs=None, verbose=False)
     return model
 

@@ -11,12 +11,13 @@ import operator
 
 import torch
 from torch import fx, nn
+from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torchvision.ops import StochasticDepth
 
 from .padding import SameConv2d, padded_evenly
 
-__all__ = ["can_fuse", "fuse"]
+__all__ = ["can_pack", "fuse", "pack"]
 
 _CONVOLUTIONS = (nn.Conv2d, SameConv2d)
 # What does nothing in evaluation mode.
@@ -30,17 +31,24 @@ _ACTIVATIONS = {
     nn.Hardswish: lambda _: ("hardswish", [], ""),
     nn.GELU: lambda module: ("gelu", [], module.approximate),
 }
-_RELU_FUNCTIONS = (torch.relu, nn.functional.relu)
+_FUNCTIONS = {
+    "none": lambda x: x,
+    "relu": functional.relu,
+    "hardtanh": functional.hardtanh,
+    "swish": functional.silu,
+    "hardswish": functional.hardswish,
+}
+_RELU_FUNCTIONS = (torch.relu, functional.relu)
 
 
-def can_fuse(device, dtype):
-    """Whether there are operators for a device and a number type."""
+def can_pack(device, dtype):
+    """Whether oneDNN's operators run on a device in a number type."""
     is_cpu = device.type == "cpu" and torch.backends.mkldnn.is_available()
     return is_cpu and dtype in (torch.float32, torch.bfloat16)
 
 
-def fuse(model, size, dtype):
-    """Copy of a network that gives the same maps, to rounding errors, in fewer passes.
+def fuse(model, size):
+    """Copy of a network that gives the same maps, to rounding errors, in fewer steps.
 
     Parameters
     ----------
@@ -49,8 +57,6 @@ def fuse(model, size, dtype):
         are shared with it.
     size : tuple (H, W)
         Of the images, as which those of all later calls must be.
-    dtype : torch.dtype
-        Number type of the images. Weights are joined in float32 and rounded once.
 
     Returns
     -------
@@ -70,34 +76,38 @@ def fuse(model, size, dtype):
         if _calls(fused, node, _CONVOLUTIONS):
             _fuse_from(fused, node, shapes.found, f"fused_{number}")
     # A new module has none of those that are not called any more.
-    fused = fx.GraphModule(fused, fused.graph)
-    if dtype != torch.float32:
-        # The modules that are shared stay float32 in the fitted network.
-        fused = copy.deepcopy(fused).to(dtype)
+    return fx.GraphModule(fused, fused.graph)
+
+
+def pack(fused):
+    """Have oneDNN compute a fused network, each convolution with its sum and activation at once."""
     for module in fused.modules():
         if isinstance(module, _FusedConv2d):
             module.pack()
-    return fused
 
 
 class _FusedConv2d(nn.Module):
-    """A convolution, what is added to its result, and an activation, in one call of oneDNN."""
+    """A convolution, what is added to its result, and an activation."""
 
     def __init__(self, weight, bias, arguments, activation, size):
         super().__init__()
-        self.register_buffer("weight", weight)
+        self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
         self.register_buffer("bias", bias)
         self.arguments = arguments
         self.activation = activation
         self.size = size
+        self.is_packed = False
 
     def pack(self):
         """Bring the weights into the order in which oneDNN reads them."""
         self.weight = torch.ops.mkldnn._reorder_convolution_weight(
             self.weight, *self.arguments, self.size
         )
+        self.is_packed = True
 
     def forward(self, x, other=None):
+        if not self.is_packed:
+            return self._steps(x, other)
         name, numbers, algorithm = self.activation
         given = self.weight, self.bias, *self.arguments
         if other is None:
@@ -106,6 +116,16 @@ class _FusedConv2d(nn.Module):
         return torch.ops.mkldnn._convolution_pointwise(
             x, other, *given, "add", None, name, numbers, algorithm
         )
+
+    def _steps(self, x, other):
+        padding, stride, dilation, groups = self.arguments
+        name, numbers, algorithm = self.activation
+        x = functional.conv2d(x, self.weight, self.bias, stride, padding, dilation, groups)
+        if other is not None:
+            x = x + other
+        if name == "gelu":
+            return functional.gelu(x, approximate=algorithm)
+        return _FUNCTIONS[name](x, *numbers)
 
 
 class _Shapes(fx.Interpreter):

@@ -5,7 +5,7 @@ import copy
 
 import torch
 
-from .fusing import can_fuse, fuse
+from .fusing import can_pack, fuse, pack
 
 __all__ = ["TorchNetwork"]
 
@@ -26,10 +26,12 @@ class TorchNetwork:
 
     def __init__(self, model, size, mean, std, device, dtype):
         self._dtype = dtype
-        if can_fuse(device, dtype):
-            self._model = fuse(model, size, dtype)
-        else:
-            self._model = copy.deepcopy(model).to(device, dtype)
+        self._model = fuse(model, size)
+        if device.type != "cpu" or dtype != torch.float32:
+            # Modules that are shared stay what they are in the fitted network.
+            self._model = copy.deepcopy(self._model).to(device, dtype)
+        if can_pack(device, dtype):
+            pack(self._model)
         # A value for each number of a row: torch is slow where an axis has three of them.
         scale = torch.tensor([255 * one for one in std], device=device)
         shift = torch.tensor([a / b for a, b in zip(mean, std, strict=True)], device=device)

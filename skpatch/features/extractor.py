@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 
+from ..engines.choosing import ENGINES, check_engine, device_of, make_network
 from ..images.collection import Images, check_images
-from ..runtime.devices import check_device, resolve_device
+from ..runtime.devices import check_device
 from ..runtime.files import check_output, replacing
 from ..runtime.parameters import (
     HasMethods,
@@ -99,6 +100,10 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         with the default network, and 4 with a WideResNet-50-2, by 3 %. A GPU wants more.
     device : str, default="auto"
         Torch device. "auto" takes CUDA if there is a GPU, else the CPU.
+    engine : {"torch", "openvino"}, default="torch"
+        What runs the network. "openvino" is the faster one on many CPUs, and needs the package
+        extra ``skpatch[openvino]``; its features differ by rounding errors. It runs on the CPU,
+        also where `device` is "auto", in float32 or bfloat16. The detector is not concerned.
     dtype : {"float32", "bfloat16", "float16"}, default="float32"
         Number type of the network. The features are float32 in any case. On a GPU, torch's own
         setting says whether float32 convolutions may use TF32.
@@ -142,8 +147,8 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
 
     Notes
     -----
-    Of a fitted extractor, `batch_size`, `device`, `dtype`, `n_jobs`, `output` and `verbose` may be
-    changed at any time; other parameters take effect in the next `fit`.
+    Of a fitted extractor, `batch_size`, `device`, `engine`, `dtype`, `n_jobs`, `output` and
+    `verbose` may be changed at any time; other parameters take effect in the next `fit`.
 
     Images whose aspect ratio differs from `image_size_` are stretched. No part of an image is cut
     away unless `crop` is set.
@@ -186,6 +191,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         "embedding_dim": [None, positive_integer()],
         "batch_size": [positive_integer()],
         "device": [str],
+        "engine": [StrOptions(set(ENGINES))],
         "dtype": [StrOptions({"float32", "bfloat16", "float16"})],
         "n_jobs": [None, Integral],
         "output": [None, str, os.PathLike],
@@ -209,6 +215,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         embedding_dim: int | None = None,
         batch_size: int = 2,
         device: str = "auto",
+        engine: str = "torch",
         dtype: str = "float32",
         n_jobs: int | None = None,
         output: str | os.PathLike | None = None,
@@ -228,6 +235,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         self.embedding_dim = embedding_dim
         self.batch_size = batch_size
         self.device = device
+        self.engine = engine
         self.dtype = dtype
         self.n_jobs = n_jobs
         self.output = output
@@ -268,6 +276,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         check_intensity_range(self.intensity_range)
         check_output(self.output)
         check_device(self.device)
+        check_engine(self.engine, self.device, self.dtype)
         mask = None if self.region is None else read_region(self.region)
         with execution(self.n_jobs, self.verbose):
             sizes, intensity_range = survey(self, images)
@@ -354,6 +363,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         """
         check_is_fitted(self, "model_")
         check_device(self.device)
+        check_engine(self.engine, self.device, self.dtype)
         check_output(self.output)
         images = check_images(X).read_by(self)
         shape = (len(images), *self.grid_size_, self.n_features_out_)
@@ -377,7 +387,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
 
         from .tiling import tiled_maps
 
-        device = resolve_device(self.device)
+        device = device_of(self.engine, self.device)
         network, embedding = self._networks(device)
 
         @torch.inference_mode()
@@ -398,17 +408,13 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
 
     def _networks(self, device):
         """Network from pixels to maps, and embedding, as they run; the last ones are kept."""
-        import torch
-
-        from ..engines.network import TorchNetwork
-
-        made_for = self.model_, device, self.dtype
+        made_for = self.model_, self.engine, device, self.dtype
         kept = self._kept_networks
         if kept is None or kept[0] != made_for:
-            dtype = getattr(torch, self.dtype)
-            with running():
-                network = TorchNetwork(
-                    self.model_, self._tile, self._mean, self._std, device, dtype
+            with tracing():
+                network = make_network(
+                    *(self.engine, self.model_, self._tile, self._mean, self._std),
+                    *(device, self.dtype),
                 )
             # Moving the fitted one itself would leave it there.
             networks = network, copy.deepcopy(self._embedding).to(device)

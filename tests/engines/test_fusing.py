@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations
 
 from skpatch.engines import fusing
-from skpatch.engines.fusing import can_fuse, fuse
+from skpatch.engines.fusing import can_pack, fuse, pack
 from skpatch.engines.padding import SameConv2d
 from skpatch.features.backbones import build_backbone
 from skpatch.features.layers import feature_taps
@@ -19,7 +19,7 @@ from skpatch.features.layers import feature_taps
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
     pytest.mark.skipif(
-        not can_fuse(torch.device("cpu"), torch.float32), reason="torch has no oneDNN here"
+        not can_pack(torch.device("cpu"), torch.float32), reason="torch has no oneDNN here"
     ),
 ]
 
@@ -58,8 +58,10 @@ def assert_same_maps(model, tolerance=1e-5):
     """Fuse a network and compare its maps with those of the original."""
     x = images()
     expected = {name: value.clone() for name, value in model(x).items()}
-    fused = fuse(model, SIZE, torch.float32)
-    for found in (fused(x), fused(x)):
+    fused = fuse(model, SIZE)
+    in_steps = fused(x)
+    pack(fused)
+    for found in (in_steps, fused(x), fused(x)):
         assert list(found) == list(expected)
         for name, value in found.items():
             assert value.shape == expected[name].shape
@@ -255,7 +257,7 @@ def test_hooks_are_called():
     seen = []
     model = taps(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()), ["2"])
     model.get_submodule("1").register_forward_hook(lambda *_: seen.append(1))
-    fused = fuse(model, SIZE, torch.float32)
+    fused = fuse(model, SIZE)
     seen.clear()
     fused(images())
     assert seen == [1]
@@ -275,7 +277,9 @@ def test_bfloat16_joins_weights_before_it_rounds():
     before = copy.deepcopy(model.state_dict())
     x = images()
     expected = model(x)["layer2"]
-    found = fuse(model, SIZE, torch.bfloat16)(x.bfloat16())["layer2"]
+    fused = fuse(model, SIZE).bfloat16()
+    pack(fused)
+    found = fused(x.bfloat16())["layer2"]
     assert found.dtype == torch.bfloat16
     plain = copy.deepcopy(model).bfloat16()(x.bfloat16())["layer2"]
     error, of_plain = ((one - expected).norm() / expected.norm() for one in (found, plain))
@@ -286,9 +290,9 @@ def test_bfloat16_joins_weights_before_it_rounds():
 
 @pytest.mark.parametrize(("device", "dtype"), [("meta", torch.float32), ("cpu", torch.float16)])
 def test_what_there_are_no_operators_for(device, dtype):
-    assert not can_fuse(torch.device(device), dtype)
+    assert not can_pack(torch.device(device), dtype)
 
 
 def test_without_onednn(monkeypatch):
     monkeypatch.setattr(fusing.torch.backends.mkldnn, "is_available", lambda: False)
-    assert not can_fuse(torch.device("cpu"), torch.float32)
+    assert not can_pack(torch.device("cpu"), torch.float32)
