@@ -98,7 +98,7 @@ def _convert(network, size):
 
     example = torch.zeros(1, 3, *size)
     with warnings.catch_warnings(), torch.no_grad():
-        # torch.jit is deprecated, but the form that OpenVINO reads; torch.export takes a minute.
+        # torch.jit is deprecated, but the form that OpenVINO reads soonest.
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(network.eval(), example, check_trace=False)
         frontend = FrontEndManager().load_by_framework("pytorch")

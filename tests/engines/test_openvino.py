@@ -163,6 +163,18 @@ def test_requests_are_as_many_as_threads(fitted):
     assert 1 <= len(network._idle) <= 2
 
 
+def test_nothing_is_reported_to_anyone(fitted, monkeypatch):
+    from openvino_telemetry import Telemetry
+
+    def fail(*args, **kwargs):
+        raise AssertionError("reported")
+
+    for name in ("start_session", "send_event", "send_error"):
+        monkeypatch.setattr(Telemetry, name, fail)
+    extractor = with_parameters(fitted, engine="openvino")
+    assert np.isfinite(extractor.transform(IMAGES)).all()
+
+
 # What it refuses
 
 
@@ -217,14 +229,15 @@ def test_an_operation_that_openvino_does_not_know():
 # Saved models
 
 
-@pytest.fixture
-def model_file(tmp_path):
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
     model = make_pipeline(
         PatchFeatureExtractor(image_size=32, engine="openvino"),
         SoftPatchDetector(random_state=0),
     )
-    save(model.fit(IMAGES), tmp_path / "model.skpatch")
-    return tmp_path / "model.skpatch"
+    path = tmp_path_factory.mktemp("models") / "model.skpatch"
+    save(model.fit(IMAGES), path)
+    return path
 
 
 def test_saved_with_the_model(model_file):
@@ -239,11 +252,11 @@ def test_a_model_is_loaded_without_its_engine(model_file, missing):
     assert np.isfinite(model.score_samples(IMAGES)).all()
 
 
-def test_models_from_before_there_were_engines(model_file):
+def test_models_from_before_there_were_engines(model_file, tmp_path):
     header, body, _ = parts(model_file.read_bytes())
     del header["content"]["model"]["extractor"]["params"]["engine"]
-    write(model_file, header, body)
-    assert load(model_file)[0].engine == "torch"
+    write(tmp_path / "old.skpatch", header, body)
+    assert load(tmp_path / "old.skpatch")[0].engine == "torch"
 
 
 # On the command line
