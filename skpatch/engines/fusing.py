@@ -43,8 +43,11 @@ _RELU_FUNCTIONS = (torch.relu, functional.relu)
 
 def can_pack(device, dtype):
     """Whether oneDNN's operators run on a device in a number type."""
-    is_cpu = device.type == "cpu" and torch.backends.mkldnn.is_available()
-    return is_cpu and dtype in (torch.float32, torch.bfloat16)
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    if dtype == torch.bfloat16:
+        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return dtype == torch.float32
 
 
 def fuse(model, size):
@@ -74,7 +77,7 @@ def fuse(model, size):
         shapes.run(torch.zeros(1, 3, *size))
     for number, node in enumerate(list(fused.graph.nodes)):
         if _calls(fused, node, _CONVOLUTIONS):
-            _fuse_from(fused, node, shapes.found, f"fused_{number}")
+            _fuse_from(fused, node, shapes.found, f"skpatch_fused_{number}")
     # A new module has none of those that are not called any more.
     return fx.GraphModule(fused, fused.graph)
 

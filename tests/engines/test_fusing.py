@@ -293,6 +293,12 @@ def test_what_there_are_no_operators_for(device, dtype):
     assert not can_pack(torch.device(device), dtype)
 
 
+def test_processors_without_bfloat16(monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    assert not can_pack(torch.device("cpu"), torch.bfloat16)
+    assert can_pack(torch.device("cpu"), torch.float32)
+
+
 def test_without_onednn(monkeypatch):
     monkeypatch.setattr(fusing.torch.backends.mkldnn, "is_available", lambda: False)
     assert not can_pack(torch.device("cpu"), torch.float32)
