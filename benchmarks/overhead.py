@@ -21,6 +21,7 @@ from _common import in_turns, split_cells
 from PIL import Image
 
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
+from skpatch.engines.fusing import fuse, pack
 
 # The fastest of 1, 2, 4 and 8 with two threads for one batch.
 _BATCH = 4
@@ -63,11 +64,14 @@ def main():
         train, test = as_jpeg(train, folder), as_jpeg(test[:50], folder)
         model.fit(train[:8]).predict_map(test[:2])  # compile
         extractor = model[0]
+        size = extractor.image_size_
+        network = fuse(extractor.model_, size)
+        pack(network)
         seconds, _ = in_turns(
             arguments.repeats,
-            forward_fit=lambda: forward_only(extractor.model_, len(train), extractor.image_size_),
+            forward_fit=lambda: forward_only(network, len(train), size),
             fit=lambda: model.fit(train),
-            forward_score=lambda: forward_only(extractor.model_, len(test), extractor.image_size_),
+            forward_score=lambda: forward_only(network, len(test), size),
             score=lambda: model.score_samples(test),
             maps=lambda: model.predict_map(test),
         )

@@ -23,8 +23,8 @@ FLOORS = (
     {"discriminators"},
     {"bank"},
     {"features", "datasets", "metrics"},
-    {"images", "likeness"},
-    {"distances", "networks"},
+    {"images", "likeness", "networks"},
+    {"distances", "engines"},
     {"runtime"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(reversed(FLOORS)) for room in rooms}

@@ -11,7 +11,7 @@ from .. import __version__
 from ..bench.settings import ELPV_SETS, METHODS
 from ..runtime.memory import memory_errors
 from ..runtime.text import say, shown_lines
-from .options import device_option, run_options, training_options
+from .options import device_option, engine_option, run_options, training_options
 
 __all__ = ["commands", "main"]
 
@@ -176,6 +176,7 @@ Columns of the CSV:
 )
 @click.option("--weights", type=_TEXT, help="File of the network's weights, if it had one.")
 @device_option
+@engine_option(None, "The model's own by default.")
 @run_options
 @click.pass_context  # type: ignore[arg-type]
 def score(context, fail_on_anomaly, **options):

@@ -5,7 +5,7 @@ import click
 
 from ..runtime.memory import memory_bytes
 
-__all__ = ["device_option", "limit_threads", "run_options", "training_options"]
+__all__ = ["device_option", "engine_option", "limit_threads", "run_options", "training_options"]
 
 
 class _AutoOr(click.ParamType):
@@ -60,6 +60,17 @@ def _allow_pixels(context, _, number):
 device_option = click.option(
     "--device", default="auto", help="Torch device: cpu, cuda; auto takes a GPU if there is one."
 )
+
+
+def engine_option(default, note):
+    """Option for what runs the network; importing the engines' names would load numpy."""
+    return click.option(
+        "--engine",
+        type=click.Choice(["torch", "openvino"]),
+        default=default,
+        help=f"What runs the network; openvino needs the package extra of that name. {note}",
+    )
+
 
 _TRAINING = [
     click.option(
@@ -142,6 +153,7 @@ _TRAINING = [
         "--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Seed of the random choices."
     ),
     device_option,
+    engine_option("torch", "It is saved with the model."),
 ]
 _RUN = [
     click.option(

@@ -32,7 +32,7 @@ _CHUNK = 32
 
 
 def run_score(
-    *, model, images, layout, output, maps, report, weights, device, jobs, skip_bad, quiet
+    *, model, images, layout, output, maps, report, weights, device, engine, jobs, skip_bad, quiet
 ):
     """Score images; write a CSV, heat maps and a report.
 
@@ -49,7 +49,7 @@ def run_score(
     # Only now, for it takes a second to load: there may be no such model or image.
     from ..inspection.result import Inspection
 
-    model = _load(model, weights, device, jobs, quiet)
+    model = _load(model, weights, device, engine, jobs, quiet)
     paths = readable_images(
         given,
         skip_bad=skip_bad,
@@ -159,7 +159,7 @@ def _without_links(paths):
         yield os.path.realpath(path) if os.path.islink(path) else path
 
 
-def _load(path, weights, device, jobs, quiet):
+def _load(path, weights, device, engine, jobs, quiet):
     from ..inspection.result import check_threshold
     from ..persistence import load
 
@@ -169,6 +169,8 @@ def _load(path, weights, device, jobs, quiet):
     check_threshold(model[1])
     limit_threads(jobs)
     model[0].set_params(device=device, n_jobs=jobs, verbose=False)
+    if engine is not None:
+        model[0].set_params(engine=engine)
     model[1].set_params(device=device, n_jobs=None, verbose=False)
     return model
 

@@ -72,16 +72,18 @@ def run_audit(*, folder, output, csv, top, quiet, **options):
         say(f"Ranking: {shown(csv)}")
 
 
-def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, trusted, **options):
+def _train(folder, *, quiet, skip_bad, jobs, device, engine, weights, seed, trusted, **options):
     """Fitted pipeline, the paths of its images, and their features (n, h, w, d), perhaps lazy."""
     paths = training_images(folder, options["layout"], options["region"], quiet)
     if len(paths) == 1:
         raise ValueError(f"{str(folder)!r} holds 1 image, while at least 2 are needed.")
     if weights is not None and not os.path.isfile(weights):
         raise FileNotFoundError(f"--weights={weights!r} is not a file.")
+    from ..engines.choosing import check_engine
     from ..runtime.devices import check_device
 
     check_device(device)
+    check_engine(engine, device, "float32")
     limit_threads(jobs)
     intensity_range = options["intensity_range"] or "auto"
     paths = readable_images(
@@ -112,6 +114,7 @@ def _train(folder, *, quiet, skip_bad, jobs, device, weights, seed, trusted, **o
         intensity_range=intensity_range,
         tile_size=options["tile_size"],
         device=device,
+        engine=engine,
         n_jobs=jobs,
         random_state=seed,
         verbose=not quiet,

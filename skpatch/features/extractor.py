@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 
+from ..engines.choosing import ENGINES, check_engine, device_of, make_network
 from ..images.collection import Images, check_images
 from ..networks.tracing import running, tracing
-from ..runtime.devices import check_device, resolve_device
+from ..runtime.devices import check_device
 from ..runtime.files import check_output, replacing
 from ..runtime.parameters import (
     HasMethods,
@@ -99,6 +100,10 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         with the default network, and 4 with a WideResNet-50-2, by 3 %. A GPU wants more.
     device : str, default="auto"
         Torch device. "auto" takes CUDA if there is a GPU, else the CPU.
+    engine : {"torch", "openvino"}, default="torch"
+        What runs the network. "openvino" is the faster one on many CPUs, and needs the package
+        extra ``skpatch[openvino]``; its features differ by rounding errors. It runs on the CPU,
+        also where `device` is "auto", in float32 or bfloat16. The detector is not concerned.
     dtype : {"float32", "bfloat16", "float16"}, default="float32"
         Number type of the network. The features are float32 in any case. On a GPU, torch's own
         setting says whether float32 convolutions may use TF32.
@@ -133,8 +138,8 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
     n_features_out_ : int
         Number of features d of a patch.
     model_ : torch.nn.Module
-        The network up to the last of the layers, float32 on the CPU. `transform` uses a copy of it
-        for another `device` or `dtype`.
+        The network up to the last of the layers, float32 on the CPU. `transform` makes a copy of it
+        that runs fast on the `device`, and keeps that.
 
     See Also
     --------
@@ -142,8 +147,8 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
 
     Notes
     -----
-    Of a fitted extractor, `batch_size`, `device`, `dtype`, `n_jobs`, `output` and `verbose` may be
-    changed at any time; other parameters take effect in the next `fit`.
+    Of a fitted extractor, `batch_size`, `device`, `engine`, `dtype`, `n_jobs`, `output` and
+    `verbose` may be changed at any time; other parameters take effect in the next `fit`.
 
     Images whose aspect ratio differs from `image_size_` are stretched. No part of an image is cut
     away unless `crop` is set.
@@ -186,6 +191,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         "embedding_dim": [None, positive_integer()],
         "batch_size": [positive_integer()],
         "device": [str],
+        "engine": [StrOptions(set(ENGINES))],
         "dtype": [StrOptions({"float32", "bfloat16", "float16"})],
         "n_jobs": [None, Integral],
         "output": [None, str, os.PathLike],
@@ -209,6 +215,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         embedding_dim: int | None = None,
         batch_size: int = 2,
         device: str = "auto",
+        engine: str = "torch",
         dtype: str = "float32",
         n_jobs: int | None = None,
         output: str | os.PathLike | None = None,
@@ -228,6 +235,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         self.embedding_dim = embedding_dim
         self.batch_size = batch_size
         self.device = device
+        self.engine = engine
         self.dtype = dtype
         self.n_jobs = n_jobs
         self.output = output
@@ -268,6 +276,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         check_intensity_range(self.intensity_range)
         check_output(self.output)
         check_device(self.device)
+        check_engine(self.engine, self.device, self.dtype)
         mask = None if self.region is None else read_region(self.region)
         with execution(self.n_jobs, self.verbose):
             sizes, intensity_range = survey(self, images)
@@ -317,7 +326,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
             "crop_share_": None if self.crop is None else self.crop / self.resize,
             "_tile": tile,
             "_embedding": embedding,
-            "_converted": None,
+            "_kept_networks": None,
             "_mean": built.mean,
             "_std": built.std,
             "_feature_names": feature_names(layers, shapes, self.embedding_dim),
@@ -355,6 +364,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         """
         check_is_fitted(self, "model_")
         check_device(self.device)
+        check_engine(self.engine, self.device, self.dtype)
         check_output(self.output)
         images = check_images(X).read_by(self)
         shape = (len(images), *self.grid_size_, self.n_features_out_)
@@ -378,14 +388,8 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
 
         from .tiling import tiled_maps
 
-        device, dtype = resolve_device(self.device), getattr(torch, self.dtype)
-        model, embedding = self._networks(device, dtype)
-        scale = [255 * std for std in self._std]
-        shift = [mean / std for mean, std in zip(self._mean, self._std, strict=True)]
-        scale, shift = (torch.tensor(v, device=device).view(3, 1, 1) for v in (scale, shift))
-
-        def network(pixels):
-            return model((pixels / scale - shift).to(dtype))
+        device = device_of(self.engine, self.device)
+        network, embedding = self._networks(device)
 
         @torch.inference_mode()
         def fill(start, stop):
@@ -403,25 +407,24 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         else:
             run_blocks(fill, len(images), self.batch_size, "features")
 
-    def _networks(self, device, dtype):
-        """Network and embedding for a device and a number type; the last ones are kept."""
-        import torch
-
-        if device.type == "cpu" and dtype == torch.float32:
-            return self.model_, self._embedding
-        kept = self._converted
-        if kept is None or kept[0] != (device, dtype):
-            # Converting the fitted network itself would lose its precision for good.
-            networks = (
-                copy.deepcopy(self.model_).to(device, dtype),
-                copy.deepcopy(self._embedding).to(device),
-            )
-            self._converted = kept = (device, dtype), networks
+    def _networks(self, device):
+        """Network from pixels to maps, and embedding, as they run; the last ones are kept."""
+        made_for = self.model_, self.engine, device, self.dtype
+        kept = self._kept_networks
+        if kept is None or kept[0] != made_for:
+            with tracing():
+                network = make_network(
+                    *(self.engine, self.model_, self._tile, self._mean, self._std),
+                    *(device, self.dtype),
+                )
+            # Moving the fitted one itself would leave it there.
+            networks = network, copy.deepcopy(self._embedding).to(device)
+            self._kept_networks = kept = made_for, networks
         return kept[1]
 
     def __getstate__(self):
-        """Leave the copy of the network for a device out of pickles."""
-        state = {**super().__getstate__(), "_converted": None}
+        """Leave the networks as they run out of pickles; they are made again."""
+        state = {**super().__getstate__(), "_kept_networks": None}
         if "model_" in state:
             # In its own pickle, because it is traced when it is loaded.
             state["model_"] = pickle.dumps(self.model_)

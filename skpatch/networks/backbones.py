@@ -12,15 +12,15 @@ from functools import partial
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from ..engines.padding import SameConv2d
 from ..runtime.downloads import download, file_digest, place_of
 from ..runtime.memory import memory_errors
 from ..runtime.threads import stay_single_threaded_after_fork
 from .weights import load_weights
 
-__all__ = ["LITE0", "SameConv2d", "build_backbone", "downloaded_weights", "weights_digest"]
+__all__ = ["LITE0", "build_backbone", "downloaded_weights", "weights_digest"]
 
 LITE0 = "efficientnet_lite0"
 _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -46,28 +46,6 @@ class Backbone:
     mean: tuple
     std: tuple
     load: Callable[[nn.Module], None] = lambda part: None
-
-
-class SameConv2d(nn.Conv2d):
-    """Convolution with TensorFlow's "SAME" padding, which is uneven where strides leave a rest."""
-
-    def forward(self, x):
-        """Pad (n, c, h, w) for an output of ceil(h / stride), ceil(w / stride), and convolve."""
-        pads = []
-        for size, kernel, stride, dilation in zip(
-            x.shape[-2:], self.kernel_size, self.stride, self.dilation, strict=True
-        ):
-            extent = (kernel - 1) * dilation + 1
-            total = max((-(size // -stride) - 1) * stride + extent - size, 0)
-            pads.append((total // 2, total - total // 2))
-        if all(before == after for before, after in pads):
-            padding = pads[0][0], pads[1][0]
-        else:
-            x = functional.pad(x, (*pads[1], *pads[0]))
-            padding = 0
-        return functional.conv2d(
-            x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
-        )
 
 
 @memory_errors()

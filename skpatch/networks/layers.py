@@ -13,9 +13,10 @@ from collections import Counter
 import torch
 from torch import fx, nn
 
+from ..engines.padding import SameConv2d
 from ..runtime.memory import memory_errors
 from ..runtime.text import first_line
-from .backbones import LITE0, SameConv2d
+from .backbones import LITE0
 from .strides import PROBE_SIZE, stride
 from .tracing import running, tracing
 

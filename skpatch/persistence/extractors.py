@@ -2,8 +2,10 @@
 """Fitted extractors as JSON, and back: the network is built again, and its weights are compared."""
 
 import os
+import warnings
 from importlib import metadata
 
+from ..engines.choosing import is_installed
 from ..features.extractor import PatchFeatureExtractor
 from ..features.region import read_region
 from ..features.survey import check_intensity_range
@@ -69,6 +71,14 @@ def unpack_extractor(packed, versions, arrays, backbone, weights, detector):
         raise ValueError(f"it was fitted with a module, a {module}; pass it as backbone=")
     # A file from elsewhere must not make a model write to a place of its choice.
     extractor = unpack_parameters(PatchFeatureExtractor, {**params, "output": None, **given})
+    if not is_installed(extractor.engine):
+        warnings.warn(
+            f"The model was saved with engine={extractor.engine!r}, which is not installed here, "
+            "and uses engine='torch' instead: the results are the same to rounding errors.",
+            UserWarning,
+            stacklevel=4,
+        )
+        extractor.engine = "torch"
     check_geometry(extractor)
     check_intensity_range(extractor.intensity_range)
     if intensity_range is not None:

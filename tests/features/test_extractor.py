@@ -166,18 +166,19 @@ def test_another_dtype_does_not_spoil_the_network(fitted, features):
     np.testing.assert_array_equal(extractor.set_params(dtype="float32").transform(IMAGES), features)
 
 
-def test_converted_network_is_made_once_and_not_pickled(fitted, monkeypatch):
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_network_that_runs_is_made_once_and_not_pickled(fitted, monkeypatch, dtype):
     extractor = pickle.loads(pickle.dumps(fitted))
     size = len(pickle.dumps(extractor))
-    extractor.set_params(dtype="bfloat16")
+    extractor.set_params(dtype=dtype)
     first = extractor.transform(IMAGES)
     assert len(pickle.dumps(extractor)) < size + 1000
 
-    def fail(value):
-        raise AssertionError("converted again")
+    def fail(*args):
+        raise AssertionError("made again")
 
     with monkeypatch.context() as patch:
-        patch.setattr("skpatch.features.extractor.copy.deepcopy", fail)
+        patch.setattr("skpatch.engines.network.TorchNetwork.__init__", fail)
         np.testing.assert_array_equal(extractor.transform(IMAGES), first)
     # A new fit has a new network.
     extractor.set_params(layers="features.5").fit(IMAGES)

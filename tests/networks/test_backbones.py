@@ -13,7 +13,7 @@ from torch import nn
 
 from skpatch import PatchFeatureExtractor
 from skpatch.networks import backbones
-from skpatch.networks.backbones import SameConv2d, build_backbone
+from skpatch.networks.backbones import build_backbone
 from skpatch.networks.layers import TracedNetwork
 from skpatch.networks.strides import stride
 
@@ -77,39 +77,6 @@ def test_lite0_hash_mismatch(tmp_path, monkeypatch):
         build_backbone("efficientnet_lite0", "default", 0)
     assert str(damaged) in str(caught.value)
     assert hashlib.sha256(data).hexdigest() in str(caught.value)
-
-
-def same_convolution(x, weight, step, dilation):
-    """TensorFlow's SAME convolution of (c, h, w) by loops over positions."""
-    outputs, _, *kernel = weight.shape
-    sizes = [-(-side // step) for side in x.shape[1:]]
-    pads = []
-    for side, out, k in zip(x.shape[1:], sizes, kernel, strict=True):
-        total = max((out - 1) * step + (k - 1) * dilation + 1 - side, 0)
-        pads.append((total // 2, total - total // 2))
-    padded = np.pad(x, [(0, 0), *pads])
-    result = np.zeros((outputs, *sizes))
-    for i in range(sizes[0]):
-        for j in range(sizes[1]):
-            rows = i * step + dilation * np.arange(kernel[0])
-            columns = j * step + dilation * np.arange(kernel[1])
-            window = padded[:, rows[:, None], columns]
-            result[:, i, j] = (weight * window).sum(axis=(1, 2, 3))
-    return result
-
-
-@pytest.mark.parametrize("size", [(7, 7), (8, 8), (8, 11), (5, 6)])
-@pytest.mark.parametrize("kernel", [3, 5, 2])
-@pytest.mark.parametrize(("step", "dilation"), [(1, 1), (2, 1), (3, 1), (1, 2)])
-def test_same_convolution(size, kernel, step, dilation):
-    torch.manual_seed(0)
-    module = SameConv2d(2, 3, kernel, step, dilation=dilation, bias=False)
-    x = np.random.RandomState(0).normal(size=(2, *size)).astype(np.float32)
-    with torch.inference_mode():
-        result = module(torch.from_numpy(x)[None])[0].numpy()
-    expected = same_convolution(x, module.weight.detach().numpy(), step, dilation)
-    assert result.shape == (3, -(-size[0] // step), -(-size[1] // step))
-    np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
 # Modules
