@@ -8,12 +8,12 @@ torch.compile calls, without the compiler it needs; torch.jit, which has them to
 
 import copy
 import operator
+import sys
 
 import torch
 from torch import fx, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
-from torchvision.ops import StochasticDepth
 
 from .padding import SameConv2d, padded_evenly
 
@@ -21,7 +21,7 @@ __all__ = ["can_pack", "fuse", "pack"]
 
 _CONVOLUTIONS = (nn.Conv2d, SameConv2d)
 # What does nothing in evaluation mode.
-_IDLE = (nn.Identity, nn.Dropout, nn.Dropout2d, StochasticDepth)
+_IDLE = (nn.Identity, nn.Dropout, nn.Dropout2d)
 _SUMS = (operator.add, operator.iadd, torch.add)
 # Name, numbers and algorithm of each activation that oneDNN computes with a convolution.
 _ACTIVATIONS = {
@@ -66,10 +66,11 @@ def fuse(model, size):
     fx.GraphModule
     """
     fused = fx.GraphModule(model, copy.deepcopy(model.graph))
+    # Whoever uses those of torchvision, which takes a second to load, has loaded it.
+    depth = sys.modules.get("torchvision.ops.stochastic_depth")
+    idle = _IDLE if depth is None else (*_IDLE, depth.StochasticDepth)
     for node in list(fused.graph.nodes):
-        _expand(fused, node)
-    for node in list(fused.graph.nodes):
-        if _calls(fused, node, _IDLE):
+        if _calls(fused, node, idle):
             node.replace_all_uses_with(node.args[0])
             fused.graph.erase_node(node)
     shapes = _Shapes(fused)
@@ -151,26 +152,6 @@ def _calls(model, node, types):
         return False
     module = model.get_submodule(node.target)
     return type(module) in types and not (module._forward_hooks or module._forward_pre_hooks)
-
-
-def _expand(model, node):
-    """Call the parts of a sequence that torchvision's tracer took for one module."""
-    if node.op != "call_module":
-        return
-    module = model.get_submodule(node.target)
-    if type(module).forward is not nn.Sequential.forward or not _calls(
-        model, node, (type(module),)
-    ):
-        return
-    value, parts = node.args[0], []
-    with model.graph.inserting_before(node):
-        for name in module._modules:
-            value = model.graph.call_module(f"{node.target}.{name}", (value,))
-            parts.append(value)
-    node.replace_all_uses_with(value)
-    model.graph.erase_node(node)
-    for part in parts:
-        _expand(model, part)
 
 
 def _fuse_from(model, node, shapes, name):

@@ -266,7 +266,6 @@ def test_hooks_are_called():
 
 
 def test_a_sequence_within_a_sequence():
-    # torchvision's tracer takes its own kind of sequence for one module.
     block = torchvision.ops.Conv2dNormActivation(3, 4, 3)
     assert kinds(assert_same_maps(taps(nn.Sequential(block), ["0"]))) == {"_FusedConv2d": 1}
 
