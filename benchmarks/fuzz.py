@@ -173,7 +173,7 @@ class Worker:
 
 def run(files, path, arguments):
     """Read all inputs; returns a counter of (kind, outcome), and the violations by number."""
-    numbers = range(arguments.inputs)
+    numbers = range(arguments.first, arguments.inputs)
     if arguments.only is not None:
         numbers = range(arguments.only, arguments.only + 1)
     workers = [
@@ -222,6 +222,7 @@ def print_table(counts):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--inputs", type=int, default=10_000)
+    parser.add_argument("--first", type=int, default=0, help="where to go on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, metavar="N", help="the number of a single input")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where violations are saved")

@@ -6,6 +6,7 @@ import numpy as np
 from ..bank.candidates import Candidates
 from ..discriminators.finding import EVIDENCE, NoiseFinding
 from ..discriminators.jury import Jury
+from ..distances.projection import project_rows
 from ..distances.rows import check_magnitude
 from ..likeness.given import GivenImages
 from ..likeness.recognition import TrainingImages
@@ -15,6 +16,9 @@ __all__ = ["pack_updates", "unpack_updates"]
 
 # They are normally distributed with a deviation of at most 1. Larger ones could overflow.
 _LARGEST_COMPONENT = 100
+# Memory patches are about 1 in size where the jury's distances are bounded; of so much larger ones
+# all would be in question.
+_LARGEST_SCALED, _SOME = 1e6, 256
 # Sizes as in detectors.py; u dropped patches, q worst patches of each image, N images with copies.
 _ARRAYS = {
     "_ratios": ("f8", "m"),
@@ -99,7 +103,10 @@ def unpack_updates(packed, arrays, grid, learned):
     if "_typical" in arrays:
         typical = arrays.take("_typical", "f8", "n", 0, may_be_nan=True)
     scores = learned["training_scores_"]
-    evidence = None if jury is None else _unpack_jury(arrays, *entries(jury, "reduced"))
+    evidence = None
+    if jury is not None:
+        some = project_rows(learned["memory_bank_"][:_SOME], components)
+        evidence = _unpack_jury(arrays, some, *entries(jury, "reduced"))
     return {
         "given": _take_given(arrays),
         "copy_gap": check_distance(gap, "copy_gap"),
@@ -163,7 +170,7 @@ def _take_given(arrays):
     return given.declaring(np.flatnonzero(declared & ~forgotten))
 
 
-def _unpack_jury(arrays, reduced):
+def _unpack_jury(arrays, patches, reduced):
     def take(name, *kind):
         return arrays.take(f"jury.{name}", *kind)
 
@@ -171,4 +178,6 @@ def _unpack_jury(arrays, reduced):
     arrays.check_below("jury.images", jury.images, arrays.sizes["n"])
     if (np.diff(jury.images) <= 0).any():
         raise ValueError("its array 'jury.images' does not ascend")
+    if jury.largest(patches) > _LARGEST_SCALED:
+        raise ValueError("its array 'jury.factor' is not the scale of its patches")
     return jury

@@ -229,6 +229,13 @@ def test_images_that_are_asked_twice_or_out_of_order(small, order):
         load(path)
 
 
+def test_a_scale_with_which_all_distances_are_in_question(small):
+    """They would be computed exactly, one by one."""
+    path = with_values(small, "jury.factor", lambda array: np.multiply(array, 1e9, out=array))
+    with pytest.raises(ValueError, match=r"'jury\.factor' is not the scale of its patches"):
+        load(path)
+
+
 def test_no_worst_patches(small):
     path, content = small
     header, body, places = parts(content)
