@@ -200,6 +200,7 @@ RUNNING = {
     "batch_size": {"batch_size": 1},
     "device": {"device": "cpu"},
     "dtype": {"dtype": "bfloat16"},
+    "engine": {"engine": "openvino"},
     "n_jobs": {"n_jobs": 2},
     "output": {"output": "features.npy"},
     "verbose": {"verbose": True},

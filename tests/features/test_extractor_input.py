@@ -69,9 +69,11 @@ def test_error_while_decoding_names_the_file(fitted, tmp_path, n_jobs):
     Image.fromarray(IMAGES[0]).save(path)
     path.write_bytes(path.read_bytes()[:500])
     extractor = with_parameters(fitted, n_jobs=n_jobs, batch_size=2)
+    before = set(threading.enumerate())
     with pytest.raises(ValueError, match=r"broken\.png.*cannot be decoded"):
         extractor.transform([*IMAGES, path, *IMAGES])
-    assert not [thread for thread in threading.enumerate() if "ThreadPool" in thread.name]
+    new = set(threading.enumerate()) - before
+    assert not [thread for thread in new if "ThreadPool" in thread.name]
 
 
 # Sizes

@@ -72,7 +72,7 @@ import json, os, resource, sys
 import torch
 from skpatch import audit, load
 from skpatch.cli import main, score, train
-from skpatch.features import backbones
+from skpatch.networks import backbones
 
 def megabytes():
     return int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() // 2**20
