@@ -177,7 +177,7 @@ def resized(path):
     from PIL import Image
 
     with Image.open(path) as image:
-        return np.asarray(image.convert("RGB").resize((224, 224)))
+        return np.array(image.convert("RGB").resize((224, 224)))
 
 
 def plain_loop(network, pixels, batch_size, device):

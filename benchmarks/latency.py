@@ -12,6 +12,7 @@ images warm up.
 
 import argparse
 import time
+import warnings
 from functools import partial
 
 import numpy as np
@@ -27,7 +28,7 @@ WARM_UP = 3
 def pixels_of(path):
     """Pixels (224, 224, 3) of a photograph."""
     with Image.open(path) as image:
-        return np.asarray(image.convert("RGB").resize((224, 224)))
+        return np.array(image.convert("RGB").resize((224, 224)))
 
 
 def main():
@@ -37,6 +38,8 @@ def main():
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--coreset-size", type=int)
     arguments = parser.parse_args()
+    # Of cells without bus bars, which are unlike the others.
+    warnings.simplefilter("ignore", UserWarning)
     train, test, _ = split_cells(arguments.train, 100)
     stream = [pixels_of(path) for path in test]
     model = make_pipeline(
