@@ -215,7 +215,11 @@ def _principal_axes(scaling, points):
     sample = torch.from_numpy(sample - sample.mean(axis=0))
     is_wide = len(sample) < d
     products = sample @ sample.T if is_wide else sample.T @ sample
-    variances, axes = (part.flip(-1) for part in torch.linalg.eigh(products))
+    try:
+        variances, axes = (part.flip(-1) for part in torch.linalg.eigh(products))
+    except torch.linalg.LinAlgError:
+        # Points of sizes that no float32 products tell apart.
+        return None
     share = np.cumsum(variances.double().numpy())
     share /= max(share[-1], np.finfo(float).tiny)
     kept = max(int(np.searchsorted(share, _VARIANCE_SHARE)) + 1, _LEAST_AXES)

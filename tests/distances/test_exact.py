@@ -37,6 +37,19 @@ def test_exact_in_a_bank_with_few_principal_axes(n_neighbors):
     np.testing.assert_allclose(distances, np.take_along_axis(reference, expected, 1), rtol=1e-9)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 3])
+def test_numbers_of_very_different_sizes(seed):
+    """Principal axes cannot be computed in float32 then."""
+    rng = np.random.RandomState(seed)
+    bank = rng.normal(size=(4400, 44)).astype(np.float32)
+    for number in (3.6e28, -8e24, 1e22):
+        bank[rng.randint(4400), rng.randint(44)] = number
+    queries = bank[:50] + np.float32(0.1)
+    distances, rows = ExactNeighbors().fit(bank).kneighbors(queries)
+    expected = cdist(queries.astype(np.float64), bank)
+    np.testing.assert_array_equal(rows[:, 0], expected.argmin(axis=1))
+    np.testing.assert_allclose(distances[:, 0], expected.min(axis=1), rtol=1e-9)
+
 def test_exact_at_a_copy_is_zero(bank):
     distances, rows = ExactNeighbors().fit(bank).kneighbors(bank)
     np.testing.assert_array_equal(rows[:, 0], np.arange(len(bank)))
