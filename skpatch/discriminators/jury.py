@@ -181,9 +181,9 @@ class Jury:
         left = ~np.isin(self.images, images)
         return self._with(self.images[left], self.coordinates[left])
 
-    def largest(self, points):
-        """Largest magnitude of scaled points (n, d), about 1 for those that the scale is of."""
-        return np.abs(self._scaling.apply(points)[0]).max(initial=0)
+    def usual_size(self, points):
+        """Median magnitude of scaled points (n, d); those that the scale is of have at most 1."""
+        return float(np.median(np.abs(self._scaling.apply(points)[0]).max(axis=1)))
 
     def _project(self, points):
         """Coordinates (n, k), float16, of points (n, d)."""

@@ -16,9 +16,9 @@ __all__ = ["pack_updates", "unpack_updates"]
 
 # They are normally distributed with a deviation of at most 1. Larger ones could overflow.
 _LARGEST_COMPONENT = 100
-# Memory patches are about 1 in size where the jury's distances are bounded; of so much larger ones
-# all would be in question.
-_LARGEST_SCALED, _SOME = 1e6, 256
+# Most memory patches are about 1 in size where the jury's distances are bounded; of so much larger
+# ones all would be in question. Some of them tell.
+_LARGEST_SCALED, _SOME = 100, 256
 # Sizes as in detectors.py; u dropped patches, q worst patches of each image, N images with copies.
 _ARRAYS = {
     "_ratios": ("f8", "m"),
@@ -105,7 +105,8 @@ def unpack_updates(packed, arrays, grid, learned):
     scores = learned["training_scores_"]
     evidence = None
     if jury is not None:
-        some = project_rows(learned["memory_bank_"][:_SOME], components)
+        bank = learned["memory_bank_"]
+        some = project_rows(bank[:: -(len(bank) // -_SOME)], components)
         evidence = _unpack_jury(arrays, some, *entries(jury, "reduced"))
     return {
         "given": _take_given(arrays),
@@ -178,6 +179,6 @@ def _unpack_jury(arrays, patches, reduced):
     arrays.check_below("jury.images", jury.images, arrays.sizes["n"])
     if (np.diff(jury.images) <= 0).any():
         raise ValueError("its array 'jury.images' does not ascend")
-    if jury.largest(patches) > _LARGEST_SCALED:
-        raise ValueError("its array 'jury.factor' is not the scale of its patches")
+    if jury.usual_size(patches) > _LARGEST_SCALED:
+        raise ValueError("its arrays 'jury.shift' and 'jury.factor' are not those of its patches")
     return jury

@@ -50,6 +50,7 @@ def test_numbers_of_very_different_sizes(seed):
     np.testing.assert_array_equal(rows[:, 0], expected.argmin(axis=1))
     np.testing.assert_allclose(distances[:, 0], expected.min(axis=1), rtol=1e-9)
 
+
 def test_exact_at_a_copy_is_zero(bank):
     distances, rows = ExactNeighbors().fit(bank).kneighbors(bank)
     np.testing.assert_array_equal(rows[:, 0], np.arange(len(bank)))

@@ -229,10 +229,17 @@ def test_images_that_are_asked_twice_or_out_of_order(small, order):
         load(path)
 
 
-def test_a_scale_with_which_all_distances_are_in_question(small):
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("jury.factor", lambda array: np.multiply(array, 1e4, out=array)),
+        ("jury.shift", lambda array: np.copyto(array, 1e4)),
+    ],
+)
+def test_a_scale_with_which_all_distances_are_in_question(small, name, change):
     """They would be computed exactly, one by one."""
-    path = with_values(small, "jury.factor", lambda array: np.multiply(array, 1e9, out=array))
-    with pytest.raises(ValueError, match=r"'jury\.factor' is not the scale of its patches"):
+    path = with_values(small, name, change)
+    with pytest.raises(ValueError, match=r"'jury\.factor' are not those of its patches"):
         load(path)
 
 
