@@ -279,7 +279,7 @@ def test_versions_of_a_graph_that_are_none(version):
         unpack_graph(version)
 
 
-@pytest.mark.parametrize("version", ["0.6.0", "99.0rc1", "0.6+local"])
+@pytest.mark.parametrize("version", ["0.6.0.post1", "99.0rc1", "0.6+local"])
 def test_a_graph_of_another_version_is_told_of(version):
     with pytest.warns(UserWarning, match=re.escape(f"built by pynndescent {version}, and ")):
         assert unpack_graph(version).bank_ is not None
