@@ -135,7 +135,8 @@ def test_updates_keep_scores_finite(patches, more, settings):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", EXPECTED, category=UserWarning)
         grown = ends_in_a_result_or_a_named_error(detector.partial_fit, more)
-        assert grown is not None or len(more) == 1
+        # Copies count once, and a single image has nothing to be compared with.
+        assert grown is not None or len(np.unique(more, axis=0)) == 1
         assert np.isfinite(detector.score_samples(patches)).all()
         ends_in_a_result_or_a_named_error(detector.forget, [0])
     assert np.isfinite(detector.score_samples(patches)).all()
