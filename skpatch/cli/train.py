@@ -131,15 +131,15 @@ def _train(folder, *, quiet, skip_bad, jobs, device, engine, weights, seed, trus
         verbose=not quiet,
     )
     model = make_pipeline(extractor, detector)
-    with told_once(names):
-        if options["memory_limit"] is None:
+    if options["memory_limit"] is None:
+        with told_once(names):
             extractor.fit(paths)
             if not quiet:
                 _tell_memory(extractor, len(paths))
             features = extractor.transform(paths)
             detector.fit(features, trusted=trusted)
-        else:
-            features = lazy_features(model.fit(paths, trusted=trusted), paths)
+    else:
+        features = lazy_features(model.fit(paths, trusted=trusted), paths)
     model.image_names_ = names
     check_threshold(detector)
     return model, paths, features

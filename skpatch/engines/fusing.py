@@ -16,6 +16,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from .padding import SameConv2d, padded_evenly
+from .shapes import node_shapes
 
 __all__ = ["can_pack", "fuse", "pack"]
 
@@ -73,12 +74,11 @@ def fuse(model, size):
         if _calls(fused, node, idle):
             node.replace_all_uses_with(node.args[0])
             fused.graph.erase_node(node)
-    shapes = _Shapes(fused)
     with torch.no_grad():
-        shapes.run(torch.zeros(1, 3, *size))
+        shapes = node_shapes(fused, fused.graph, torch.zeros(1, 3, *size))
     for number, node in enumerate(list(fused.graph.nodes)):
         if _calls(fused, node, _CONVOLUTIONS):
-            _fuse_from(fused, node, shapes.found, f"skpatch_fused_{number}")
+            _fuse_from(fused, node, shapes, f"skpatch_fused_{number}")
     # A new module has none of those that are not called any more.
     return fx.GraphModule(fused, fused.graph)
 
@@ -130,20 +130,6 @@ class _FusedConv2d(nn.Module):
         if name == "gelu":
             return functional.gelu(x, approximate=algorithm)
         return _FUNCTIONS[name](x, *numbers)
-
-
-class _Shapes(fx.Interpreter):
-    """Runs a network and notes the shape of each tensor."""
-
-    def __init__(self, model):
-        super().__init__(model)
-        self.found = {}
-
-    def run_node(self, node):
-        value = super().run_node(node)
-        if torch.is_tensor(value):
-            self.found[node] = tuple(value.shape)
-        return value
 
 
 def _calls(model, node, types):

@@ -14,6 +14,7 @@ import torch
 from torch import fx, nn
 
 from ..engines.padding import SameConv2d
+from ..engines.shapes import node_shapes
 from ..runtime.memory import memory_errors
 from ..runtime.text import first_line
 from .backbones import LITE0
@@ -166,9 +167,8 @@ class TracedNetwork:
 
 
 def _run(graph, module, n_images, size):
-    shapes = _Shapes(module, graph)
-    shapes.run(torch.zeros(n_images, 3, *size, dtype=torch.float32, device="cpu"))
-    return shapes.found
+    images = torch.zeros(n_images, 3, *size, dtype=torch.float32, device="cpu")
+    return node_shapes(module, graph, images)
 
 
 def _described(shape):
@@ -187,21 +187,6 @@ class _Tracer(fx.Tracer):
             or (is_of_torchvision and not isinstance(m, nn.Sequential))
             or super().is_leaf_module(m, module_qualified_name)
         )
-
-
-class _Shapes(fx.Interpreter):
-    """Runs a graph, and records the shape of each node's value; () for what is no tensor."""
-
-    def __init__(self, module, graph):
-        super().__init__(module, graph=graph)
-        self.extra_traceback = False
-        self.found = {}
-
-    def run_node(self, n):
-        """Run a node."""
-        value = super().run_node(n)
-        self.found[n] = tuple(value.shape) if torch.is_tensor(value) else ()
-        return value
 
 
 def _named_nodes(graph):
