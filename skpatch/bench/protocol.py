@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The protocol of the SoftPatch paper: data sets, contaminated training sets, measurements."""
 
+import hashlib
+import os
 import sys
 import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import joblib
 import numpy as np
 from PIL import Image
 from scipy.ndimage import affine_transform
+from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from ..datasets import inject_noise, load_elpv, load_folder, read_mask
@@ -21,7 +25,9 @@ from ..images.collection import check_images
 from ..images.reading import read_image
 from ..inspection.maps import image_map
 from ..metrics import aupro, image_auroc, image_average_precision, pixel_auroc
+from ..runtime.downloads import file_digest
 from ..runtime.text import cell, say, shown
+from ..runtime.versions import installed_versions
 from .settings import CONTAMINATION, METHODS
 
 __all__ = [
@@ -78,6 +84,8 @@ class ImageSet:
     mask_paths : dict
         Path of the mask, or None for a normal image, by the index of each annotated test image;
         empty where there are no masks.
+    folder : str
+        Where the images are, for the reader of a table.
     """
 
     name: str
@@ -85,6 +93,23 @@ class ImageSet:
     is_defective: np.ndarray
     pool: np.ndarray | None = None
     mask_paths: dict = field(default_factory=dict)
+    folder: str = ""
+
+    @cached_property
+    def digest(self):
+        """SHA-256 of the files, masks included, of their names, and of the labels."""
+        paths = [*getattr(self.images, "paths", self.images), *self.mask_paths.values()]
+        paths = [os.path.abspath(path) for path in paths if path is not None]
+        root = os.path.commonpath(paths)
+        digest = hashlib.sha256(repr((self.name, self.is_defective.tolist())).encode())
+        for path in paths:
+            digest.update(os.fsencode(f"\n{os.path.relpath(path, root)} {file_digest(path)}"))
+        return digest.hexdigest()
+
+    @cached_property
+    def extractor(self):
+        """The default extractor, fitted to the images."""
+        return PatchFeatureExtractor().fit(self.images)
 
     def split(self, seed):
         """Indices of the normal training images and of the test pool."""
@@ -96,8 +121,8 @@ class ImageSet:
 
     def features(self, cache):
         """Patch features of all images, memory-mapped; extracted unless `cache` has them."""
-        extractor = PatchFeatureExtractor()
-        key = joblib.hash((self.images, extractor.get_params()))
+        extractor = clone(self.extractor)
+        key = joblib.hash((self.digest, extractor.get_params(), installed_versions()))
         path = cache / f"{self.name.replace(' ', '-')}-{key}.npy"
         if not path.exists():
             say(f"{self.name}: features to {shown(path)}", sys.stderr)
@@ -108,7 +133,7 @@ class ImageSet:
         """Masks of the annotated test images by index, at the size of the network's input."""
         if not self.mask_paths:
             return {}
-        height, width = PatchFeatureExtractor().fit(self.images).image_size_
+        height, width = self.extractor.image_size_
         images = check_images(self.images)
         masks = {}
         for index, path in self.mask_paths.items():
@@ -139,7 +164,7 @@ def load_solar_cells(name):
     kind, _, unaligned = name.partition(" ")
     data = load_elpv(kind=kind)
     images = Unaligned(data.images) if unaligned else data.images
-    return ImageSet(name, images, data.is_defective)
+    return ImageSet(name, images, data.is_defective, folder=cell(os.path.commonpath(data.images)))
 
 
 def load_parts(folder):
@@ -157,6 +182,7 @@ def load_parts(folder):
         np.r_[np.zeros(n_train, bool), data.test_labels == 1],
         pool,
         {int(pool[i]): data.test_masks[i] for i in annotated},
+        cell(os.path.abspath(folder)),
     )
 
 

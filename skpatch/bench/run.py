@@ -11,7 +11,8 @@ to overlap, so there is one row only.
 Columns of the CSV: true_noise is the ratio after rounding, and after leaving a third of the defects
 to test; pixel AUROC and AUPRO are at the size of the network's input; audit_ap is the average
 precision with which training_scores_ find the injected images; false_alarm_rate is the share of
-normal test images called outliers at contamination=0.05.
+normal test images called outliers at contamination=0.05. The last columns say what a row was
+measured with.
 """
 
 import csv
@@ -22,8 +23,9 @@ import time
 from pathlib import Path
 
 from ..runtime.files import check_output, replacing
-from ..runtime.text import say, shown
+from ..runtime.text import first_few, say, shown
 from .protocol import load_parts, load_solar_cells, make_detector, measure
+from .provenance import PROVENANCE, check_provenance, provenance
 from .report import ACCURACY, OF_FIT, plot_aurocs, print_goals, print_means
 
 __all__ = ["run_bench"]
@@ -32,7 +34,7 @@ _KEYS = ("dataset", "noise", "true_noise", "overlap", "method", "seed")
 
 
 def run_bench(*, sets, folders, noise, seeds, methods, output, cache):
-    """Measure what the CSV does not hold yet, then print tables and draw a plot of all its rows.
+    """Measure what the CSV does not hold yet, then print tables and draw a plot of what was asked.
 
     Parameters
     ----------
@@ -47,6 +49,12 @@ def run_bench(*, sets, folders, noise, seeds, methods, output, cache):
         The .csv and .png without ending.
     cache : Path or None
         Folder of the features; by default one beside the CSV.
+
+    Raises
+    ------
+    ValueError
+        If two sets have one name, or the CSV has rows of a set and a method that were measured with
+        something else.
     """
     table, picture = Path(f"{output}.csv"), Path(f"{output}.png")
     check_output(table, ".csv", "--output")
@@ -55,21 +63,44 @@ def run_bench(*, sets, folders, noise, seeds, methods, output, cache):
     cache = Path(f"{output}-features") if cache is None else cache
     cache.mkdir(parents=True, exist_ok=True)
     cells = list(itertools.product(seeds, noise, methods))
-    planned = _plan(data, cells, _read_rows(table))
+    measured, asked = _read_rows(table), _asked(data, methods)
+    check_provenance(measured, asked, table)
+    planned = _plan(data, cells, measured)
     total, started = sum(len(cells) for _, cells in planned), time.monotonic()
     for number, rows in enumerate(_measure_all(planned, cache), start=1):
-        _append_rows(table, rows)
+        _append_rows(table, [{**row, **asked[row["dataset"], row["method"]]} for row in rows])
         _report(rows, number, total, started)
-    rows = _read_rows(table)
+    wanted = {(one.name, *cell) for one in data for cell in cells}
+    rows = [row for row in _read_rows(table) if _cell_of(row) in wanted]
     print_means(rows)
     print_goals(rows)
     plot_aurocs(rows, picture)
     say(f"\nRows: {shown(table)}, plot: {shown(picture)}")
 
 
+def _asked(sets, methods):
+    """What rows are measured with, from (dataset, method)."""
+    for one in sets:
+        folders = [other.folder for other in sets if other.name == one.name]
+        if len(folders) > 1:
+            raise ValueError(
+                f"{first_few(folders)} are sets of one name, {one.name!r}, by which a table tells "
+                "them apart; rename a folder, or measure them in runs with another --output."
+            )
+    return {
+        (one.name, method): provenance(one, make_detector(method, 0))
+        for one in sets
+        for method in methods
+    }
+
+
+def _cell_of(row):
+    return row["dataset"], row["seed"], row["noise"], row["method"]
+
+
 def _plan(sets, cells, measured):
     """The sets, each with its cells (seed, noise, method) that are not among the measured rows."""
-    done = {(row["dataset"], row["seed"], row["noise"], row["method"]) for row in measured}
+    done = set(map(_cell_of, measured))
     return [(data, [cell for cell in cells if (data.name, *cell) not in done]) for data in sets]
 
 
@@ -102,7 +133,7 @@ def _append_rows(path, rows):
     """Write the CSV anew with more rows: a full disk leaves none that is cut off."""
     written = path.read_bytes() if path.exists() else b""
     lines = io.StringIO(newline="")
-    writer = csv.DictWriter(lines, [*_KEYS, *ACCURACY, *OF_FIT])
+    writer = csv.DictWriter(lines, [*_KEYS, *ACCURACY, *OF_FIT, *PROVENANCE])
     if not written:
         writer.writeheader()
     writer.writerows(rows)

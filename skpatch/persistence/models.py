@@ -2,20 +2,18 @@
 """Save fitted models and load them again, without pickle: loading runs no code from the file."""
 
 import os
-import platform
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from .. import __version__
 from ..detector.estimator import SoftPatchDetector
 from ..features.extractor import PatchFeatureExtractor
 from ..pipeline import PatchPipeline
 from ..runtime.files import check_output
 from ..runtime.parameters import check_is_fitted
 from ..runtime.text import shown
+from ..runtime.versions import installed_versions
 from .container import entries, read_container, write_container
 from .detectors import pack_detector, unpack_detector
 from .extractors import pack_extractor, unpack_extractor
@@ -27,8 +25,6 @@ __all__ = ["load", "save"]
 
 # What JSON of another form than a saved model's leads to.
 _REFUSED = (AttributeError, OverflowError, RecursionError, TypeError, ValueError)
-# Recorded for whoever looks into the file, and for error messages.
-_LIBRARIES = ("numpy", "torch", "torchvision", "scikit-learn")
 
 
 def save(model: Pipeline | SoftPatchDetector, path: str | os.PathLike) -> None:
@@ -84,9 +80,8 @@ def save(model: Pipeline | SoftPatchDetector, path: str | os.PathLike) -> None:
             "extractor": pack_extractor(extractor, arrays),
             "detector": packed,
         }
-    versions = {name: metadata.version(name) for name in _LIBRARIES}
-    versions.update(skpatch=__version__, python=platform.python_version())
-    content = {"class": type(model).__name__, "versions": versions, "model": packed}
+    # For whoever looks into the file, and for error messages.
+    content = {"class": type(model).__name__, "versions": installed_versions(), "model": packed}
     write_container(path, content, arrays)
 
 

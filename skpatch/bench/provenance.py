@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a row was measured with, and whether rows of two runs belong into one table."""
+
+import json
+
+from ..networks.backbones import weights_digest
+from ..runtime.text import shown
+from ..runtime.versions import installed_versions
+
+__all__ = ["PROVENANCE", "check_provenance", "provenance"]
+
+# Columns of the CSV, in words for a message. `folder` is for the reader: files may be moved.
+PROVENANCE = {
+    "folder": "folder",
+    "files": "SHA-256 of the files",
+    "backbone": "backbone",
+    "weights": "SHA-256 of the weights",
+    "layers": "layers",
+    "image_size": "size of the network's input",
+    "parameters": "parameters",
+    "versions": "versions",
+}
+
+
+def provenance(data, detector):
+    """What rows of a set and a method are measured with, as texts by column of `PROVENANCE`.
+
+    Parameters
+    ----------
+    data : ImageSet
+    detector : SoftPatchDetector
+        Unfitted.
+    """
+    extractor = data.extractor
+    height, width = extractor.image_size_
+    return {
+        "folder": data.folder,
+        "files": data.digest,
+        "backbone": str(extractor.backbone),
+        "weights": weights_digest(extractor.model_),
+        "layers": " ".join(extractor.layers_),
+        "image_size": f"{height} x {width}",
+        "parameters": json.dumps({**_changed(extractor), **_changed(detector)}, default=repr),
+        "versions": json.dumps(installed_versions()),
+    }
+
+
+def _changed(estimator):
+    """Parameters that are not the defaults, but for the seed, which has a column of its own."""
+    defaults = type(estimator)().get_params()
+    return {
+        name: value
+        for name, value in estimator.get_params().items()
+        if name != "random_state" and value != defaults[name]
+    }
+
+
+def check_provenance(rows, expected, table):
+    """Refuse to go on with a table whose rows were measured with something else.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Of the table.
+    expected : dict
+        From (dataset, method) to what they would be measured with now.
+    table : Path
+    """
+    for row in rows:
+        now = expected.get((row["dataset"], row["method"]))
+        if now is None:
+            continue
+        differing = [
+            f"{words} {_said(row.get(column))}, now {_said(now[column])}"
+            for column, words in PROVENANCE.items()
+            if column != "folder" and row.get(column) != now[column]
+        ]
+        if differing:
+            raise ValueError(
+                f"{shown(table)} has rows of {row['method']} on {row['dataset']!r} (folder "
+                f"{_said(row.get('folder'))}, now {_said(now['folder'])}) that were measured with "
+                f"something else: {'; '.join(differing)}. Name another --output, or delete these "
+                "rows to measure them anew."
+            )
+
+
+def _said(value):
+    return "unknown" if not value else shown(value)
