@@ -112,9 +112,11 @@ _TRAINING = [
     ),
     click.option(
         "--image-size",
-        type=click.IntRange(1),
-        default=224,
-        help="Shorter side, in pixels, to which images are resized for the network.",
+        type=_AutoOr(click.IntRange(1)),
+        default="auto",
+        help="Shorter side, in pixels, to which images are resized for the network. A larger one "
+        "finds smaller defects, and takes time with its square. auto: 320 for square images, as "
+        "many pixels in all for others, but 224 at least.",
     ),
     click.option(
         "--intensity-range",

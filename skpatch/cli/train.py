@@ -19,6 +19,8 @@ __all__ = ["run_audit", "run_fit"]
 
 # Bytes that are worth a word.
 _MUCH = 2**30
+# From one shorter side of the network's input to the next that is worth trying.
+_STEP_UP = 1.4
 
 _COLUMNS = (
     "rank",
@@ -135,6 +137,7 @@ def _train(folder, *, quiet, skip_bad, jobs, device, engine, weights, seed, trus
         with told_once(names):
             extractor.fit(paths)
             if not quiet:
+                _tell_resolution(extractor, paths)
                 _tell_memory(extractor, len(paths))
             features = extractor.transform(paths)
             detector.fit(features, trusted=trusted)
@@ -143,6 +146,22 @@ def _train(folder, *, quiet, skip_bad, jobs, device, engine, weights, seed, trus
     model.image_names_ = names
     check_threshold(detector)
     return model, paths, features
+
+
+def _tell_resolution(extractor, paths):
+    """Say how finely images are looked at, and what more would cost, while it can be changed."""
+    from ..images.collection import check_images
+
+    height, width = check_images(paths).size(0)
+    rows, columns = extractor.grid_size_
+    sides = extractor.image_size_
+    larger = 32 * round(min(sides) * _STEP_UP / 32)
+    say(
+        f"Images such as {width} x {height} pixels pass the network at {sides[1]} x {sides[0]}, in "
+        f"{columns} x {rows} patches. --image-size {larger} would see smaller defects, and take "
+        f"about {(larger / min(sides)) ** 2:.1f} times as long.",
+        sys.stderr,
+    )
 
 
 def _tell_memory(extractor, n_images):
@@ -162,8 +181,10 @@ def _print_fit(model, n_images, output, seconds):
     finding = detector.noise_finding_
     is_suspicious = detector.training_scores_ < detector.offset_
     n_suspicious = np.count_nonzero(is_suspicious & ~detector.declared_normal_)
+    (height, width), (rows, columns) = extractor.image_size_, extractor.grid_size_
     for name, value in {
         "images": f"{n_images}, {n_suspicious} of them suspicious",
+        "network input": f"{width} x {height} pixels, {columns} x {rows} patches",
         "intensity range": _range_in_words(extractor.intensity_range_),
         "memory patches": len(detector.memory_bank_),
         "taken for noise": f"{noise:.1%} of the patches",

@@ -65,10 +65,12 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         Layers whose maps are used. None takes the last stages whose maps are 8 and 16 times
         smaller than the image: "layer2" and "layer3" of a ResNet, "features.3" and "features.5" of
         an EfficientNet.
-    image_size : int or (int, int), default=224
+    image_size : "auto", int or (int, int), default="auto"
         Size of the network's input. An int is the shorter side; the aspect ratio is the median
         of the training images', and each side is rounded to a multiple of the network's stride.
-        A pair is (height, width). All images are resized to it as a whole.
+        A pair is (height, width). All images are resized to it as a whole. "auto" is 320 for square
+        images and, for elongated ones, the shorter side with which they have as many pixels, but
+        not more than 1.5 times that of the images themselves, and 224 at least.
     resize : int or None, default=None
         With `crop`, in place of `image_size`: the shorter side of an image after resizing, before
         cropping. The paper's protocol is ``resize=256, crop=224``.
@@ -181,7 +183,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         "backbone": [str, HasMethods(["forward", "named_modules"])],
         "weights": [None, str, os.PathLike],
         "layers": [None, str, "array-like"],
-        "image_size": [positive_integer(), tuple, list],
+        "image_size": [StrOptions({"auto"}), positive_integer(), tuple, list],
         "resize": [None, positive_integer()],
         "crop": [None, positive_integer()],
         "region": [None, str, os.PathLike, "array-like"],
@@ -205,7 +207,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         backbone: "str | torch.nn.Module" = "efficientnet_lite0",
         weights: str | os.PathLike | None = "default",
         layers: str | Sequence[str] | None = None,
-        image_size: int | tuple[int, int] = 224,
+        image_size: Literal["auto"] | int | tuple[int, int] = "auto",
         resize: int | None = None,
         crop: int | None = None,
         region: str | os.PathLike | ArrayLike | None = None,

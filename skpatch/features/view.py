@@ -21,6 +21,10 @@ __all__ = [
 
 # The network's input would be a hundred times as long as it is wide.
 _LARGEST_ASPECT = 100
+# With image_size="auto": pixels of the network's input, which all times grow with, by how
+# much images are enlarged at most for it, and the shorter side that is never undercut, which
+# elongated images and small files have (benchmarks/resolution.py).
+_AREA, _ENLARGED, _SHORTEST = 320**2, 1.5, 224
 
 
 def check_geometry(extractor):
@@ -35,12 +39,13 @@ def check_geometry(extractor):
         raise ValueError(f"crop={crop} is larger than resize={resize}.")
     if extractor.patch_size % 2 == 0:
         raise ValueError(f"patch_size={extractor.patch_size} must be odd.")
-    if not isinstance(image_size, Integral) and (
-        len(image_size) != 2
-        or not all(isinstance(side, Integral) and side > 0 for side in image_size)
+    if isinstance(image_size, Integral) or (isinstance(image_size, str) and image_size == "auto"):
+        return
+    if len(image_size) != 2 or not all(
+        isinstance(side, Integral) and side > 0 for side in image_size
     ):
         raise ValueError(
-            f"image_size={image_size!r} must be the shorter side or a pair (height, width)."
+            f"image_size={image_size!r} must be 'auto', the shorter side or a pair (height, width)."
         )
 
 
@@ -51,20 +56,28 @@ def learn_size(extractor, sizes, shapes_at):
     """
     if extractor.crop is not None:
         return (extractor.crop, extractor.crop)
-    if not isinstance(extractor.image_size, Integral):
+    is_auto = isinstance(extractor.image_size, str)
+    if not (is_auto or isinstance(extractor.image_size, Integral)):
         return tuple(int(side) for side in extractor.image_size)
     step = largest_stride(shapes_at)
     heights, widths = np.array(sizes, float).T
     aspect = float(np.median(widths / heights))
-    shorter = extractor.image_size
     if max(aspect, 1 / aspect) > _LARGEST_ASPECT:
         raise ValueError(
             f"The median aspect ratio (width / height) of the images is {aspect:g}, beyond "
             f"{_LARGEST_ASPECT} to 1; name the size of the network's input, "
             "image_size=(height, width)."
         )
+    shorter = _automatic_side(heights, widths, aspect) if is_auto else extractor.image_size
     sides = shorter * max(1, 1 / aspect), shorter * max(1, aspect)
     return tuple(max(1, round(side / step)) * step for side in sides)
+
+
+def _automatic_side(heights, widths, aspect):
+    """Shorter side for images of such sizes (n,) and proportions."""
+    affordable = np.sqrt(_AREA / max(aspect, 1 / aspect))
+    useful = _ENLARGED * np.median(np.minimum(heights, widths))
+    return max(_SHORTEST, min(affordable, useful))
 
 
 def largest_stride(shapes_at):

@@ -165,3 +165,34 @@ def test_small_file_is_named(fitted, tmp_path):
     Image.new("L", (1, 1)).save(tmp_path / "dot.png")
     with pytest.raises(ValueError, match=r"dot\.png has 1 x 1 pixels"):
         fitted.transform([tmp_path / "dot.png"])
+
+
+# The size of the network's input
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "expected"),
+    [
+        (300, 300, (320, 320)),
+        (3000, 4000, (272, 368)),
+        (4000, 3000, (368, 272)),
+        # As many pixels as a square of 320 would leave the shorter side below 224.
+        (500, 1250, (224, 560)),
+        # Small files are enlarged by half, and to 224 in any case.
+        (200, 200, (304, 304)),
+        (64, 64, (224, 224)),
+    ],
+)
+def test_size_by_default(height, width, expected):
+    images = [np.zeros((height, width), np.uint8)] * 3
+    assert PatchFeatureExtractor(layers="features.5").fit(images).image_size_ == expected
+
+
+def test_size_by_default_is_that_of_the_median_image():
+    images = [np.zeros((side, side), np.uint8) for side in (40, 160, 160, 160, 4000)]
+    assert PatchFeatureExtractor(layers="features.5").fit(images).image_size_ == (240, 240)
+
+
+def test_size_in_another_word():
+    with pytest.raises(ValueError, match=r"'image_size' parameter .* a str among \{'auto'\}"):
+        PatchFeatureExtractor(image_size="large").fit([np.zeros((64, 64), np.uint8)] * 2)

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Accuracy and time by the size of the network's input.
+
+    python benchmarks/resolution.py --data DATA --csv resolution.csv --sizes 224 320 448 auto
+
+DATA is a folder of folders laid out as MVTec AD; solar cells come with the package extra 'demo'. Of
+each set 80 normal images are trained on, with `--noise` defective ones for each of them, and at
+most 100 normal and 100 defective others are tested. Times are seconds of processor time with one
+thread: of the network for an image, of a fit to features, and of scoring an image's features. A run
+goes on where it was interrupted, and prints a table of all rows at its end.
+"""
+
+import argparse
+import csv
+import itertools
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from skpatch import PatchFeatureExtractor, SoftPatchDetector
+from skpatch.bench.protocol import load_parts, load_solar_cells
+from skpatch.metrics import image_auroc
+
+N_TRAIN, N_TEST = 80, 100
+FIELDS = ("dataset", "size", "noise", "seed", "method", "input", "auroc", "network", "fit", "score")
+METHODS = {"PatchCore": {"discriminator": None, "worst_patches": 0.006}, "default": {}}
+
+
+def draw(data, noise, seed):
+    """Numbers of training images, with defective ones among them, and of test images."""
+    train, pool = data.split(seed)
+    rng = np.random.default_rng(seed)
+    train = rng.permutation(train)[:N_TRAIN]
+    normal, defective = (rng.permutation(pool[data.is_defective[pool] == c]) for c in (False, True))
+    n_noise = min(round(noise * len(train)), len(defective) // 2)
+    test = np.r_[normal[:N_TEST], defective[n_noise:][:N_TEST]]
+    return rng.permutation(np.r_[train, defective[:n_noise]]), test
+
+
+def processor_time(function, *arguments):
+    """Seconds of processor time of a call, and its result."""
+    started = time.process_time()
+    result = function(*arguments)
+    return time.process_time() - started, result
+
+
+def measure(data, size, noise, seed):
+    """A row for each method."""
+    train, test = draw(data, noise, seed)
+    images = [data.images[index] for index in np.r_[train, test]]
+    extractor = PatchFeatureExtractor(image_size=size, device="cpu", n_jobs=1)
+    extractor.fit(images[: len(train)])
+    extractor.transform(images[:2])
+    network, features = processor_time(extractor.transform, images)
+    for method, parameters in METHODS.items():
+        detector = SoftPatchDetector(**parameters, random_state=seed, n_jobs=1)
+        fit, _ = processor_time(detector.fit, features[: len(train)])
+        score, scores = processor_time(detector.score_samples, features[len(train) :])
+        yield {
+            "dataset": data.name,
+            "size": size,
+            "noise": noise,
+            "seed": seed,
+            "method": method,
+            "input": "{} x {}".format(*extractor.image_size_),
+            "auroc": round(image_auroc(data.is_defective[test], -scores), 4),
+            "network": round(network / len(images), 4),
+            "fit": round(fit, 2),
+            "score": round(score / len(test), 4),
+        }
+
+
+def key(row):
+    """What tells a measurement from others."""
+    return row["dataset"], str(row["size"]), float(row["noise"]), int(row["seed"])
+
+
+def tell(rows):
+    """Print the mean over seeds of each set and size, and the mean over the sets."""
+    rows = [{**row, "size": str(row["size"])} for row in rows]
+    sizes, sets = (list(dict.fromkeys(row[name] for row in rows)) for name in ("size", "dataset"))
+    settings = sorted({(float(row["noise"]), row["method"]) for row in rows})
+    for noise, method in settings:
+        some = [row for row in rows if (float(row["noise"]), row["method"]) == (noise, method)]
+        print(f"\n{method}, noise {noise:.0%}: image AUROC (ms network + ms score, s fit)")
+        print("| set |", " | ".join(sizes), "|")
+        for name in sets:
+            found = [
+                mean([r for r in some if (r["dataset"], r["size"]) == (name, s)]) for s in sizes
+            ]
+            print(f"| {name} |", " | ".join(map(in_words, found)), "|")
+        print("| mean |", " | ".join(in_words(mean_of_sets(some, sets, s)) for s in sizes), "|")
+
+
+def mean(rows):
+    """AUROC and times of rows, averaged; None without rows."""
+    columns = ("auroc", "network", "score", "fit")
+    return np.mean([[float(row[c]) for c in columns] for row in rows], 0) if rows else None
+
+
+def mean_of_sets(rows, sets, size):
+    """The mean over the sets; None unless all of them were measured."""
+    found = [mean([r for r in rows if (r["dataset"], r["size"]) == (name, size)]) for name in sets]
+    return None if any(one is None for one in found) else np.mean(found, 0)
+
+
+def in_words(found):
+    """One cell of the table."""
+    if found is None:
+        return "-"
+    auroc, network, score, fit = found
+    return f"{auroc:.4f} ({1e3 * network:.0f} + {1e3 * score:.0f}, {fit:.0f})"
+
+
+def main():
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--csv", type=Path, default="resolution.csv")
+    parser.add_argument("--sizes", nargs="+", default=["224", "320", "448", "auto"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[20])
+    parser.add_argument("--noise", nargs="+", type=float, default=[0.0])
+    parser.add_argument("--sets", nargs="*", default=["mono", "poly"], help="of solar cells")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    sets = [load_solar_cells(name) for name in arguments.sets]
+    folders = sorted(arguments.data.iterdir()) if arguments.data else []
+    sets += [load_parts(folder) for folder in folders if folder.is_dir()]
+    rows = list(csv.DictReader(arguments.csv.open())) if arguments.csv.exists() else []
+    done = {key(row) for row in rows}
+    with arguments.csv.open("a", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        if not rows:
+            writer.writeheader()
+        cells = itertools.product(arguments.seeds, arguments.noise, arguments.sizes, sets)
+        for seed, noise, size, data in cells:
+            number = size if size == "auto" else int(size)
+            if (data.name, size, noise, seed) in done:
+                continue
+            new = list(measure(data, number, noise, seed))
+            writer.writerows(new)
+            file.flush()
+            rows += new
+            print(*new[-1].values(), flush=True)
+    tell(rows)
+
+
+if __name__ == "__main__":
+    main()
