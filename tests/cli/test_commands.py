@@ -134,7 +134,8 @@ def test_options_of_fit(photos, tmp_path, capsys):
     assert "images            30, 6 of them suspicious" in printed.out
     assert "memory patches    1920\n" in printed.out
     assert "taken for noise   0.0% of the patches" in printed.out
-    assert printed.err.startswith("Warning: coreset_size=3000 asks for 3000 memory patches")
+    assert "\nWarning: coreset_size=3000 asks for 3000 memory patches" in printed.err
+    assert "64 x 64 pixels pass the network at 64 x 64, in 8 x 8 patches" in printed.err
     extractor, detector = skpatch.load(path)
     assert extractor.tile_size == 400
     assert (detector.discriminator, detector.contamination) == (None, 0.2)
