@@ -25,7 +25,7 @@ __all__ = ["FittedState", "Settings"]
 # with the number of images and that of scoring does not (benchmarks/bank_sizes.py).
 _BANK, _LARGEST_BANK = 0.1, 20_000
 # Of the worst patch's score, unless a user says how many are averaged: in a large grid those hide a
-# small defect. Normal images hardly notice (benchmarks/small_defects.py).
+# small defect. Features of normal images hardly notice (benchmarks/small_defects.py).
 _PEAK = 0.85
 
 
