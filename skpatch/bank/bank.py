@@ -28,11 +28,14 @@ class ScoringRule(NamedTuple):
         The distance, or its square.
     n_worst : int
         Worst patches whose scores are averaged for an image.
+    peak_share : float
+        Share of the worst patch's score that an image scores at least.
     """
 
     n_neighbors: int
     metric: str
     n_worst: int
+    peak_share: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +95,7 @@ class MemoryBank:
         if is_plain or height * width < _LEAST_GRID:
             scores = self.score_patches(patches, own, description).reshape(n_images, -1)
             rows = np.argsort(-scores, axis=1, kind="stable")[:, :n_rows]
-            return average_worst(scores, n_worst), rows
+            return average_worst(scores, n_worst, self.rule.peak_share), rows
         scores, rows = worst_patches(
             self.search,
             patches.reshape(n_images, -1, n_features),
@@ -104,7 +107,7 @@ class MemoryBank:
             None if own is None else (own, self.source[:, 0]),
             description,
         )
-        return average_worst(scores, n_worst), rows
+        return average_worst(scores, n_worst, self.rule.peak_share), rows
 
     def score_patches(self, patches, own=None, description="scoring"):
         """Score patches: (n, h, w), high = anomalous; parameters as for :meth:`score_images`."""
@@ -135,10 +138,14 @@ class MemoryBank:
         return scores
 
 
-def average_worst(scores, n_worst):
+def average_worst(scores, n_worst, peak_share):
     """Scores of images (n,), high = anomalous, from those of their patches (n, ...).
 
-    NaN stands for patches that are not inspected.
+    The mean of the worst ones, as :class:`ScoringRule` says. NaN stands for patches that are not
+    inspected.
     """
     scores = np.where(np.isnan(scores), -np.inf, scores).reshape(len(scores), -1)
-    return np.sort(scores, axis=1)[:, -n_worst:].mean(axis=1)
+    worst = np.sort(scores, axis=1)[:, -n_worst:]
+    means = worst.mean(axis=1)
+    # Where nothing is left to compare with, scores are infinite, and 0 times that is NaN.
+    return np.maximum(means, peak_share * worst[:, -1]) if peak_share else means

@@ -85,7 +85,8 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     worst_patches : "auto", int or float in (0, 1), default="auto"
         Number or share of an image's patches whose scores, the largest, are averaged to its score.
         "auto" is for the discriminator to decide: 0.6 % with "support", 5 of 28 x 28 and at least
-        one; the worst patch alone, as in the paper, with the others.
+        one; the worst patch alone, as in the paper, with the others. With "auto" an image also
+        scores at least 0.85 times its worst patch, so that small defects show in large grids.
     metric : {"euclidean", "sqeuclidean"}, default="euclidean"
         The distance, as in the paper, or its square, as in the reference implementation.
     neighbors : {"auto", "exact", "pynndescent"} or object, default="auto"
@@ -174,6 +175,8 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         patches.
     n_worst_patches_ : int
         Number of an image's worst patches whose scores are averaged to its score.
+    peak_share_ : float
+        Share of its worst patch's score that an image scores at least.
     grid_shape_ : tuple (h, w)
         Grid of patches of an image.
     n_features_in_ : int
@@ -267,6 +270,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     calibration_scores_: NDArray[np.float64]
     unlike_limit_: float
     n_worst_patches_: int
+    peak_share_: float
     grid_shape_: tuple[int, int]
     n_features_in_: int
     noise_finding_: NoiseFinding | None
@@ -595,8 +599,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n,), float64
-            Minus the mean of the largest patch scores of each image, as many as `worst_patches`
-            says.
+            Minus the mean of the largest patch scores of each image, as `worst_patches` says.
         """
         patches = self._check(X)
         with self._execution():

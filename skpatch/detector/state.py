@@ -24,6 +24,9 @@ __all__ = ["FittedState", "Settings"]
 # Share of the patches in the memory bank, and its largest size, so that the time of a fit grows
 # with the number of images and that of scoring does not (benchmarks/bank_sizes.py).
 _BANK, _LARGEST_BANK = 0.1, 20_000
+# Of the worst patch's score, unless a user says how many are averaged: in a large grid those hide a
+# small defect. Features of normal images hardly notice (benchmarks/small_defects.py).
+_PEAK = 0.85
 
 
 class Settings(NamedTuple):
@@ -57,12 +60,12 @@ class Settings(NamedTuple):
 
     def scoring_rule(self, n_patches):
         """How images of that many patches are scored."""
-        wanted = self.worst_patches
+        wanted, peak_share = self.worst_patches, 0.0
         if wanted == "auto":
-            wanted = self.noise_model().worst_patches
+            wanted, peak_share = self.noise_model().worst_patches, _PEAK
         if not isinstance(wanted, Integral):
             wanted = max(1, round(wanted * n_patches))
-        return ScoringRule(self.n_neighbors, self.metric, min(wanted, n_patches))
+        return ScoringRule(self.n_neighbors, self.metric, min(wanted, n_patches), peak_share)
 
     def bank_size(self, n_images, n_patches):
         """Number of memory patches that `coreset_size` asks for."""
@@ -190,6 +193,7 @@ class FittedState:
             "memory_source_": self.bank.source,
             "neighbors_": self.bank.search,
             "n_worst_patches_": self.bank.rule.n_worst,
+            "peak_share_": self.bank.rule.peak_share,
             "noise_scores_": self.noise_scores,
             "kept_": self.kept & ~self.accused,
             "noise_finding_": self.finding,

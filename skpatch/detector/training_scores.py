@@ -61,6 +61,6 @@ def score_typical(bank, patches, own=None):
 def score_again(bank, training, own):
     """As of :func:`score_training`, from the worst patches of images whose others are not known."""
     scores = bank.score_patches(training.worst_patches[:, :, np.newaxis], own)
-    scores = average_worst(scores, bank.rule.n_worst)
+    scores = average_worst(scores, bank.rule.n_worst, bank.rule.peak_share)
     # Worst patches that are near now, as of images declared normal, say that the others are too.
     return training._replace(scores=scores, typical=np.minimum(training.typical, scores))

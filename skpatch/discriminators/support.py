@@ -55,8 +55,8 @@ class SupportDiscriminator(NoiseDiscriminator):
 
     Notes
     -----
-    A detector with it averages the worst 0.6 % of an image's patches, 5 of 28 x 28, and recognises
-    training images when they are scored.
+    A detector with it averages the worst 0.6 % of an image's patches, 5 of 28 x 28, but scores at
+    least 0.85 times the worst of them, and recognises training images when they are scored.
 
     Whether the accused vouch for each other is measured on at most 100 of the images: the worst 7 %
     of their patches are left out of a memory bank, and the correlation between how unusual the

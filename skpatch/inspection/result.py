@@ -185,7 +185,7 @@ class Inspection:
                 f"patch_scores has shape {patch_scores.shape}, but the model has a grid of "
                 f"{detector.grid_shape_} patches for each image."
             )
-        scores = average_worst(patch_scores, detector.n_worst_patches_)
+        scores = average_worst(patch_scores, detector.n_worst_patches_, detector.peak_share_)
         pvalues = conformal_pvalues(detector.calibration_scores_, -scores)
         return cls(model, images, patch_scores, scores, pvalues, names)
 

@@ -45,6 +45,7 @@ def pack_detector(detector):
     packed = {
         "params": pack_parameters(detector),
         "coreset_radius_": float(detector.coreset_radius_),
+        "peak_share_": fitted.bank.rule.peak_share,
         "feature_names_in_": None if names is None else list(names),
         "neighbors_": search,
         "search": searching,
@@ -58,6 +59,7 @@ def _check_unchanged(detector, fitted):
     settings = Settings.of(detector)
     rule = settings.scoring_rule(fitted.grid.n_patches)
     recognizes = settings.noise_model().recognizes_training_images
+    rule = rule._replace(peak_share=fitted.bank.rule.peak_share)
     if (rule, recognizes) != (fitted.bank.rule, fitted.recognizes):
         raise ValueError(
             "discriminator, n_neighbors, metric or worst_patches was changed after the fit, and "
@@ -67,8 +69,11 @@ def _check_unchanged(detector, fitted):
 
 def unpack_detector(packed, arrays):
     """Detector that :func:`pack_detector` took JSON and arrays, a StoredArrays, from."""
-    params, radius, names, search, searching, updates = entries(
-        packed, "params", "coreset_radius_", "feature_names_in_", "neighbors_", "search", "updates"
+    # In files of 0.1.0.dev0 images score the mean of their worst patches and nothing else.
+    params, radius, names, search, searching, updates, peak_share = entries(
+        packed,
+        *("params", "coreset_radius_", "feature_names_in_", "neighbors_", "search", "updates"),
+        peak_share_=0.0,
     )
     detector = unpack_parameters(SoftPatchDetector, params)
     settings = Settings.of(detector)
@@ -88,7 +93,9 @@ def unpack_detector(packed, arrays):
             weights=learned["memory_weights_"],
             reaches=learned["memory_reaches_"],
             search=search,
-            rule=settings.scoring_rule(grid.n_patches),
+            rule=settings.scoring_rule(grid.n_patches)._replace(
+                peak_share=_check_share(peak_share)
+            ),
         ),
         coreset_radius=check_distance(radius, "coreset_radius_"),
         discriminator=None,
@@ -114,6 +121,13 @@ def _take_learned(arrays):
         raise ValueError("its scores do not ascend")
     arrays.check_below("memory_source_", learned["memory_source_"], shape)
     return learned
+
+
+def _check_share(value):
+    """Share of the worst patch's score that images score at least."""
+    if not 0 <= float(value) <= 1:
+        raise ValueError("its peak_share_ is not between 0 and 1")
+    return float(value)
 
 
 def _check_names(names, n_features):

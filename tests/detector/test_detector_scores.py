@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from skpatch import SoftPatchDetector
+from skpatch import NearestDiscriminator, SoftPatchDetector
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean"])
@@ -28,6 +28,12 @@ def test_scores_are_weighted_distances(patches, metric, n_neighbors, soft_weight
     maps = detector.predict_map(test)
     np.testing.assert_allclose(maps, expected.reshape(10, 5, 6), rtol=1e-6)
     np.testing.assert_array_equal(detector.score_samples(test), -maps.max(axis=(1, 2)))
+
+
+class TenthOf(NearestDiscriminator):
+    """The paper's, with another share."""
+
+    worst_patches = 0.1
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +69,28 @@ class TestWorstPatch:
         np.testing.assert_allclose(-detector.score_samples(large_grids), expected, rtol=1e-12)
 
     @pytest.mark.parametrize(
+        ("worst_patches", "peak_share"), [("auto", 0.85), (0.1, 0.0), (14, 0.0)]
+    )
+    def test_one_patch_that_stands_out_is_not_averaged_away(
+        self, large_grids, worst_patches, peak_share
+    ):
+        """By default, however many patches there are; a number or a share means what it says."""
+        detector = SoftPatchDetector(
+            discriminator=TenthOf(),
+            coreset_size=600,
+            worst_patches=worst_patches,
+            random_state=0,
+        ).fit(large_grids[:60])
+        image = large_grids[60:61].copy()
+        image[0, 7, 3] += 4
+        maps = np.sort(detector.predict_map(image).ravel())[::-1]
+        mean = maps[:14].mean()
+        assert (detector.n_worst_patches_, detector.peak_share_) == (14, peak_share)
+        assert mean < 0.85 * maps[0]
+        expected = max(mean, peak_share * maps[0])
+        np.testing.assert_allclose(-detector.score_samples(image), expected, rtol=1e-12)
+
+    @pytest.mark.parametrize(
         ("discriminator", "grid", "n_worst"),
         [
             ("support", (28, 28), 5),
@@ -78,8 +106,8 @@ class TestWorstPatch:
         detector = SoftPatchDetector(
             discriminator=discriminator, coreset_size=200, random_state=0
         ).fit(train)
-        maps = detector.predict_map(test).reshape(12, -1)
-        expected = np.sort(maps, axis=1)[:, -n_worst:].mean(axis=1)
+        worst = np.sort(detector.predict_map(test).reshape(12, -1), axis=1)[:, -n_worst:]
+        expected = np.maximum(worst.mean(axis=1), 0.85 * worst[:, -1])
         np.testing.assert_allclose(-detector.score_samples(test), expected, rtol=1e-12)
 
     @pytest.mark.parametrize("discriminator", ["lof", "support"])

@@ -67,7 +67,8 @@ def assert_scores_like_cut_away(found, expected, queries):
     known = {tuple(place) for place in found.memory_source_}
     assert {tuple(place) for place in matched[:, INSPECTED].reshape(-1, 3)} <= known
     np.testing.assert_allclose(
-        average_worst(maps, found.n_worst_patches_), -found.score_samples(masked)
+        average_worst(maps, found.n_worst_patches_, found.peak_share_),
+        -found.score_samples(masked),
     )
 
 

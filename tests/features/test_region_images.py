@@ -223,7 +223,8 @@ def test_audit(model, audit):
     assert np.isfinite(audit.patch_scores[:, CELLS]).all()
     assert audit.removed.any()
     np.testing.assert_allclose(
-        -average_worst(audit.patch_scores, model[-1].n_worst_patches_), audit.scores
+        -average_worst(audit.patch_scores, model[-1].n_worst_patches_, model[-1].peak_share_),
+        audit.scores,
     )
     (anomaly_map,) = audit.maps([4])
     np.testing.assert_array_equal(np.isfinite(anomaly_map), MASK)

@@ -18,7 +18,7 @@ class _Detector(BaseEstimator):
     """What an inspection asks of a fitted detector: threshold 4, the mean of two worst patches."""
 
     grid_shape_ = (2, 3)
-    n_worst_patches_ = 2
+    n_worst_patches_, peak_share_ = 2, 0.0
     offset_ = -4.0
     inspected_ = np.array([[True, True, True], [True, True, False]])
     unlike_limit_ = 3.0

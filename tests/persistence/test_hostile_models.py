@@ -265,6 +265,16 @@ def test_devices_that_are_not_here(small, device):
         load(path).score_samples(np.zeros((1, 2, 2, 3)))
 
 
+@pytest.mark.parametrize("share", [-0.1, 1.5])
+def test_images_that_would_score_more_than_their_worst_patch(small, share):
+    path, content = small
+    header, body, _ = parts(content)
+    header["content"]["model"]["peak_share_"] = share
+    write(path, header, body)
+    with pytest.raises(ValueError, match=r"small\.skpatch'.*peak_share_ is not between 0 and 1"):
+        load(path)
+
+
 def test_names_that_could_not_be_loaded_again_are_not_saved(small, tmp_path, monkeypatch):
     path, content = small
     monkeypatch.setattr(container, "_LARGEST_JSON", 500)

@@ -278,3 +278,20 @@ def test_arguments_that_do_not_belong_to_the_model(model, small, tmp_path):
 def test_public_names():
     assert skpatch.save is skpatch.persistence.save
     assert skpatch.load is skpatch.persistence.load
+
+
+def test_a_file_of_before_scores_as_it_did(patches, queries, tmp_path):
+    """0.1.0.dev0 took the mean of the worst patches alone, and learned the threshold from that."""
+    detector = SoftPatchDetector(worst_patches=0.006, random_state=0).fit(patches)
+    save(detector, tmp_path / "model.skpatch")
+    header, body, _ = parts((tmp_path / "model.skpatch").read_bytes())
+    content = header["content"]["model"]
+    assert content.pop("peak_share_") == 0
+    content["params"]["worst_patches"] = "auto"
+    write(tmp_path / "before.skpatch", header, body)
+    loaded = saved(load(tmp_path / "before.skpatch"), tmp_path)
+    assert (loaded.worst_patches, loaded.peak_share_) == ("auto", 0)
+    np.testing.assert_array_equal(loaded.score_samples(queries), detector.score_samples(queries))
+    # An update scores all images anew.
+    assert loaded.partial_fit(queries).peak_share_ == 0.85
+    assert saved(loaded, tmp_path).peak_share_ == 0.85
