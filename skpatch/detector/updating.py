@@ -37,6 +37,7 @@ def grow(state, patches, settings, random_state):
     -------
     FittedState
     """
+    _check_rule(state, settings)
     given, is_new = _join(state, patches)
     if not is_new.any():
         return forget(replace(state, given=given), [], settings, random_state)
@@ -77,6 +78,7 @@ def grow(state, patches, settings, random_state):
 
 def forget(state, numbers, settings, random_state):
     """Take training images, given by their numbers, out; parameters and result as of `grow`."""
+    _check_rule(state, settings)
     given = state.given.without(numbers)
     # Of the others that are forgotten a copy is left.
     gone = np.flatnonzero(given.is_gone & ~state.given.is_gone)
@@ -94,6 +96,7 @@ def forget(state, numbers, settings, random_state):
 
 def trust(state, numbers, settings, random_state):
     """Take training images, given by their numbers, for normal; else as `grow`."""
+    _check_rule(state, settings)
     _require_patches(state, numbers)
     given = state.given.declaring(numbers)
     candidates, screened = state.candidates(), state.screened
@@ -106,6 +109,18 @@ def trust(state, numbers, settings, random_state):
     return _judge_again(
         state, settings, random_state, model, state.evidence, candidates, screened, given
     )
+
+
+def _check_rule(state, settings):
+    """Raise if more patches, or fewer, would be averaged than are known of earlier images."""
+    before = state.bank.rule.n_worst
+    now = settings.scoring_rule(state.grid.n_patches).n_worst
+    if now != before:
+        raise ValueError(
+            f"worst_patches={settings.worst_patches!r} averages {now} patches of an image, but the "
+            f"model was fitted to average {before}, and knows no more of earlier images than their "
+            "worst patches. Set it back, or fit again."
+        )
 
 
 def _require_patches(state, numbers):

@@ -233,3 +233,14 @@ def test_in_a_pipeline():
     assert not audit.n_removed[rejected].any()
     with pytest.raises(ValueError, match="An audit needs the training images, in their order"):
         model.audit(data.images[::-1])
+
+
+@pytest.mark.parametrize("change", ["partial_fit", "forget", "trust"])
+@pytest.mark.parametrize(("before", "now"), [(1, 9), (9, 1), ("auto", 0.5)])
+def test_images_are_not_scored_by_more_patches_than_are_known_of_them(train, change, before, now):
+    detector = SoftPatchDetector(random_state=0, worst_patches=before).fit(train)
+    scores = detector.training_scores_.copy()
+    argument = train[:2] if change == "partial_fit" else [3]
+    with pytest.raises(ValueError, match="the model was fitted to average"):
+        getattr(detector.set_params(worst_patches=now), change)(argument)
+    np.testing.assert_array_equal(detector.training_scores_, scores)
