@@ -186,8 +186,8 @@ def score(context, fail_on_anomaly, **options):
 
     A region is a group of adjacent patches above the threshold, 8 pixels of the network's
     input each unless the model has another network. An anomalous image has at least one region, and
-    a normal one may have small ones. Heat maps have the colours of the reports: red is the
-    threshold, light yellow twice the threshold and more, and transparent well below it.
+    a normal one may have small ones. Regions are outlined in heat maps and reports; their
+    colours begin at .86 of the threshold with orange, and are magenta at twice the threshold.
     """
     from .score import run_score
 

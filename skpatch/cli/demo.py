@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..runtime.files import check_output, replacing
-from ..runtime.text import say, shown
+from ..runtime.text import say, score_text, shown
 
 __all__ = ["run_demo"]
 
@@ -110,8 +110,8 @@ def _print_suspicious(inspection, labels):
     say(f"\nThe {_N_SUSPICIOUS} most suspicious training images (skpatch; 1 = its threshold)")
     for rank, image in enumerate(inspection.ranking[:_N_SUSPICIOUS], start=1):
         truth = "defective" if labels[image] else "normal"
-        name, score = shown(Path(inspection.names[image]).name), inspection.scores[image]
-        say(f"  {rank:>2}  {name:<16} {score:5.2f}  {truth}")
+        name = shown(Path(inspection.names[image]).name)
+        say(f"  {rank:>2}  {name:<16} {score_text(inspection.scores[image]):>5}  {truth}")
 
 
 def _plot(models, images, labels, scores, output):

@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from ..runtime.files import check_output
-from ..runtime.text import number, say, shown
+from ..runtime.text import number, pvalue_text, say, score_text, shown
 from .inputs import readable_images, training_images
 from .options import limit_threads
 from .output import write_csv
@@ -61,7 +61,7 @@ def run_audit(*, folder, output, csv, top, quiet, **options):
     audit.to_html(output, names=model.image_names_)
     if quiet:
         return
-    _print_ranking(rows[:top])
+    _print_ranking(rows[:top], audit.inspection.n_normal)
     n_suspicious = np.count_nonzero(audit.is_suspicious)
     say(f"{n_suspicious} of {len(paths)} images are suspicious (score above 1).")
     if audit.finding is not None:
@@ -206,15 +206,17 @@ def _csv_row(row):
     return rank, path, number(score), number(pvalue), *others
 
 
-def _print_ranking(rows):
-    if rows:
-        say("rank  score  p-value  suspicious  noise patches  image")
+def _print_ranking(rows, n_normal):
+    """Print the first rows, under headings."""
+    table = [("rank", "score", "p-value", "suspicious", "noise patches", "image")]
     for rank, path, score, pvalue, suspicious, removed, _, original in rows:
         copied = f", a copy of {shown(original)}" if original else ""
-        say(
-            f"{rank:>4}  {number(score, '.2f', '-'):>5}  {number(pvalue, '.4f', '-'):>7}  "
-            f"{suspicious:>10}  {removed:>13}  {shown(path)}{copied}"
-        )
+        numbers = str(rank), score_text(score), pvalue_text(pvalue, n_normal)
+        table.append((*numbers, suspicious, str(removed), f"{shown(path)}{copied}"))
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)][:-1]
+    for *cells, name in table if rows else []:
+        right = (text.rjust(width) for text, width in zip(cells, widths, strict=True))
+        say("  ".join([*right, name]))
 
 
 def _print_groups(groups, names):

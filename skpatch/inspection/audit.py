@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NoiseAudit"]
 
-_MEANING = (
-    "The score of an image is that of its most unusual place: how much it differs from everything "
-    "that the other training images have shown to be normal."
-)
+_MEANING = "Each image is compared with what all other images have shown to be normal."
 
 
 class NoiseAudit:
