@@ -2,6 +2,7 @@
 """The command line. What the commands do is in modules that load when a command runs."""
 
 import sys
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import click
 
 from .. import __version__
 from ..bench.settings import ELPV_SETS, METHODS
+from ..inspection.words import PVALUE, REGION, REGION_SCORE, SCORE
 from ..runtime.memory import memory_errors
 from ..runtime.text import say, shown_lines
 from .options import device_option, engine_option, run_options, training_options
@@ -35,6 +37,14 @@ class _Commands(click.Group):
         except (OSError, ValueError, ImportError, MemoryError) as error:
             raise click.ClickException(str(error)) from error
         return result
+
+
+def _table(rows):
+    """Names with what they mean, in lines for a terminal."""
+    indents = {"initial_indent": "  ", "subsequent_indent": " " * 13}
+    return "\n".join(
+        textwrap.fill(f"{key:<9}  {text}", 78, **indents) for key, text in rows.items()
+    )
 
 
 def main(argv=None):
@@ -111,8 +121,9 @@ def audit(**options):
 
     Learns from all images in FOLDER and its subfolders, scores each of them without itself, and
     writes a report to look at in a browser: all images in the order of suspicion, with heat maps.
-    A score is in units of the threshold: above 1 an image is suspicious. The p-value is the
-    share of normal images that look at least as unusual. Of a folder with a known layout, such as
+    The score is the mean of the worst patches of the image, in units of the model's threshold:
+    above 1 it is suspicious. The p-value is the share of normal images that look at least as
+    unusual. Of a folder with a known layout, such as
     MVTec AD, only the training images are taken.
     """
     from .train import run_audit
@@ -150,15 +161,20 @@ Examples:
   skpatch score line.skpatch new -o new.csv --fail-on-anomaly || echo look at new.csv
 \b
 Columns of the CSV:
-  image      path as given
-  score      of the worst place, in units of the model's threshold
-  p_value    share of normal images that look at least as unusual
-  label      anomalous if the score is above 1, else normal; unreadable, with
-             nothing in the other columns, for an image that was skipped
-  unlike     whether it looks like another product or camera
-  n_regions  number of regions above the threshold
-  regions    JSON, the worst first: [{"box": [left, top, right, bottom] in
-             pixels, "area": pixels, "score": of its worst place}, ...]""",
+"""
+    + _table(
+        {
+            "image": "path as given",
+            "score": SCORE,
+            "p_value": PVALUE,
+            "label": "anomalous if the score is above 1, else normal; unreadable, with nothing in "
+            "the other columns, for an image that was skipped",
+            "unlike": "whether it looks like another product or camera",
+            "n_regions": f"number of regions; each is a {REGION}",
+            "regions": 'JSON, the worst first: [{"box": [left, top, right, bottom] in pixels, '
+            f'"area": pixels, "score": {REGION_SCORE}}}, ...]',
+        }
+    ),
 )
 @click.argument("model", type=_PATH)
 @click.argument("images", type=_TEXT, nargs=-1, required=True)
@@ -186,7 +202,7 @@ def score(context, fail_on_anomaly, **options):
 
     A region is a group of adjacent patches above the threshold, 8 pixels of the network's
     input each unless the model has another network. An anomalous image has at least one region, and
-    a normal one may have small ones. Regions are outlined in heat maps and reports; their
+    a normal one may have small ones: its score is a mean. Regions are outlined in heat maps and reports; their
     colours begin at .86 of the threshold with orange, and are magenta at twice the threshold.
     """
     from .score import run_score
