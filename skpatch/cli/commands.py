@@ -13,7 +13,14 @@ from ..bench.settings import ELPV_SETS, METHODS
 from ..inspection.words import PVALUE, REGION, REGION_SCORE, SCORE
 from ..runtime.memory import memory_errors
 from ..runtime.text import say, shown_lines
-from .options import device_option, engine_option, run_options, training_options
+from .options import (
+    device_option,
+    engine_option,
+    force_option,
+    run_options,
+    training_options,
+)
+from .output import in_words
 
 __all__ = ["commands", "main"]
 
@@ -35,7 +42,7 @@ class _Commands(click.Group):
         except BrokenPipeError:
             raise
         except (OSError, ValueError, ImportError, MemoryError) as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(in_words(error)) from error
         return result
 
 
@@ -115,6 +122,7 @@ Examples:
 )
 @click.option("--csv", type=_TEXT, help="Also write the ranking to this .csv file.")
 @click.option("--top", type=click.IntRange(min=0), default=10, help="Images to print.")
+@force_option
 @training_options
 def audit(**options):
     """Find the defective images of an unlabelled FOLDER.
@@ -140,6 +148,7 @@ Examples:
 )
 @click.argument("folder", type=_PATH)
 @click.option("-o", "--output", type=_TEXT, required=True, help="Model to write, a .skpatch file.")
+@force_option
 @training_options
 def fit(**options):
     """Learn from all images in FOLDER and its subfolders, and save a model.
@@ -185,6 +194,7 @@ Columns of the CSV:
     help="Folder for a PNG of each image under its heat map; made if missing.",
 )
 @click.option("--report", type=_TEXT, help="Also write this HTML report.")
+@force_option
 @click.option(
     "--fail-on-anomaly",
     is_flag=True,
@@ -202,8 +212,8 @@ def score(context, fail_on_anomaly, **options):
 
     A region is a group of adjacent patches above the threshold, 8 pixels of the network's
     input each unless the model has another network. An anomalous image has at least one region, and
-    a normal one may have small ones: its score is a mean. Regions are outlined in heat maps and reports; their
-    colours begin at .86 of the threshold with orange, and are magenta at twice the threshold.
+    a normal one may have small ones: its score is a mean. Heat maps and reports outline regions;
+    their colours begin with orange at .86 of the threshold, and are magenta at twice the threshold.
     """
     from .score import run_score
 
@@ -221,7 +231,8 @@ def score(context, fail_on_anomaly, **options):
     help="PNG file to write.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Chooses the images.")
-def demo(output, seed):
+@force_option
+def demo(output, seed, force):
     """Find defective solar cells after training on a contaminated set.
 
     Trains PatchCore and skpatch on 200 normal and 20 defective photographs of solar cells, given as
@@ -230,7 +241,7 @@ def demo(output, seed):
     """
     from .demo import run_demo
 
-    run_demo(output, seed)
+    run_demo(output, seed, force=force)
 
 
 @commands.command(

@@ -9,11 +9,10 @@ import time
 
 import numpy as np
 
-from ..runtime.files import check_output
 from ..runtime.text import number, pvalue_text, say, score_text, shown
 from .inputs import readable_images, training_images
 from .options import limit_threads
-from .output import write_csv
+from .output import check_free, write_csv
 
 __all__ = ["run_audit", "run_fit"]
 
@@ -32,10 +31,10 @@ _COLUMNS = (
 )
 
 
-def run_fit(*, folder, output, quiet, **options):
+def run_fit(*, folder, output, force, quiet, **options):
     """Learn from the images of a folder and save the model."""
     started = time.monotonic()
-    check_output(output, ".skpatch", "--output")
+    check_free(output, ".skpatch", "--output", force)
     model, paths, _ = _train(folder, quiet=quiet, **options)
     from ..persistence import save
 
@@ -47,10 +46,10 @@ def run_fit(*, folder, output, quiet, **options):
         _print_fit(model, len(paths), output, time.monotonic() - started)
 
 
-def run_audit(*, folder, output, csv, top, quiet, **options):
+def run_audit(*, folder, output, csv, top, force, quiet, **options):
     """Rank the images of a folder, each scored without itself; write report and ranking."""
-    check_output(output, ".html", "--output")
-    check_output(csv, ".csv", "--csv")
+    check_free(output, ".html", "--output", force)
+    check_free(csv, ".csv", "--csv", force)
     model, paths, features = _train(folder, quiet=quiet, **options)
     from ..inspection.audit import NoiseAudit
 
@@ -166,6 +165,7 @@ def _print_fit(model, n_images, output, seconds):
         "images": f"{n_images}, {n_suspicious} of them suspicious",
         "intensity range": _range_in_words(extractor.intensity_range_),
         "memory patches": len(detector.memory_bank_),
+        "noise threshold": _noise_in_words(detector),
         "taken for noise": f"{noise:.1%} of the patches",
         "threshold": f"{-detector.offset_:.4g}, a distance between features",
         "seconds": f"{seconds:.1f}",
@@ -174,6 +174,18 @@ def _print_fit(model, n_images, output, seconds):
         say(f"{name:<16}  {value}")
     if finding is not None:
         say(finding.reason)
+
+
+def _noise_in_words(detector):
+    """The noise threshold, and what "auto" has decided."""
+    finding = detector.noise_finding_
+    if detector.discriminator is None:
+        return "none, since nothing tells noise"
+    if detector.noise_threshold != "auto":
+        return f"{detector.noise_threshold:g}"
+    if finding is None:
+        return f"auto, the default of {detector.discriminator}"
+    return f"auto: {'no' if finding.evidence == 'none' else finding.evidence} evidence of noise"
 
 
 def _range_in_words(intensity_range):

@@ -170,7 +170,7 @@ def wait(source, target):
     replace(source, target)
 os.replace = wait
 """
-    process = start("fit", photos, "-o", path, *SMALL, "--jobs", 1, code=code)
+    process = start("fit", photos, "-o", path, *SMALL, "--jobs", 1, "--force", code=code)
     assert process.stdout.readline() == "written\n"
     assert len(list(tmp_path.iterdir())) == 2
     process.send_signal(signal.SIGINT)
