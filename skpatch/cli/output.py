@@ -5,12 +5,13 @@ import csv
 import errno
 import os
 import re
-from contextlib import suppress
+import warnings
+from contextlib import contextmanager, suppress
 
 from ..runtime.files import check_output, open_regular, replacing
 from ..runtime.text import cell
 
-__all__ = ["check_free", "check_replaced", "in_words", "write_csv"]
+__all__ = ["check_free", "check_replaced", "heard", "in_words", "write_csv"]
 
 # How files begin that skpatch has written.
 _BEGINNING = 4096
@@ -55,6 +56,23 @@ def check_replaced(output, suffix, name):
             f"{name}={str(output)!r} exists, and skpatch has not written it; give another name, or "
             "pass --force to replace it."
         )
+
+
+@contextmanager
+def heard():
+    """Give a list of what is warned of inside, each once; it is shown as ever."""
+    show, messages = warnings.showwarning, []
+
+    def show_and_keep(message, category, *others):
+        if issubclass(category, UserWarning) and str(message) not in messages:
+            messages.append(str(message))
+        show(message, category, *others)
+
+    warnings.showwarning = show_and_keep
+    try:
+        yield messages
+    finally:
+        warnings.showwarning = show
 
 
 def in_words(error):

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from .. import __version__
+from ..inspection.words import ANOMALOUS, summary
 from ..runtime.files import check_length, remove_abandoned, replaced_file, replacing
 from ..runtime.telling import told_once
 from ..runtime.text import number, pvalue_text, say, score_text, shown
 from ..runtime.threads import execution, progress, thread_pool
 from .inputs import common_folder, given_images, readable_images
 from .options import limit_threads
-from .output import check_free, check_replaced, write_csv
+from .output import check_free, check_replaced, heard, write_csv
 
 __all__ = ["run_score"]
 
@@ -78,6 +79,7 @@ def run_score(
         execution(None, not quiet),
         progress(len(paths), "score") as bar,
         thread_pool(jobs) as pool,
+        heard() as warned,
         told_once(paths),
     ):
         for start in range(0, len(paths), _CHUNK):
@@ -97,7 +99,7 @@ def run_score(
     if report is not None:
         model[1].set_params(verbose=not quiet)
         inspection = Inspection.from_patch_scores(model, paths, np.concatenate(patch_scores))
-        inspection.to_html(report, [os.path.relpath(path, root) for path in paths])
+        inspection.to_html(report, [os.path.relpath(path, root) for path in paths], warned)
     n_unreadable = len(given) - len(paths)
     if not quiet:
         _print_anomalous(anomalous, len(rows), output if report is None else report)
@@ -211,7 +213,7 @@ def _anomalous(inspection):
 
 def _print_anomalous(anomalous, n_images, where):
     """Say how many images are anomalous, which are the worst, and where the others are."""
-    say(f"{len(anomalous)} of {n_images} images are anomalous (score above 1).")
+    say(summary(n_images, len(anomalous), ANOMALOUS))
     worst = sorted(anomalous, key=lambda found: -found[0])[:_MOST]
     if worst:
         say("score       p-value  image")

@@ -9,10 +9,11 @@ import time
 
 import numpy as np
 
+from ..inspection.words import FEW, SUSPICIOUS, summary
 from ..runtime.text import number, pvalue_text, say, score_text, shown
 from .inputs import readable_images, training_images
 from .options import limit_threads
-from .output import check_free, write_csv
+from .output import check_free, heard, write_csv
 
 __all__ = ["run_audit", "run_fit"]
 
@@ -50,19 +51,19 @@ def run_audit(*, folder, output, csv, top, force, quiet, **options):
     """Rank the images of a folder, each scored without itself; write report and ranking."""
     check_free(output, ".html", "--output", force)
     check_free(csv, ".csv", "--csv", force)
-    model, paths, features = _train(folder, quiet=quiet, **options)
-    from ..inspection.audit import NoiseAudit
+    with heard() as warned:
+        model, paths, features = _train(folder, quiet=quiet, **options)
+        from ..inspection.audit import NoiseAudit
 
-    audit = NoiseAudit(model, paths, features)
+        audit = NoiseAudit(model, paths, features)
     rows = _ranked_rows(audit)
     if csv is not None:
         write_csv(csv, _COLUMNS, map(_csv_row, rows))
-    audit.to_html(output, names=model.image_names_)
+    audit.to_html(output, model.image_names_, warned)
     if quiet:
         return
     _print_ranking(rows[:top], audit.inspection.n_normal)
-    n_suspicious = np.count_nonzero(audit.is_suspicious)
-    say(f"{n_suspicious} of {len(paths)} images are suspicious (score above 1).")
+    say(summary(len(paths), np.count_nonzero(audit.is_suspicious), SUSPICIOUS))
     if audit.finding is not None:
         say(audit.finding.reason)
     _print_groups(audit.groups, model.image_names_)
@@ -161,8 +162,9 @@ def _print_fit(model, n_images, output, seconds):
     finding = detector.noise_finding_
     is_suspicious = detector.training_scores_ < detector.offset_
     n_suspicious = np.count_nonzero(is_suspicious & ~detector.declared_normal_)
+    found = f"{n_suspicious} of them suspicious" if n_images >= FEW else "too few to tell noise"
     for name, value in {
-        "images": f"{n_images}, {n_suspicious} of them suspicious",
+        "images": f"{n_images}, {found}",
         "intensity range": _range_in_words(extractor.intensity_range_),
         "memory patches": len(detector.memory_bank_),
         "noise threshold": _noise_in_words(detector),

@@ -18,7 +18,7 @@ from ..runtime.text import number, pvalue_text, score_text
 from ..runtime.threads import progress, thread_pool
 from .heat import HALO, LINE, N_COLOURS, STRENGTH, TOP, heat_picture
 from .regions import find_outline, find_regions
-from .words import ANOMALOUS, PVALUE, REGION, SCORE, SUSPICIOUS, verdict
+from .words import ANOMALOUS, FEW, PVALUE, REGION, SCORE, SUSPICIOUS, summary, verdict
 
 __all__ = ["write_report"]
 
@@ -27,7 +27,7 @@ _FEW, _SIDE_OF_FEW, _SIDE_OF_MANY = 1000, 320, 160
 _JPEG_QUALITY = 70
 
 
-def write_report(path, inspection, names=None, *, title, meaning, audit=None):
+def write_report(path, inspection, names=None, notes=(), *, title, meaning, audit=None):
     """Write a report of scored images, the most suspicious first.
 
     Parameters
@@ -38,6 +38,8 @@ def write_report(path, inspection, names=None, *, title, meaning, audit=None):
         Its images are read one by one; only small copies are kept.
     names : list of str, optional
         Names to show; by default those of the inspection, short.
+    notes : sequence of str
+        What else to say above the images, such as warnings.
     title, meaning : str
         Heading, and what images are compared with.
     audit : NoiseAudit, optional
@@ -89,6 +91,9 @@ def write_report(path, inspection, names=None, *, title, meaning, audit=None):
         "finding": "" if audit is None or audit.finding is None else audit.finding.reason,
         "n_images": len(images),
         "n_alarms": int(is_alarm.sum()),
+        "is_told": audit is None or len(images) >= FEW,
+        "summary": summary(len(images), int(is_alarm.sum()), word),
+        "notes": notes,
         "groups": [] if audit is None else _groups(audit, names),
         "has_removed": audit is not None,
         "has_outside": bool(np.isnan(patch_scores).any()),

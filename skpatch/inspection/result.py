@@ -334,7 +334,12 @@ class Inspection:
         """
         return as_frame(self.to_dict, "Inspection.to_frame")
 
-    def to_html(self, path: str | os.PathLike, names: Sequence[str] | None = None) -> None:
+    def to_html(
+        self,
+        path: str | os.PathLike,
+        names: Sequence[str] | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
         """Write an HTML report: the ranking with scores, p-values and heat maps.
 
         One file that opens in any browser without a connection. Small copies of the images are
@@ -346,6 +351,8 @@ class Inspection:
             The .html file to write. It is replaced only once the report is complete.
         names : sequence of str, optional
             Names to show. By default `names`, as paths from the folder that holds all images.
+        notes : sequence of str, default=()
+            What else to say above the images, such as warnings that were given.
 
         Raises
         ------
@@ -355,7 +362,7 @@ class Inspection:
         """
         names = _check_names(names, self.images)
         with execution(None, self.model.steps[-1][1].verbose):
-            write_report(path, self, names, **self._report)
+            write_report(path, self, names, notes, **self._report)
 
     def _patches(self, index):
         """Scores (h, w) of the patches of one image."""
