@@ -175,7 +175,7 @@ def test_folders_of_maps_are_looked_up_once(tmp_path, monkeypatch):
     found = []
     realpath = os.path.realpath
     monkeypatch.setattr(os.path, "realpath", lambda path: found.append(path) or realpath(path))
-    targets = _cli_score._check_maps(tmp_path / "maps", paths, str(images), [str(images)])
+    targets = _cli_score._check_maps(tmp_path / "maps", paths, str(images), [str(images)], False)
     assert len(found) < 10
     assert targets[paths[0]] == tmp_path / "maps" / "a" / "0.png.png"
 
