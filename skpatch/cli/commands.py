@@ -2,6 +2,7 @@
 """The command line. What the commands do is in modules that load when a command runs."""
 
 import sys
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -9,9 +10,17 @@ import click
 
 from .. import __version__
 from ..bench.settings import ELPV_SETS, METHODS
+from ..inspection.words import PVALUE, REGION, REGION_SCORE, SCORE
 from ..runtime.memory import memory_errors
 from ..runtime.text import say, shown_lines
-from .options import device_option, engine_option, run_options, training_options
+from .options import (
+    device_option,
+    engine_option,
+    force_option,
+    run_options,
+    training_options,
+)
+from .output import in_words
 
 __all__ = ["commands", "main"]
 
@@ -33,8 +42,16 @@ class _Commands(click.Group):
         except BrokenPipeError:
             raise
         except (OSError, ValueError, ImportError, MemoryError) as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(in_words(error)) from error
         return result
+
+
+def _table(rows):
+    """Names with what they mean, in lines for a terminal."""
+    indents = {"initial_indent": "  ", "subsequent_indent": " " * 13}
+    return "\n".join(
+        textwrap.fill(f"{key:<9}  {text}", 78, **indents) for key, text in rows.items()
+    )
 
 
 def main(argv=None):
@@ -105,14 +122,16 @@ Examples:
 )
 @click.option("--csv", type=_TEXT, help="Also write the ranking to this .csv file.")
 @click.option("--top", type=click.IntRange(min=0), default=10, help="Images to print.")
+@force_option
 @training_options
 def audit(**options):
     """Find the defective images of an unlabelled FOLDER.
 
     Learns from all images in FOLDER and its subfolders, scores each of them without itself, and
     writes a report to look at in a browser: all images in the order of suspicion, with heat maps.
-    A score is in units of the threshold: above 1 an image is suspicious. The p-value is the
-    share of normal images that look at least as unusual. Of a folder with a known layout, such as
+    The score is the mean of the worst patches of the image, in units of the model's threshold:
+    above 1 it is suspicious. The p-value is the share of normal images that look at least as
+    unusual. Of a folder with a known layout, such as
     MVTec AD, only the training images are taken.
     """
     from .train import run_audit
@@ -129,6 +148,7 @@ Examples:
 )
 @click.argument("folder", type=_PATH)
 @click.option("-o", "--output", type=_TEXT, required=True, help="Model to write, a .skpatch file.")
+@force_option
 @training_options
 def fit(**options):
     """Learn from all images in FOLDER and its subfolders, and save a model.
@@ -150,15 +170,20 @@ Examples:
   skpatch score line.skpatch new -o new.csv --fail-on-anomaly || echo look at new.csv
 \b
 Columns of the CSV:
-  image      path as given
-  score      of the worst place, in units of the model's threshold
-  p_value    share of normal images that look at least as unusual
-  label      anomalous if the score is above 1, else normal; unreadable, with
-             nothing in the other columns, for an image that was skipped
-  unlike     whether it looks like another product or camera
-  n_regions  number of regions above the threshold
-  regions    JSON, the worst first: [{"box": [left, top, right, bottom] in
-             pixels, "area": pixels, "score": of its worst place}, ...]""",
+"""
+    + _table(
+        {
+            "image": "path as given",
+            "score": SCORE,
+            "p_value": PVALUE,
+            "label": "anomalous if the score is above 1, else normal; unreadable, with nothing in "
+            "the other columns, for an image that was skipped",
+            "unlike": "whether it looks like another product or camera",
+            "n_regions": f"number of regions; each is a {REGION}",
+            "regions": 'JSON, the worst first: [{"box": [left, top, right, bottom] in pixels, '
+            f'"area": pixels, "score": {REGION_SCORE}}}, ...]',
+        }
+    ),
 )
 @click.argument("model", type=_PATH)
 @click.argument("images", type=_TEXT, nargs=-1, required=True)
@@ -169,6 +194,7 @@ Columns of the CSV:
     help="Folder for a PNG of each image under its heat map; made if missing.",
 )
 @click.option("--report", type=_TEXT, help="Also write this HTML report.")
+@force_option
 @click.option(
     "--fail-on-anomaly",
     is_flag=True,
@@ -186,8 +212,8 @@ def score(context, fail_on_anomaly, **options):
 
     A region is a group of adjacent patches above the threshold, 8 pixels of the network's
     input each unless the model has another network. An anomalous image has at least one region, and
-    a normal one may have small ones. Heat maps have the colours of the reports: red is the
-    threshold, light yellow twice the threshold and more, and transparent well below it.
+    a normal one may have small ones: its score is a mean. Heat maps and reports outline regions;
+    their colours begin with orange at .86 of the threshold, and are magenta at twice the threshold.
     """
     from .score import run_score
 
@@ -205,7 +231,8 @@ def score(context, fail_on_anomaly, **options):
     help="PNG file to write.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Chooses the images.")
-def demo(output, seed):
+@force_option
+def demo(output, seed, force):
     """Find defective solar cells after training on a contaminated set.
 
     Trains PatchCore and skpatch on 200 normal and 20 defective photographs of solar cells, given as
@@ -214,7 +241,7 @@ def demo(output, seed):
     """
     from .demo import run_demo
 
-    run_demo(output, seed)
+    run_demo(output, seed, force=force)
 
 
 @commands.command(

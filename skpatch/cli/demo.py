@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..runtime.files import check_output, replacing
-from ..runtime.text import say, shown
+from .. import __version__
+from ..runtime.files import replacing
+from ..runtime.text import say, score_text, shown
+from .output import check_free
 
 __all__ = ["run_demo"]
 
@@ -30,7 +32,7 @@ class _Stopwatch:
         self.seconds[name] = time.perf_counter() - started
 
 
-def run_demo(output, seed=0):
+def run_demo(output, seed, *, force):
     """Compare PatchCore and skpatch on a contaminated training set of solar cells.
 
     Parameters
@@ -39,8 +41,10 @@ def run_demo(output, seed=0):
         PNG file to write.
     seed : int
         Chooses the images.
+    force : bool
+        Whether to replace a file that skpatch has not written.
     """
-    check_output(output, ".png", "--output")
+    check_free(str(output), ".png", "--output", force)
     from ..detector.estimator import SoftPatchDetector
     from ..features.extractor import PatchFeatureExtractor
     from ..inspection.audit import NoiseAudit
@@ -110,8 +114,8 @@ def _print_suspicious(inspection, labels):
     say(f"\nThe {_N_SUSPICIOUS} most suspicious training images (skpatch; 1 = its threshold)")
     for rank, image in enumerate(inspection.ranking[:_N_SUSPICIOUS], start=1):
         truth = "defective" if labels[image] else "normal"
-        name, score = shown(Path(inspection.names[image]).name), inspection.scores[image]
-        say(f"  {rank:>2}  {name:<16} {score:5.2f}  {truth}")
+        name = shown(Path(inspection.names[image]).name)
+        say(f"  {rank:>2}  {name:<16} {score_text(inspection.scores[image]):>5}  {truth}")
 
 
 def _plot(models, images, labels, scores, output):
@@ -135,7 +139,7 @@ def _plot(models, images, labels, scores, output):
     figure.suptitle("Defects in solar cells, learned from an unlabelled, contaminated folder")
     figure.supxlabel("Photographs: ELPV dataset, CC BY-NC-SA 4.0", fontsize=8, color="0.4")
     with replacing(output) as file:
-        figure.savefig(file, dpi=110)
+        figure.savefig(file, dpi=110, metadata={"Software": f"skpatch {__version__}"})
 
 
 def _spread(scores, among, count):

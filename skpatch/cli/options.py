@@ -5,7 +5,14 @@ import click
 
 from ..runtime.memory import memory_bytes
 
-__all__ = ["device_option", "engine_option", "limit_threads", "run_options", "training_options"]
+__all__ = [
+    "device_option",
+    "engine_option",
+    "force_option",
+    "limit_threads",
+    "run_options",
+    "training_options",
+]
 
 
 class _AutoOr(click.ParamType):
@@ -59,6 +66,11 @@ def _allow_pixels(context, _, number):
 
 device_option = click.option(
     "--device", default="auto", help="Torch device: cpu, cuda; auto takes a GPU if there is one."
+)
+
+
+force_option = click.option(
+    "--force", is_flag=True, help="Replace outputs that skpatch has not written, too."
 )
 
 

@@ -8,19 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..runtime.files import (
-    check_length,
-    check_output,
-    remove_abandoned,
-    replaced_file,
-    replacing,
-)
+from .. import __version__
+from ..inspection.words import ANOMALOUS, summary
+from ..runtime.files import check_length, remove_abandoned, replaced_file, replacing
 from ..runtime.telling import told_once
-from ..runtime.text import number, say, shown
+from ..runtime.text import number, pvalue_text, say, score_text, shown
 from ..runtime.threads import execution, progress, thread_pool
 from .inputs import common_folder, given_images, readable_images
 from .options import limit_threads
-from .output import write_csv
+from .output import check_free, check_replaced, heard, write_csv
 
 __all__ = ["run_score"]
 
@@ -29,10 +25,25 @@ _COLUMNS = ("image", "score", "p_value", "label", "unlike", "n_regions", "region
 _UNREADABLE = ("", "", "unreadable", "", "", "")
 # Images whose features are in memory at a time.
 _CHUNK = 32
+# Anomalous images that are printed.
+_MOST = 10
 
 
 def run_score(
-    *, model, images, layout, output, maps, report, weights, device, engine, jobs, skip_bad, quiet
+    *,
+    model,
+    images,
+    layout,
+    output,
+    maps,
+    report,
+    force,
+    weights,
+    device,
+    engine,
+    jobs,
+    skip_bad,
+    quiet,
 ):
     """Score images; write a CSV, heat maps and a report.
 
@@ -41,10 +52,10 @@ def run_score(
     n_anomalous, n_unreadable : int
         Number of images that are anomalous, and of those that could not be read.
     """
-    check_output(output, ".csv", "--output")
-    check_output(report, ".html", "--report")
+    check_free(output, ".csv", "--output", force)
+    check_free(report, ".html", "--report", force)
     (given, unread), root = given_images(images, layout, quiet), common_folder(images)
-    targets = None if maps is None else _check_maps(maps, given, root, images)
+    targets = None if maps is None else _check_maps(maps, given, root, images, force)
     os.stat(model)
     # Only now, for it takes a second to load: there may be no such model or image.
     from ..inspection.result import Inspection
@@ -63,11 +74,12 @@ def run_score(
         for folder in sorted(_folders(targets.values(), maps)):
             folder.mkdir(exist_ok=True)
             remove_abandoned(folder)
-    rows, patch_scores = [], []
+    rows, anomalous, patch_scores = [], [], []
     with (
         execution(None, not quiet),
         progress(len(paths), "score") as bar,
         thread_pool(jobs) as pool,
+        heard() as warned,
         told_once(paths),
     ):
         for start in range(0, len(paths), _CHUNK):
@@ -75,6 +87,7 @@ def run_score(
             scores = model[1].predict_map(model[0].transform(chunk))
             inspection = Inspection.from_patch_scores(model, chunk, scores)
             rows += _rows(inspection)
+            anomalous += _anomalous(inspection)
             if targets is not None:
                 list(pool.map(partial(_write_map, inspection, targets), range(len(chunk))))
             if report is not None:
@@ -86,20 +99,19 @@ def run_score(
     if report is not None:
         model[1].set_params(verbose=not quiet)
         inspection = Inspection.from_patch_scores(model, paths, np.concatenate(patch_scores))
-        inspection.to_html(report, [os.path.relpath(path, root) for path in paths])
-    n_anomalous = sum(row[3] == "anomalous" for row in rows)
+        inspection.to_html(report, [os.path.relpath(path, root) for path in paths], warned)
     n_unreadable = len(given) - len(paths)
     if not quiet:
-        say(f"{n_anomalous} of {len(rows)} images are anomalous (score above 1).")
+        _print_anomalous(anomalous, len(rows), output if report is None else report)
         if n_unreadable:
             say(f"{n_unreadable} more are unreadable, and not inspected.")
         for name, path in {"Scores": output, "Heat maps": maps, "Report": report}.items():
             if path is not None:
                 say(f"{name}: {shown(path)}")
-    return n_anomalous, n_unreadable
+    return len(anomalous), n_unreadable
 
 
-def _check_maps(maps, paths, root, inputs):
+def _check_maps(maps, paths, root, inputs, force):
     """Where the heat map of each image goes, by its path; nothing that was given is in the way."""
     if not maps.absolute().parent.is_dir():
         raise FileNotFoundError(f"--maps={str(maps)!r}: its parent folder does not exist.")
@@ -134,6 +146,8 @@ def _check_maps(maps, paths, root, inputs):
             )
     for target in targets.values():
         replaced_file(str(target), "--maps")
+        if not force:
+            check_replaced(target, ".png", "--maps")
     return targets
 
 
@@ -184,6 +198,35 @@ def _rows(inspection):
     return zip(*(columns[name] for name in _COLUMNS), strict=True)
 
 
+def _anomalous(inspection):
+    """Score and texts of each anomalous image."""
+    return [
+        (
+            inspection.scores[index],
+            score_text(inspection.scores[index]),
+            pvalue_text(inspection.pvalues[index], inspection.n_normal),
+            shown(inspection.names[index]),
+        )
+        for index in np.flatnonzero(inspection.is_anomalous)
+    ]
+
+
+def _print_anomalous(anomalous, n_images, where):
+    """Say how many images are anomalous, which are the worst, and where the others are."""
+    say(summary(n_images, len(anomalous), ANOMALOUS))
+    worst = sorted(anomalous, key=lambda found: -found[0])[:_MOST]
+    if worst:
+        say("score       p-value  image")
+    for _, score, pvalue, name in worst:
+        say(f"{score:>5}  {pvalue:>12}  {name}")
+    if len(anomalous) > _MOST:
+        say(f"... and {len(anomalous) - _MOST} more: see {shown(where)}")
+
+
 def _write_map(inspection, targets, index):
+    from PIL.PngImagePlugin import PngInfo
+
+    mark = PngInfo()
+    mark.add_text("Software", f"skpatch {__version__}")
     with replacing(targets[inspection.names[index]], sweep=False) as file:
-        inspection.overlay(index).save(file, "PNG")
+        inspection.overlay(index).save(file, "PNG", pnginfo=mark)

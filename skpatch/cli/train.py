@@ -9,11 +9,11 @@ import time
 
 import numpy as np
 
-from ..runtime.files import check_output
-from ..runtime.text import number, say, shown
+from ..inspection.words import FEW, SUSPICIOUS, summary
+from ..runtime.text import number, pvalue_text, say, score_text, shown
 from .inputs import readable_images, training_images
 from .options import limit_threads
-from .output import write_csv
+from .output import check_free, heard, write_csv
 
 __all__ = ["run_audit", "run_fit"]
 
@@ -34,10 +34,10 @@ _COLUMNS = (
 )
 
 
-def run_fit(*, folder, output, quiet, **options):
+def run_fit(*, folder, output, force, quiet, **options):
     """Learn from the images of a folder and save the model."""
     started = time.monotonic()
-    check_output(output, ".skpatch", "--output")
+    check_free(output, ".skpatch", "--output", force)
     model, paths, _ = _train(folder, quiet=quiet, **options)
     from ..persistence import save
 
@@ -49,23 +49,23 @@ def run_fit(*, folder, output, quiet, **options):
         _print_fit(model, len(paths), output, time.monotonic() - started)
 
 
-def run_audit(*, folder, output, csv, top, quiet, **options):
+def run_audit(*, folder, output, csv, top, force, quiet, **options):
     """Rank the images of a folder, each scored without itself; write report and ranking."""
-    check_output(output, ".html", "--output")
-    check_output(csv, ".csv", "--csv")
-    model, paths, features = _train(folder, quiet=quiet, **options)
-    from ..inspection.audit import NoiseAudit
+    check_free(output, ".html", "--output", force)
+    check_free(csv, ".csv", "--csv", force)
+    with heard() as warned:
+        model, paths, features = _train(folder, quiet=quiet, **options)
+        from ..inspection.audit import NoiseAudit
 
-    audit = NoiseAudit(model, paths, features)
+        audit = NoiseAudit(model, paths, features)
     rows = _ranked_rows(audit)
     if csv is not None:
         write_csv(csv, _COLUMNS, map(_csv_row, rows))
-    audit.to_html(output, names=model.image_names_)
+    audit.to_html(output, model.image_names_, warned)
     if quiet:
         return
-    _print_ranking(rows[:top])
-    n_suspicious = np.count_nonzero(audit.is_suspicious)
-    say(f"{n_suspicious} of {len(paths)} images are suspicious (score above 1).")
+    _print_ranking(rows[:top], audit.inspection.n_normal)
+    say(summary(len(paths), np.count_nonzero(audit.is_suspicious), SUSPICIOUS))
     if audit.finding is not None:
         say(audit.finding.reason)
     _print_groups(audit.groups, model.image_names_)
@@ -182,11 +182,13 @@ def _print_fit(model, n_images, output, seconds):
     is_suspicious = detector.training_scores_ < detector.offset_
     n_suspicious = np.count_nonzero(is_suspicious & ~detector.declared_normal_)
     (height, width), (rows, columns) = extractor.image_size_, extractor.grid_size_
+    found = f"{n_suspicious} of them suspicious" if n_images >= FEW else "too few to tell noise"
     for name, value in {
-        "images": f"{n_images}, {n_suspicious} of them suspicious",
+        "images": f"{n_images}, {found}",
         "network input": f"{width} x {height} pixels, {columns} x {rows} patches",
         "intensity range": _range_in_words(extractor.intensity_range_),
         "memory patches": len(detector.memory_bank_),
+        "noise threshold": _noise_in_words(detector),
         "taken for noise": f"{noise:.1%} of the patches",
         "threshold": f"{-detector.offset_:.4g}, a distance between features",
         "seconds": f"{seconds:.1f}",
@@ -195,6 +197,18 @@ def _print_fit(model, n_images, output, seconds):
         say(f"{name:<16}  {value}")
     if finding is not None:
         say(finding.reason)
+
+
+def _noise_in_words(detector):
+    """The noise threshold, and what "auto" has decided."""
+    finding = detector.noise_finding_
+    if detector.discriminator is None:
+        return "none, since nothing tells noise"
+    if detector.noise_threshold != "auto":
+        return f"{detector.noise_threshold:g}"
+    if finding is None:
+        return f"auto, the default of {detector.discriminator}"
+    return f"auto: {'no' if finding.evidence == 'none' else finding.evidence} evidence of noise"
 
 
 def _range_in_words(intensity_range):
@@ -227,15 +241,17 @@ def _csv_row(row):
     return rank, path, number(score), number(pvalue), *others
 
 
-def _print_ranking(rows):
-    if rows:
-        say("rank  score  p-value  suspicious  noise patches  image")
+def _print_ranking(rows, n_normal):
+    """Print the first rows, under headings."""
+    table = [("rank", "score", "p-value", "suspicious", "noise patches", "image")]
     for rank, path, score, pvalue, suspicious, removed, _, original in rows:
         copied = f", a copy of {shown(original)}" if original else ""
-        say(
-            f"{rank:>4}  {number(score, '.2f', '-'):>5}  {number(pvalue, '.4f', '-'):>7}  "
-            f"{suspicious:>10}  {removed:>13}  {shown(path)}{copied}"
-        )
+        numbers = str(rank), score_text(score), pvalue_text(pvalue, n_normal)
+        table.append((*numbers, suspicious, str(removed), f"{shown(path)}{copied}"))
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)][:-1]
+    for *cells, name in table if rows else []:
+        right = (text.rjust(width) for text, width in zip(cells, widths, strict=True))
+        say("  ".join([*right, name]))
 
 
 def _print_groups(groups, names):

@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NoiseAudit"]
 
-_MEANING = (
-    "The score of an image is that of its most unusual place: how much it differs from everything "
-    "that the other training images have shown to be normal."
-)
+_MEANING = "Each image is compared with what all other images have shown to be normal."
 
 
 class NoiseAudit:
@@ -211,7 +208,12 @@ class NoiseAudit:
         """
         return as_frame(self.to_dict, "NoiseAudit.to_frame")
 
-    def to_html(self, path: str | os.PathLike, names: Sequence[str] | None = None) -> None:
+    def to_html(
+        self,
+        path: str | os.PathLike,
+        names: Sequence[str] | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
         """Write an HTML report: the ranking with scores, p-values and heat maps.
 
         One file that opens in any browser without a connection. Small copies of the images are
@@ -224,6 +226,8 @@ class NoiseAudit:
         names : sequence of str, optional
             Names of the training images, in their order. By default their paths from the folder
             that holds all of them.
+        notes : sequence of str, default=()
+            What else to say above the images, such as warnings that were given.
 
         Raises
         ------
@@ -231,4 +235,4 @@ class NoiseAudit:
             If the file cannot be written, an image cannot be read, or there are too few or too
             many names.
         """
-        self.inspection.to_html(path, names)
+        self.inspection.to_html(path, names, notes)

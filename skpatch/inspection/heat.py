@@ -1,23 +1,35 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The one colour scale of reports and overlays, in units of the threshold."""
+"""The one look of reports, overlays and plots: colours in units of the threshold, and outlines."""
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
-__all__ = ["COLOURS", "N_COLOURS", "STRENGTH", "TOP", "VEIL", "heat_picture", "overlay"]
+from .regions import find_outline
 
-# Number of colours, the score of the last one, and anchors of the scale. Well below the threshold
-# they are transparent, so that normal places show the photograph.
+__all__ = [
+    "COLOURS",
+    "HALO",
+    "LINE",
+    "N_COLOURS",
+    "STRENGTH",
+    "TOP",
+    "VEIL",
+    "heat_picture",
+    "overlay",
+]
+
+# Number of colours, the score of the last one, and anchors of the scale. All are equally light, so
+# a photograph gets lighter or darker towards them as the score rises, never both; from orange to
+# magenta red-blind people see yellow turn into blue. Below the first anchor nothing is tinted.
 N_COLOURS, TOP = 64, 2
-# How strongly heat covers a photograph, as reports begin with.
-STRENGTH = 0.7
 _ANCHORS = {
-    0.6: (66, 10, 104, 0),
-    0.8: (147, 38, 103, 90),
-    1.0: (221, 81, 58, 255),
-    1.5: (252, 165, 10, 255),
-    2.0: (252, 255, 164, 255),
+    0.86: (245, 100, 0, 0),
+    1.0: (245, 100, 0, 102),
+    1.4: (255, 70, 140, 204),
+    2.0: (240, 70, 205, 255),
 }
+# How strongly heat covers a photograph, as reports begin with: what is beneath can be made out.
+STRENGTH = 0.5
 COLOURS = np.stack(
     [
         np.interp(np.linspace(0, TOP, N_COLOURS), list(_ANCHORS), channel)
@@ -27,6 +39,10 @@ COLOURS = np.stack(
 )
 # The one more colour of places that are not inspected.
 VEIL = (0, 0, 0, 180)
+# Outlines of regions: one of both can be seen on any grey.
+LINE, HALO = (128, 0, 0), (255, 255, 255)
+# Pixels of an image for each of a line's width, and the halo in widths of the line.
+_PIXELS_FOR_ONE, _HALO_WIDTHS = 300, 3
 
 
 def heat_picture(scores):
@@ -44,7 +60,7 @@ def heat_picture(scores):
 
 
 def overlay(pixels, scores, region):
-    """Photograph under its heat map, as in a report.
+    """Photograph under its heat map, with outlined regions, as in a report.
 
     Parameters
     ----------
@@ -63,4 +79,17 @@ def overlay(pixels, scores, region):
     size = right - left, bottom - top
     heat = heat_picture(scores).convert("RGBA").resize(size, Image.Resampling.BILINEAR)
     image.paste(heat, (left, top), heat.getchannel("A").point(lambda alpha: alpha * STRENGTH))
+    outline = find_outline(scores, region)
+    width = max(1, round(min(image.size) / _PIXELS_FOR_ONE))
+    _draw(image, outline, _HALO_WIDTHS * width, HALO)
+    _draw(image, outline, width, LINE)
     return image
+
+
+def _draw(image, lines, width, colour):
+    """Draw horizontal and vertical lines, wholly within the image."""
+    draw = ImageDraw.Draw(image)
+    last = np.maximum(0, np.subtract(image.size, width))
+    for line in np.reshape(lines, (-1, 2, 2)):
+        first, end = np.clip(np.rint(line).astype(int) - width // 2, 0, last)
+        draw.rectangle([*first.tolist(), *(end + width - 1).tolist()], fill=colour)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Groups of adjacent patches above the threshold."""
+"""Groups of adjacent patches above the threshold, and the lines around them."""
 
 import math
 
 import numpy as np
 from scipy.ndimage import find_objects, label
 
-__all__ = ["find_regions"]
+__all__ = ["find_outline", "find_regions"]
 
 
 def find_regions(patch_scores, region):
@@ -25,8 +25,8 @@ def find_regions(patch_scores, region):
     Returns
     -------
     list of dict
-        "box" [left, top, right, bottom] and "area" in pixels of the image, "score" in units of the
-        threshold; the worst first.
+        "box" [left, top, right, bottom] and "area" in pixels of the image, "score" of its worst
+        patch in units of the threshold; the worst first.
     """
     labels, _ = label(patch_scores > 1, structure=np.ones((3, 3)))
     n_rows, n_columns = labels.shape
@@ -46,6 +46,36 @@ def find_regions(patch_scores, region):
             }
         )
     return sorted(found, key=lambda one: -one["score"])
+
+
+def find_outline(patch_scores, region):
+    """Lines around all regions, exactly along the edges of their patches.
+
+    Parameters
+    ----------
+    patch_scores, region
+        As for :func:`find_regions`.
+
+    Returns
+    -------
+    ndarray of shape (k, 4), float64
+        Horizontal and vertical lines from x, y to x, y in pixels of the image; those that continue
+        each other are one.
+    """
+    inside = np.pad(patch_scores > 1, 1)
+    y, left, right = _runs(inside[1:, 1:-1] != inside[:-1, 1:-1])
+    x, top, bottom = _runs((inside[1:-1, 1:] != inside[1:-1, :-1]).T)
+    cells = np.vstack([np.stack([left, y, right, y], 1), np.stack([x, top, x, bottom], 1)])
+    corners = cells.reshape(-1, 2, 2) / patch_scores.shape[::-1]
+    first, last = np.reshape(region, (2, 2))[:, ::-1]
+    return (first + corners * (last - first)).reshape(-1, 4)
+
+
+def _runs(is_edge):
+    """Row, start and stop of each run of true values within the rows."""
+    steps = np.diff(np.pad(is_edge, ((0, 0), (1, 1))).astype(int))
+    rows, starts = np.nonzero(steps == 1)
+    return rows, starts, np.nonzero(steps == -1)[1]
 
 
 def _pixels(cells, n_cells, start, stop):

@@ -21,7 +21,7 @@ from ..runtime.threads import execution
 from .heat import overlay
 from .maps import image_maps
 from .page import write_report
-from .regions import find_regions
+from .regions import find_outline, find_regions
 
 if TYPE_CHECKING:
     import pandas
@@ -31,8 +31,7 @@ __all__ = ["Inspection", "as_frame", "check_threshold"]
 
 _REPORT = {
     "title": "Inspected images",
-    "meaning": "The score of an image is that of its most unusual place: how much it differs from "
-    "everything that the model has learned as normal.",
+    "meaning": "Each image is compared with everything that the model has learned as normal.",
 }
 
 
@@ -69,6 +68,8 @@ class Inspection:
         Score of each image, 1 = threshold, high = anomalous; NaN where there is none.
     pvalues : ndarray of shape (n,), float64
         Conformal p-value of each image, low = anomalous.
+    n_normal : int
+        Number of training images that p-values compare with: the smallest is about 1 / `n_normal`.
     is_anomalous : ndarray of shape (n,), bool
         Whether the score is above 1.
     patch_scores : ndarray of shape (n, h, w), float64
@@ -129,6 +130,7 @@ class Inspection:
         self.threshold = check_threshold(detector)
         self.scores = scores / self.threshold
         self.pvalues = pvalues
+        self.n_normal = len(detector.calibration_scores_)
         self.is_anomalous = self.scores > 1
         self.is_unlike = are_unlike(distances, detector.inspected_, detector.unlike_limit_)
         # Not of the quotients, two of which may be the same number.
@@ -225,7 +227,8 @@ class Inspection:
     def regions(self, index: int) -> list[dict[str, Any]]:
         """Groups of adjacent patches above the threshold, diagonal neighbours included.
 
-        An anomalous image has at least one: they are among the patches by which it is judged.
+        An anomalous image has at least one, and a normal one may have some: the score of an image
+        is the mean of several patches.
 
         Parameters
         ----------
@@ -234,14 +237,30 @@ class Inspection:
         Returns
         -------
         list of dict
-            "box" [left, top, right, bottom] and "area" in pixels of the image, and "score" of the
+            "box" [left, top, right, bottom] and "area" in pixels of the image, and "score" of its
             worst patch, 1 = threshold; the worst region first.
         """
         region = visible_region(self.images.size(index), self.model.steps[0][1])
         return find_regions(self._patches(index), region)
 
+    def outline(self, index: int) -> NDArray[np.float64]:
+        """Lines around the regions of an image, to draw them over it.
+
+        Parameters
+        ----------
+        index : int
+
+        Returns
+        -------
+        ndarray of shape (k, 4)
+            Horizontal and vertical lines from x, y to x, y in pixels, counted from the upper left
+            corner of the image; they follow the edges of the patches.
+        """
+        region = visible_region(self.images.size(index), self.model.steps[0][1])
+        return find_outline(self._patches(index), region)
+
     def overlay(self, index: int) -> "Image.Image":
-        """Photograph under its heat map, as in a report.
+        """Photograph under its heat map, with outlined regions, as in a report.
 
         Parameters
         ----------
@@ -315,7 +334,12 @@ class Inspection:
         """
         return as_frame(self.to_dict, "Inspection.to_frame")
 
-    def to_html(self, path: str | os.PathLike, names: Sequence[str] | None = None) -> None:
+    def to_html(
+        self,
+        path: str | os.PathLike,
+        names: Sequence[str] | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
         """Write an HTML report: the ranking with scores, p-values and heat maps.
 
         One file that opens in any browser without a connection. Small copies of the images are
@@ -327,6 +351,8 @@ class Inspection:
             The .html file to write. It is replaced only once the report is complete.
         names : sequence of str, optional
             Names to show. By default `names`, as paths from the folder that holds all images.
+        notes : sequence of str, default=()
+            What else to say above the images, such as warnings that were given.
 
         Raises
         ------
@@ -336,7 +362,7 @@ class Inspection:
         """
         names = _check_names(names, self.images)
         with execution(None, self.model.steps[-1][1].verbose):
-            write_report(path, self, names, **self._report)
+            write_report(path, self, names, notes, **self._report)
 
     def _patches(self, index):
         """Scores (h, w) of the patches of one image."""

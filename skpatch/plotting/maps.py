@@ -14,9 +14,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar
 
 from ..images.collection import Images, check_images
-from ..inspection.heat import COLOURS, STRENGTH, TOP, VEIL
+from ..inspection.heat import COLOURS, HALO, LINE, STRENGTH, TOP, VEIL
+from ..inspection.regions import find_outline
 from ..inspection.result import Inspection
-from ..runtime.text import shown
+from ..runtime.text import score_text, shown
 from .checks import check_axes, check_labels, check_lengths, check_matplotlib
 
 __all__ = ["AnomalyMapDisplay", "draw_colorbar", "inspected", "label_texts", "photograph_axes"]
@@ -24,6 +25,8 @@ __all__ = ["AnomalyMapDisplay", "draw_colorbar", "inspected", "label_texts", "ph
 _COLUMNS = 6
 # Inches: the width of a photograph, and the height of the captions above it.
 _WIDTH, _CAPTION = 1.9, 0.28
+# Widths of outlines.
+_LINE_POINTS, _HALO_POINTS = 0.8, 2.4
 # Characters that fit above a photograph.
 _LONGEST = 24
 
@@ -31,10 +34,10 @@ _LONGEST = 24
 class AnomalyMapDisplay:
     """Photographs, and beneath them the same with their anomaly maps laid over.
 
-    Maps are in units of the model's threshold: an image that scores more than 1 is an outlier. All
-    share the colour scale of the reports, so that colours can be compared between images and
-    between models: red is the threshold, light yellow twice the threshold and more, and well below
-    it the photograph shows. It is recommended to use :meth:`from_estimator`,
+    Maps are in units of the model's threshold: above 1 an image is anomalous. All share the colour
+    scale of the reports, so that colours can be compared between images and between models: orange
+    begins shortly below the threshold, and magenta is twice the threshold and more. A dark red line
+    surrounds what is above the threshold. It is recommended to use :meth:`from_estimator`,
     :meth:`from_inspection` or :meth:`from_predictions`. All parameters are stored as attributes.
 
     Parameters
@@ -47,6 +50,9 @@ class AnomalyMapDisplay:
         Their anomaly scores, 1 = threshold.
     labels : sequence of str, optional
         Their captions.
+    outlines : sequence of ndarray of shape (k, 4), optional
+        Lines in each image from x, y to x, y in pixels, as :meth:`skpatch.Inspection.outline`
+        returns them; by default around what is above 1 in the maps.
 
     Attributes
     ----------
@@ -86,11 +92,13 @@ class AnomalyMapDisplay:
         *,
         scores: NDArray | None = None,
         labels: Sequence[str] | None = None,
+        outlines: Sequence[NDArray] | None = None,
     ) -> None:
         self.images = images
         self.maps = maps
         self.scores = scores
         self.labels = labels
+        self.outlines = outlines
 
     @classmethod
     def from_estimator(
@@ -118,8 +126,8 @@ class AnomalyMapDisplay:
         Returns
         -------
         AnomalyMapDisplay
-            The score above a map is that of the worst patches; the map is smoothed, so its own
-            maximum is lower.
+            The score above a map is the mean of the worst patches; the map is smoothed, so its own
+            maximum may be lower. The outlines are those of the patches.
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         inspection = Inspection.from_estimator(model, images)
@@ -271,6 +279,8 @@ class AnomalyMapDisplay:
         for ax, image, scores_map in zip(overlays, self.images, self.maps, strict=True):
             ax.imshow(image)
             self.heatmaps_.append(ax.imshow(scores_map, **look))
+        for ax, lines in zip(overlays, self._outlines(), strict=True):
+            _draw_outline(ax, lines)
         for ax in axes:
             ax.set(xticks=[], yticks=[])
         self._set_titles()
@@ -282,13 +292,19 @@ class AnomalyMapDisplay:
             self.colorbar_ = draw_colorbar(self.figure_, self.heatmaps_[0], axes, **place)
         return self
 
+    def _outlines(self):
+        """Lines to draw in each image."""
+        if self.outlines is not None:
+            return self.outlines
+        return [find_outline(found, (0, 0, *found.shape)) for found in self.maps]
+
     def _set_titles(self):
         """Labels above the first row and scores above the maps, or both above these."""
         nothing = [""] * len(self.images)
         labels = nothing if self.labels is None else self.labels
         scores = nothing
         if self.scores is not None:
-            scores = [f"score {score:.2f}" for score in self.scores]
+            scores = [f"score {score_text(score)}" for score in self.scores]
         rows = [labels, scores]
         if len(self.axes_) == 1:
             rows = [[f"{label}\n{score}".strip() for label, score in zip(*rows, strict=True)]]
@@ -303,7 +319,19 @@ def inspected(inspection, indices, labels):
         inspection.maps(indices),
         scores=inspection.scores[indices],
         labels=labels,
+        outlines=[inspection.outline(index) for index in indices],
     )
+
+
+def _draw_outline(ax, lines):
+    """Draw lines (k, 4) dark red in a white halo, as reports do."""
+    from matplotlib.collections import LineCollection
+
+    # The centre of the first pixel is at 0.
+    corners = np.reshape(lines, (-1, 2, 2)) - 0.5
+    for width, colour in ((_HALO_POINTS, HALO), (_LINE_POINTS, LINE)):
+        look = {"linewidths": width, "colors": [np.divide(colour, 255)], "capstyle": "projecting"}
+        ax.add_collection(LineCollection(corners, **look), autolim=False)
 
 
 def draw_colorbar(figure, heatmap, axes, **place):

@@ -4,7 +4,18 @@
 import math
 import re
 
-__all__ = ["cell", "first_few", "first_line", "listed", "number", "say", "shown", "shown_lines"]
+__all__ = [
+    "cell",
+    "first_few",
+    "first_line",
+    "listed",
+    "number",
+    "pvalue_text",
+    "say",
+    "score_text",
+    "shown",
+    "shown_lines",
+]
 
 # Enough for paths as they are, and for a line that names thousands of images.
 _LONGEST_TEXT, _LONGEST_LINE = 1000, 100_000
@@ -25,6 +36,28 @@ def first_line(error):
 def number(value, form=".6g", missing=""):
     """Text of a number that may be NaN."""
     return missing if math.isnan(value) else format(value, form)
+
+
+def score_text(score):
+    """Score to show, 1 = threshold: two decimals, or as many as leave it on its side of 1."""
+    if math.isnan(score):
+        return "-"
+    texts = (f"{score:.{digits}f}" for digits in range(2, 17))
+    return next(text for text in texts if _side(float(text)) == _side(score))
+
+
+def _side(score):
+    return score > 1, score < 1
+
+
+def pvalue_text(pvalue, n_normal):
+    """p-value to show; the smallest that is possible with so many normal images is a bound."""
+    if math.isnan(pvalue):
+        return "-"
+    # An image that is one of them is not counted twice: 1 / n, not 1 / (n + 1).
+    if pvalue < 1 and round(1 / pvalue) >= n_normal:
+        return f"at most 1/{round(1 / pvalue)}"
+    return f"{pvalue:.2g}"
 
 
 def shown(text):

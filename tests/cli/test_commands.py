@@ -93,7 +93,9 @@ def test_audit(photos, tmp_path, monkeypatch, capsys):
     report, ranking = tmp_path / "audit.html", tmp_path / "ranking.csv"
     assert run("audit", "photos", "-o", report, "--csv", ranking, "--top", 3, *SMALL) == 0
     printed = capsys.readouterr().out
-    listed = re.findall(r"^ +\d+ +([\d.]+) +[\d.]+ +(yes|no) +\d+ +(.+)$", printed, re.M)
+    listed = re.findall(
+        r"^ +\d+ +([\d.]+) +(?:at most 1/)?[\d.]+ +(yes|no) +\d+ +(.+)$", printed, re.M
+    )
     rows = read_csv(ranking)
     columns = ["rank", "image", "score", "p_value", "suspicious", "noise_patches"]
     assert list(rows[0]) == [*columns, "group", "copy_of"]
@@ -169,7 +171,7 @@ def wait(source, target):
     replace(source, target)
 os.replace = wait
 """
-    process = start("fit", photos, "-o", path, *SMALL, "--jobs", 1, code=code)
+    process = start("fit", photos, "-o", path, *SMALL, "--jobs", 1, "--force", code=code)
     assert process.stdout.readline() == "written\n"
     assert len(list(tmp_path.iterdir())) == 2
     process.send_signal(signal.SIGINT)

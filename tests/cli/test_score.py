@@ -121,10 +121,12 @@ def test_overlay_has_the_colours_of_reports():
     scores[:2] = 5
     found = np.asarray(overlay(pixels, scores, (0, 0, 40, 50)))
     np.testing.assert_array_equal(found[35:], pixels[35:])
-    expected = 0.3 * 100 + 0.7 * np.array([252, 255, 164])
-    np.testing.assert_allclose(found[:5], np.broadcast_to(expected, (5, 50, 3)), atol=1.5)
+    expected = 0.5 * 100 + 0.5 * np.array([240, 70, 205])
+    inside = found[3:12, 3:47]
+    np.testing.assert_allclose(inside, np.broadcast_to(expected, inside.shape), atol=1.5)
     cropped = np.asarray(overlay(pixels, np.full((2, 2), 5.0), (10, 20, 30, 40)))
-    np.testing.assert_array_equal((cropped != 100).any(axis=2).nonzero()[0][[0, -1]], [10, 29])
+    # The halo of the outline lies around it.
+    np.testing.assert_array_equal((cropped != 100).any(axis=2).nonzero()[0][[0, -1]], [9, 31])
 
 
 def test_maps_do_not_collide(data, model, tmp_path):
@@ -173,7 +175,7 @@ def test_folders_of_maps_are_looked_up_once(tmp_path, monkeypatch):
     found = []
     realpath = os.path.realpath
     monkeypatch.setattr(os.path, "realpath", lambda path: found.append(path) or realpath(path))
-    targets = _cli_score._check_maps(tmp_path / "maps", paths, str(images), [str(images)])
+    targets = _cli_score._check_maps(tmp_path / "maps", paths, str(images), [str(images)], False)
     assert len(found) < 10
     assert targets[paths[0]] == tmp_path / "maps" / "a" / "0.png.png"
 

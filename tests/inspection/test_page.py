@@ -50,7 +50,7 @@ def test_audit(audit, tmp_path):
     np.testing.assert_allclose(scores, expected, rtol=1e-5)
     pvalues = [float(card["pvalue"]) for card in found]
     np.testing.assert_allclose(pvalues, audit.pvalues[audit.ranking], rtol=1e-5)
-    suspicious = ["suspicious" in card["class"] for card in found]
+    suspicious = ["alarm" in card["class"] for card in found]
     np.testing.assert_array_equal(suspicious, audit.is_suspicious[audit.ranking])
     removed = [int(card["removed"]) for card in found]
     np.testing.assert_array_equal(removed, audit.removed.sum(axis=(1, 2))[audit.ranking])
@@ -139,8 +139,39 @@ def test_heat_map_is_in_units_of_the_threshold(model, data, tmp_path):
     pixels = np.asarray(heat.convert("RGBA")).astype(int)
     np.testing.assert_array_equal(pixels[2, 4], pixels[2, 5])
     assert np.abs(pixels[2, 3] - pixels[2, 4]).max() > 50
-    assert pixels[2, 3, 3] > 200
+    assert 90 < pixels[2, 3, 3] < 120
     assert not pixels[[0, 7], [0, 7], 3].any()
+
+
+def test_outlines_are_those_of_the_regions(model, data, tmp_path):
+    path = tmp_path / "report.html"
+    patch_scores = np.zeros((2, 8, 8))
+    patch_scores[1, 2, 3:6] = -model[-1].offset_ * np.array([1.01, 2, 9])
+    patch_scores[0, 7, 7] = -model[-1].offset_
+    score_report(path, model, data.images[:2], patch_scores=patch_scores)
+    text = path.read_text(encoding="utf-8")
+    found = re.findall(r'<g transform="([^"]*)"><g class="outline"><path[^>]* d="([^"]*)"/>', text)
+    assert found == [("translate(0.0 0.0) scale(8.0 8.0)", "M3 2L6 2M3 3L6 3M3 2L3 3M6 2L6 3")]
+    assert "1 region, 5 %" in text
+
+
+def test_verdicts_are_words(model, audit, data, tmp_path):
+    path = tmp_path / "report.html"
+    patch_scores = np.full((3, 8, 8), -model[-1].offset_) * [[[1.00035]], [[0.99686]], [[9]]]
+    score_report(path, model, data.images[:3], patch_scores=patch_scores)
+    text = path.read_text(encoding="utf-8")
+    assert re.findall(r"<b>(.*?)</b>", text) == ["9.00", "1.0004", "0.997"]
+    verdicts = re.findall(r'<span class="verdict">(.*?)</span>', text)
+    assert verdicts == ["anomalous", "anomalous", "normal"]
+    assert "suspicious" not in text
+    lowest = re.findall(r'<span class="pvalue">(.*?)</span>', text)[0]
+    assert lowest == f"at most 1/{len(model[-1].calibration_scores_) + 1}"
+    audit.to_html(path)
+    text = path.read_text(encoding="utf-8")
+    verdicts = re.findall(r'<span class="verdict">(.*?)</span>', text)
+    expected = np.where(audit.is_suspicious, "suspicious", "not suspicious")[audit.ranking]
+    assert verdicts == expected.tolist()
+    assert "anomalous" not in text
 
 
 def test_heat_map_lies_on_the_part_that_was_cropped(data, tmp_path):
@@ -158,7 +189,7 @@ def test_images_without_a_score(model, data, tmp_path):
     last = cards(path)[-1]
     assert last["name"] == "image 5"
     assert last["score"] == last["pvalue"] == ""
-    assert "suspicious" not in last["class"]
+    assert "alarm" not in last["class"]
 
 
 class _Failing(list):

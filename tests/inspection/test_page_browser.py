@@ -106,7 +106,7 @@ def test_opens_with_the_ranking(address, open_page):
     assert page.title() == "Inspected images · skpatch"
     assert shown(page) == ranked(*range(6))
     assert page.get_by_role("status").inner_text() == "6 images"
-    assert page.locator(".totals").inner_text().split() == ["images", "6", "suspicious", "3"]
+    assert page.locator(".totals").inner_text().split() == ["images", "6", "anomalous", "3"]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_filters(address, open_page):
     page.get_by_label("Name contains").fill("IMAGE")
     assert shown(page) == ["image 9.png", "image 10.png"]
     assert page.get_by_role("status").inner_text() == "2 of 6 images"
-    page.get_by_label("Only suspicious").check()
+    page.get_by_label("Only anomalous").check()
     assert shown(page) == ["image 9.png"]
     page.get_by_label("Name contains").fill("")
     page.get_by_label("Score at least").fill("1.4")
@@ -145,7 +145,7 @@ def test_strength_of_the_heat_maps(address, open_page):
     page = open_page(address)
     heat = page.locator(".card .heat").first
     opacity = "element => getComputedStyle(element).opacity"
-    assert heat.evaluate(opacity) == "0.7"
+    assert heat.evaluate(opacity) == "0.5"
     slider = page.get_by_label("Heat map strength")
     slider.focus()
     page.keyboard.press("End")
@@ -159,9 +159,43 @@ def test_strength_of_the_heat_maps(address, open_page):
     assert (difference > 0).mean() < 0.2
 
 
+def test_a_key_hides_the_colours_and_leaves_the_outlines(address, open_page):
+    page = open_page(address)
+    heat, outline = page.locator(".card .heat").first, page.locator(".card .outline").first
+    visibility = "element => getComputedStyle(element).visibility"
+    page.keyboard.press("h")
+    assert (heat.evaluate(visibility), outline.evaluate(visibility)) == ("hidden", "visible")
+    page.locator(".card button").first.click()
+    assert page.locator("#marked .heat").evaluate(visibility) == "hidden"
+    page.keyboard.press("h")
+    assert page.locator("#marked .heat").evaluate(visibility) == "visible"
+    assert page.locator("#marked .outline").count() == 1
+    assert page.locator("#plain .outline").count() == 0
+    page.keyboard.press("Escape")
+    page.get_by_label("Name contains").press_sequentially("h")
+    assert heat.evaluate(visibility) == "visible"
+
+
+def test_outlines_follow_the_patch_at_any_size(address, open_page):
+    """The image of 64 pixels has its patch from 32 to 40; the line is dark red, its halo white."""
+    page = open_page(address, viewport={"width": 1280, "height": 900})
+    page.keyboard.press("h")
+    for where in (".card svg", "#marked svg"):
+        shot = np.asarray(Image.open(io.BytesIO(page.locator(where).first.screenshot())), int)
+        scale = min(shot.shape[:2]) / 64
+        offset = (np.array(shot.shape[:2]) - 64 * scale) / 2
+        is_line = shot[..., 0] - shot[..., 1] > 30
+        for axis in (0, 1):
+            places = np.flatnonzero(is_line.any(axis=1 - axis))
+            expected = offset[axis] + scale * np.array([32, 40])
+            np.testing.assert_allclose(places[[0, -1]], expected, atol=2)
+        if where == ".card svg":
+            page.locator(".card button").first.click()
+
+
 def test_viewer_with_the_keyboard(address, open_page):
     page = open_page(address)
-    page.get_by_label("Only suspicious").check()
+    page.get_by_label("Only anomalous").check()
     first, second, _ = page.locator(".card:visible button").all()
     first.focus()
     page.keyboard.press("Enter")
@@ -169,7 +203,7 @@ def test_viewer_with_the_keyboard(address, open_page):
     heading = viewer.get_by_role("heading")
     assert heading.inner_text() == NAMES[4]
     facts = viewer.locator("#facts").inner_text().splitlines()
-    assert [line for line in facts if line][:4] == ["Rank", "1 of 6", "Score", "2.50, suspicious"]
+    assert [line for line in facts if line][:4] == ["Rank", "1 of 6", "Score", "2.50, anomalous"]
     page.keyboard.press("ArrowLeft")
     assert heading.inner_text() == NAMES[4]
     page.keyboard.press("ArrowRight")
@@ -200,7 +234,7 @@ def test_viewer_with_the_mouse(address, open_page):
 
 def test_csv(address, open_page):
     page = open_page(address)
-    page.get_by_label("Only suspicious").check()
+    page.get_by_label("Only anomalous").check()
     with page.expect_download() as download:
         page.get_by_role("button", name="Save ranking").click()
     assert download.value.suggested_filename == "skpatch-ranking.csv"
@@ -212,7 +246,7 @@ def test_csv(address, open_page):
     guarded = [name.replace("=", "'=").replace("\u202e", r"\u202e") for name in ranked(*range(6))]
     assert [row["name"] for row in rows] == guarded
     assert [float(row["score"]) for row in rows] == sorted(SCORES, reverse=True)
-    assert [row["suspicious"] for row in rows] == ["yes"] * 3 + ["no"] * 3
+    assert [row["anomalous"] for row in rows] == ["yes"] * 3 + ["no"] * 3
     assert all(0 < float(row["p_value"]) <= 1 for row in rows)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skpatch.features.view import central_region
-from skpatch.inspection.regions import find_regions
+from skpatch.inspection.regions import find_outline, find_regions
 
 SIDES = range(28, 1200)
 
@@ -60,3 +60,35 @@ def test_boxes_lie_in_the_image_whatever_was_cropped(height, width, resize, less
         assert 0 <= top < bottom <= height
         assert 0 <= left < right <= width
         assert found["area"] <= (right - left) * (bottom - top) + 1
+
+
+def test_outlines_are_the_edges_of_the_patches_above_the_threshold():
+    scores = np.ones((3, 4))
+    scores[0, 1:] = 2
+    scores[1, 3] = np.inf
+    scores[2, 0] = np.nan
+    lines = {tuple(line) for line in find_outline(scores, (0, 0, 3, 4))}
+    across = {(1, 0, 4, 0), (1, 1, 3, 1), (3, 2, 4, 2)}
+    down = {(1, 0, 1, 1), (3, 1, 3, 2), (4, 0, 4, 2)}
+    assert lines == across | down
+    # Patches of 20 by 10 pixels, from x = 5 and y = 7 on.
+    assert [25, 7, 85, 7] in find_outline(scores, (7, 5, 37, 85)).tolist()
+    assert find_outline(np.ones((3, 4)), (0, 0, 3, 4)).shape == (0, 4)
+
+
+def test_outlines_surround_the_regions():
+    """Walking along a row, each line that goes down is an edge of a patch, and no other is."""
+    scores = np.random.RandomState(0).uniform(0, 2, (9, 7))
+    lines = find_outline(scores, (0, 0, 9, 7))
+    inside = np.zeros((9, 7), bool)
+    for left, top, right, bottom in lines.astype(int):
+        if left == right:
+            inside[top:bottom, left:] ^= True
+    np.testing.assert_array_equal(inside, scores > 1)
+    lying = np.zeros((9, 7), bool)
+    for left, top, right, bottom in lines.astype(int):
+        if top == bottom:
+            lying[top:, left:right] ^= True
+    np.testing.assert_array_equal(lying, scores > 1)
+    boxes = np.array([found["box"] for found in find_regions(scores, (0, 0, 9, 7))])
+    assert set(boxes[:, [0, 2]].ravel()) <= set(lines[:, ::2].ravel())

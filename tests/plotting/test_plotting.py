@@ -71,7 +71,7 @@ def test_maps_share_one_scale(images, maps):
     display.plot(vmax=3, cmap="viridis", colorbar=False)
     assert [artist.get_clim() for artist in display.heatmaps_] == [(0, 3)] * 3
     assert display.heatmaps_[0].get_cmap().name == "viridis"
-    assert display.heatmaps_[0].get_alpha() == 0.7
+    assert display.heatmaps_[0].get_alpha() == 0.5
     assert display.colorbar_ is None
 
 
@@ -82,13 +82,48 @@ def test_maps_have_the_colours_of_overlays(images):
     rgba = display.heatmaps_[0].to_rgba(scores[0])
     expected = np.asarray(heat_picture(scores[0]).convert("RGBA")) / 255
     np.testing.assert_allclose(rgba[..., :3], expected[..., :3], atol=0.06)
-    np.testing.assert_allclose(rgba[..., 3], 0.7 * expected[..., 3], atol=0.08)
-    assert not rgba[scores[0] < 0.55, 3].any()
+    np.testing.assert_allclose(rgba[..., 3], 0.5 * expected[..., 3], atol=0.08)
+    assert not rgba[scores[0] < 0.85, 3].any()
     figure = display.figure_
     figure.canvas.draw()
     texts = [label.get_text() for label in display.colorbar_.ax.get_yticklabels()]
     assert texts[0] == "0"
     assert texts[-1] == "≥ 2"
+
+
+def outlines(ax):
+    """Lines that are drawn in an axes, white ones and then dark red ones."""
+    return [np.array(found.get_segments()) for found in ax.collections]
+
+
+def test_outlines_are_those_of_the_regions(model, data, audit):
+    inspection = model.inspect(data.images[:12])
+    worst = inspection.ranking[0]
+    display = AnomalyMapDisplay.from_inspection(inspection, [worst, inspection.ranking[-1]])
+    halo, line = outlines(display.axes_[1, 0])
+    np.testing.assert_allclose(line.reshape(-1, 4) + 0.5, inspection.outline(worst))
+    np.testing.assert_array_equal(halo, line)
+    boxes = np.array([region["box"] for region in inspection.regions(worst)])
+    x, y = line[..., 0] + 0.5, line[..., 1] + 0.5
+    assert [x.min(), y.min()] == boxes[:, :2].min(axis=0).tolist()
+    assert [x.max(), y.max()] == boxes[:, 2:].max(axis=0).tolist()
+    assert [len(lines) for lines in outlines(display.axes_[1, 1])] == [0, 0]
+    assert outlines(display.axes_[0, 0]) == []
+    top = NoiseAuditDisplay.from_audit(audit, n_shown=1).top
+    _, line = outlines(top.axes_[1, 0])
+    np.testing.assert_allclose(
+        line.reshape(-1, 4) + 0.5, audit.inspection.outline(audit.ranking[0])
+    )
+
+
+def test_outlines_of_maps(images, maps):
+    """Without patches, around the pixels above the threshold."""
+    maps[0] = 0
+    maps[0, 2:4, 5] = 3
+    display = AnomalyMapDisplay.from_predictions(images, maps, threshold=2)
+    _, line = outlines(display.axes_[1, 0])
+    found = {tuple(one) for one in (line.reshape(-1, 4) + 0.5).tolist()}
+    assert found == {(5, 2, 6, 2), (5, 4, 6, 4), (5, 2, 5, 4), (6, 2, 6, 4)}
 
 
 def test_maps_of_an_inspection(model, data):
@@ -143,7 +178,7 @@ def test_maps_with_a_margin(images, maps):
     rgba = display.heatmaps_[0].to_rgba(display.heatmaps_[0].get_array())
     # What is not inspected is darkened, as in a report.
     assert (rgba[:2, :, :3] == 0).all()
-    np.testing.assert_allclose(rgba[:2, :, 3], 180 / 255 * 0.7)
+    np.testing.assert_allclose(rgba[:2, :, 3], 180 / 255 * 0.5)
     assert (rgba[2:, :, 3] != rgba[0, 0, 3]).all()
 
 

@@ -4,10 +4,11 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import skpatch
-from skpatch.runtime.text import cell, say, shown, shown_lines
+from skpatch.runtime.text import cell, pvalue_text, say, score_text, shown, shown_lines
 
 # Clears the screen; sets a title; ends a line; is of the 8-bit controls; turns text; no text.
 HOSTILE = ["\x1b[2J", "\x1b]0;title\x07", "a\r\nOK", "\x9b2J", "\u202egnp.exe", "\u2028", "\udcff"]
@@ -70,3 +71,40 @@ def test_there_is_one_way_to_the_terminal():
         if prints.search(path.read_text(encoding="utf-8"))
     ]
     assert printing == ["runtime/text.py"]
+
+
+@pytest.mark.parametrize(
+    ("score", "expected"),
+    [
+        (1.00035, "1.0004"),
+        (0.99686, "0.997"),
+        (1, "1.00"),
+        (np.nextafter(1, 2), "1.0000000000000002"),
+        (np.nextafter(1, 0), "0.9999999999999999"),
+        (0.994, "0.99"),
+        (1.006, "1.01"),
+        (12.3456, "12.35"),
+        (0, "0.00"),
+        (np.inf, "inf"),
+        (np.nan, "-"),
+    ],
+)
+def test_scores_stay_on_their_side_of_the_threshold(score, expected):
+    assert score_text(score) == expected
+
+
+@pytest.mark.parametrize(
+    ("pvalue", "n_normal", "expected"),
+    [
+        (1 / 124, 123, "at most 1/124"),
+        # Of a training image, which is one of them.
+        (1 / 123, 123, "at most 1/123"),
+        (2 / 124, 123, "0.016"),
+        (1 / 2, 1, "at most 1/2"),
+        (1.0, 0, "1"),
+        (1.0, 1, "1"),
+        (np.nan, 123, "-"),
+    ],
+)
+def test_the_smallest_pvalue_is_a_bound(pvalue, n_normal, expected):
+    assert pvalue_text(pvalue, n_normal) == expected

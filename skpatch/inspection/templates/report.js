@@ -1,10 +1,13 @@
 "use strict";
 {
   const byId = (id) => document.getElementById(id);
+  const root = document.documentElement;
   const gallery = byId("gallery");
   const ranking = [...gallery.children];
   const collator = new Intl.Collator(undefined, { numeric: true });
   const number = (text) => (text === "" ? NaN : Number(text));
+  // What an image is above the threshold.
+  const word = gallery.dataset.word;
   const byRank = (a, b) => a.dataset.rank - b.dataset.rank;
   // Images without p-value come last.
   const pvalue = (card) => (card.dataset.pvalue === "" ? 2 : Number(card.dataset.pvalue));
@@ -31,7 +34,7 @@
       card.hidden =
         !name.toLowerCase().includes(wanted) ||
         (group !== null && card.dataset.group !== group) ||
-        (only && !card.classList.contains("suspicious")) ||
+        (only && !card.classList.contains("alarm")) ||
         (least > 0 && !(number(score) >= least));
       shown += !card.hidden;
     }
@@ -65,7 +68,15 @@
   }
 
   function setStrength() {
-    document.documentElement.style.setProperty("--heat", byId("strength").value / 100);
+    root.classList.remove("bare");
+    root.style.setProperty("--heat", byId("strength").value / 100);
+  }
+
+  // Outlines stay: they say where to look, and colours may hide what is there.
+  function toggleColours(event) {
+    const typing = event.target.matches("input:not([type=range], [type=checkbox]), select");
+    if (event.key.toLowerCase() !== "h" || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!typing) root.classList.toggle("bare");
   }
 
   // Controls, separators of lines, and what turns the direction of text.
@@ -83,13 +94,13 @@
   }
 
   function csv() {
-    const header = ["rank", "name", "score", "p_value", "suspicious"];
+    const header = ["rank", "name", "score", "p_value", word];
     const hasRemoved = "removed" in ranking[0].dataset;
     const hasNotes = ranking.some((card) => card.dataset.note);
     const rows = ranking.map((card) => {
       const { rank, name, score, pvalue, removed, group = "", declared = "no", note = "" } = card.dataset;
-      const suspicious = card.classList.contains("suspicious") ? "yes" : "no";
-      const fields = [rank, csvField(name), score, pvalue, suspicious];
+      const alarm = card.classList.contains("alarm") ? "yes" : "no";
+      const fields = [rank, csvField(name), score, pvalue, alarm];
       if (hasRemoved) fields.push(removed, group, declared);
       return hasNotes ? [...fields, csvField(note)] : fields;
     });
@@ -130,20 +141,21 @@
   function show(card) {
     if (!card) return;
     opened = card;
-    const { rank, name, score, pvalue, removed, group: alike, declared, note } = card.dataset;
-    const suspicious = card.classList.contains("suspicious");
-    const shown = score === "" ? "none" : Number(score).toFixed(2);
+    const { rank, name, removed, group: alike, declared, note } = card.dataset;
+    const text = (part) => card.querySelector(`.${part}`)?.textContent;
+    const kind = card.classList.contains("alarm") ? "alarm" : "";
     byId("viewer-name").textContent = name;
     const marked = card.querySelector("svg").cloneNode(true);
     const plain = marked.cloneNode(true);
-    plain.querySelector(".heat").remove();
+    for (const part of plain.querySelectorAll(".heat, .outline")) part.remove();
     byId("marked").replaceChildren(marked);
     byId("plain").replaceChildren(plain);
     byId("facts").replaceChildren(
       fact("Rank", `${rank} of ${ranking.length}`),
-      suspicious ? fact("Score", `${shown}, suspicious`, "alarm") : fact("Score", shown),
-      fact("p-value", pvalue === "" ? "none" : String(Number(Number(pvalue).toPrecision(3)))),
+      fact("Score", `${text("score b")}, ${text("verdict")}`, kind),
+      fact("p-value", text("pvalue")),
     );
+    if (text("regions")) byId("facts").append(fact("Outlined", `${text("regions")} of the image`));
     if (removed !== undefined) byId("facts").append(fact("Noise patches", removed));
     if (alike !== undefined) byId("facts").append(fact("Group", alike));
     if (declared !== undefined) byId("facts").append(fact("Declared normal", declared));
@@ -179,6 +191,7 @@
       choose(button.dataset.group === group ? null : button.dataset.group);
     });
   }
+  document.addEventListener("keydown", toggleColours);
   byId("clear").addEventListener("click", clear);
   byId("save").addEventListener("click", save);
 
