@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.pipeline import make_pipeline as sklearn_make_pipeline
 from sklearn.utils import get_tags
 
+from .detector.calibration import Calibration
 from .features.lazy import LazyFeatures, iterate_patch_maps, score_in_parts
 from .images.collection import Images, check_images
 from .images.names import find_by_name, training_names
@@ -33,8 +34,8 @@ class PatchPipeline(Pipeline):
 
     A :class:`sklearn.pipeline.Pipeline` whose first step is a :class:`PatchFeatureExtractor` and
     whose last is a :class:`SoftPatchDetector`, with :meth:`predict_map`, :meth:`iter_maps`,
-    :meth:`predict_pvalue`, :meth:`inspect`, :meth:`audit`, :meth:`partial_fit`, :meth:`forget` and
-    :meth:`trust` added.
+    :meth:`predict_pvalue`, :meth:`threshold_for`, :meth:`calibrate`, :meth:`inspect`,
+    :meth:`audit`, :meth:`partial_fit`, :meth:`forget` and :meth:`trust` added.
 
     Scoring holds the features of few images at a time. So does `fit`, where they would exceed the
     detector's `memory_limit`: it extracts them twice then, unless the extractor has an `output`.
@@ -232,6 +233,37 @@ class PatchPipeline(Pipeline):
             Between 0 (not included) and 1; low = anomalous.
         """
         return score_in_parts(self, "predict_pvalue", X)
+
+    def threshold_for(self, false_alarms: float = 0.01) -> float:
+        """Threshold for a share of false alarms; see :meth:`SoftPatchDetector.threshold_for`.
+
+        Parameters
+        ----------
+        false_alarms : float in (0, 1), default=0.01
+
+        Returns
+        -------
+        float
+            To compare with `score_samples`: lower scores are outliers.
+        """
+        return self.steps[-1][1].threshold_for(false_alarms)
+
+    def calibrate(self, X: Images, y: ArrayLike) -> Calibration:
+        """Calibrate with labelled images; see :meth:`SoftPatchDetector.calibrate`.
+
+        Parameters
+        ----------
+        X : sequence of images
+            As for :meth:`PatchFeatureExtractor.transform`; none of those trained on.
+        y : array-like of shape (n,)
+            0 for normal images, 1 for defective ones.
+
+        Returns
+        -------
+        Calibration
+            The threshold, the false alarms and the defective images that it misses, with intervals.
+        """
+        return self.steps[-1][1].calibrate(self.steps[0][1].transform(X), y)
 
     def inspect(self, X: Images, names: Sequence[str] | None = None) -> Inspection:
         """Score new images, and say where they are anomalous, in units of the threshold.

@@ -2,6 +2,7 @@
 """SoftPatchDetector: a memory bank of patches that survive the noise discriminator."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
@@ -30,7 +31,14 @@ from ..runtime.parameters import (
 )
 from ..runtime.tensors import without_tensors
 from ..runtime.threads import execution
-from .calibration import conformal_pvalues, score_threshold
+from .calibration import (
+    Calibration,
+    conformal_pvalues,
+    measured,
+    score_threshold,
+    warn_of_few,
+    warn_of_promise,
+)
 from .learning import Fit, learn_at_once
 from .shards import learn_in_shards, plan_shards
 from .state import FittedState, Settings
@@ -93,9 +101,10 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         object like them. "auto" is exact up to a bank of 200,000 patches.
     contamination : "auto" or float in (0, 0.5], default="auto"
         Sets `offset_`, the score below which an image is an outlier, from `calibration_scores_`. A
-        float is the share of new normal images that may be called outliers by mistake. With
-        "auto" outliers score more than three robust standard deviations (1.4826 times the median
-        absolute deviation) below the median, or are among the lowest 5 %. It may be changed after
+        float is the share of new normal images that may be called outliers by mistake; n images
+        cannot promise less than 1 / (n + 1), and the lowest of their scores is the threshold then.
+        "auto" is 0.05, or as many as score more than three robust standard deviations
+        (1.4826 times the median absolute deviation) below the median. It may be changed after
         fit.
     device : str, default="cpu"
         Torch device of the coreset and the exact search. "auto" takes CUDA if there is a GPU, else
@@ -165,7 +174,9 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         nothing is left, and for forgotten images. An image of a single patch that is a memory
         patch keeps it, unless the bank holds more than half of the kept patches.
     calibration_scores_ : ndarray of shape (at most n,), float64
-        The `training_scores_` of as many images as should be normal, ascending.
+        Scores of as many training images as should be normal, ascending, and of those of
+        :meth:`calibrate`. They are what the training images would score if they were new: where
+        an image has given memory patches, patches of others stand in for them.
     offset_ : float
         ``decision_function = score_samples - offset_``.
     unlike_limit_ : float
@@ -337,7 +348,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         with _unchanged_on_error(self), self._execution():
             self._take(self._learn(X, () if trusted is None else trusted))
         self._state.given.warn_of_copies()
-        self._state.given.warn_of_few()
+        warn_of_few(self.calibration_scores_, self.offset_)
         return self
 
     def _learn(self, X, trusted):
@@ -661,6 +672,71 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         """
         return conformal_pvalues(self.calibration_scores_, self.score_samples(X))
 
+    def threshold_for(self, false_alarms: float = 0.01) -> float:
+        """Threshold that calls at most a share of new normal images outliers.
+
+        Parameters
+        ----------
+        false_alarms : float in (0, 1), default=0.01
+
+        Returns
+        -------
+        float
+            To compare with `score_samples`: lower scores are outliers. It is `offset_` with this
+            share as `contamination`.
+
+        Warns
+        -----
+        UserWarning
+            If the calibration scores are too few for such a share: n of them cannot promise less
+            than 1 / (n + 1). The lowest is the threshold then.
+        """
+        check_is_fitted(self)
+        if not isinstance(false_alarms, Real) or not 0 < false_alarms < 1:
+            raise ValueError(f"false_alarms must be a share between 0 and 1, not {false_alarms!r}.")
+        warn_of_promise(self.calibration_scores_, false_alarms)
+        return score_threshold(self.calibration_scores_, false_alarms)
+
+    def calibrate(self, X: ArrayLike, y: ArrayLike) -> Calibration:
+        """Set the threshold by labelled images too, and measure it on them.
+
+        Scores of the normal images join `calibration_scores_`, so that `offset_` and p-values
+        follow; those that are there already do not count twice. The defective ones tell how many
+        are missed. An update by `partial_fit`, `forget` or `trust` needs it again.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, h, w, d) or (n, d)
+            Patch features of images that were not trained on.
+        y : array-like of shape (n,)
+            0 for normal images, 1 for defective ones.
+
+        Returns
+        -------
+        Calibration
+            The threshold, the false alarms and the defective images that it misses, with intervals.
+
+        Raises
+        ------
+        ValueError
+            If labels are others, or not one for each image, if no image is normal, or if an image
+            was trained on; see :meth:`trust` for those.
+        """
+        patches = self._check(X)
+        is_defective = _check_labels(y, len(patches))
+        known = self._state.training.recognize(patches, self._state.copy_gap)
+        if (known >= 0).any():
+            raise ValueError(
+                f"Image {np.flatnonzero(known >= 0)[0]} is one that the model was trained on, and "
+                "says little about new ones. Calibrate with others; trust() declares training "
+                "images normal."
+            )
+        scores = self.score_samples(X)
+        before, normal = self._state.calibration_scores, scores[~is_defective]
+        joined = np.append(before, normal[~np.isin(normal, before)])
+        self._take(replace(self._state, calibration_scores=np.sort(joined)))
+        return measured(self.offset_, scores, is_defective)
+
 
 @contextmanager
 def _unchanged_on_error(detector):
@@ -672,6 +748,19 @@ def _unchanged_on_error(detector):
         vars(detector).clear()
         vars(detector).update(before)
         raise
+
+
+def _check_labels(y, n_images):
+    """Whether each image is defective, from labels 0 and 1, or raise."""
+    labels = np.asarray(y)
+    if labels.shape != (n_images,):
+        raise ValueError(f"y has shape {labels.shape}, but there are {n_images} images.")
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError(f"y must be 0 for normal and 1 for defective images; it is {y!r}.")
+    is_defective = labels.astype(bool)
+    if is_defective.all():
+        raise ValueError("y has no normal image, 0, which a threshold is calibrated with.")
+    return is_defective
 
 
 def _check_image_numbers(images, n_images, name="images"):

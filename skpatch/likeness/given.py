@@ -10,9 +10,6 @@ from ..runtime.telling import image_names, tell
 
 __all__ = ["GivenImages"]
 
-# Of fewer images the threshold depends on which they are (benchmarks/few_images.py).
-_FEW = 40
-
 
 class GivenImages(NamedTuple):
     """N images, copies included, that are n distinct ones, numbered by their first ones.
@@ -93,17 +90,6 @@ class GivenImages(NamedTuple):
         if len(copies):
             kind = f"{len(copy_of) - first} {'new ' if first else ''}training images"
             tell(_warn_of_copies, (copies, copy_of[copies], kind))
-
-    def warn_of_few(self):
-        """Tell the user what to expect of a threshold that few images have set."""
-        n_images = len(self.numbers)
-        if n_images < _FEW:
-            warnings.warn(
-                f"The threshold was learned from {n_images} training images. With so few, often "
-                "10 to 30 % of new normal images are called anomalous, where 5 % are meant to be. "
-                "Add normal images, or rank images by their scores.",
-                stacklevel=4,
-            )
 
 
 def _warn_of_copies(parts, names):

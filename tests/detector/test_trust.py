@@ -85,7 +85,8 @@ def test_trust_brings_the_variant_back(discriminator, train):
     assert is_own.any()
     assert (model.memory_weights_[is_own] == 1).all()
     assert (model.memory_reaches_[is_own] == 0).all()
-    assert np.isin(model.training_scores_[VARIANT], model.calibration_scores_).all()
+    as_new = fitted_state(model).as_new
+    assert np.isin(as_new[VARIANT], model.calibration_scores_).all()
 
 
 def test_trusted_in_fit(discriminator, train):
