@@ -14,7 +14,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.pipeline import make_pipeline as sklearn_make_pipeline
 from sklearn.utils import get_tags
 
-from .detector.calibration import Calibration
 from .features.lazy import LazyFeatures, iterate_patch_maps, score_in_parts
 from .images.collection import Images, check_images
 from .images.names import find_by_name, training_names
@@ -22,6 +21,7 @@ from .images.stamps import stamp_images
 from .inspection.audit import NoiseAudit
 from .inspection.maps import image_maps
 from .inspection.result import Inspection
+from .metrics.labelled import Calibration
 from .runtime.parameters import check_is_fitted
 from .runtime.sharing import warn_of_others
 from .runtime.telling import told_once

@@ -2,71 +2,26 @@
 """What scores mean: thresholds and p-values from those of training images (training_scores.py)."""
 
 import warnings
-from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import beta
 
 __all__ = [
-    "Calibration",
-    "Share",
     "calibration_scores",
     "conformal_pvalues",
     "expected_false_alarms",
-    "measured",
     "score_threshold",
     "training_pvalues",
     "warn_of_few",
     "warn_of_promise",
 ]
 
-# Of fewer images the threshold depends on which they are (benchmarks/calibration.py).
+# Of fewer images the threshold depends on which they are (benchmarks/few_images.py).
 _FEW = 40
 # False alarms of contamination="auto", robust standard deviations that may make them more, and how
-# sure the bounds of shares are.
+# sure the bound of false alarms is.
 _USUAL, _DEVIATIONS = 0.05, 3
 _SURE = 0.95
-
-
-class Share(NamedTuple):
-    """A share with its 95 % confidence interval.
-
-    Attributes
-    ----------
-    value, low, high : float
-        Between 0 and 1; NaN where there is nothing to count.
-    """
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.1%} ({self.low:.1%} to {self.high:.1%})"
-
-
-class Calibration(NamedTuple):
-    """How a threshold does on labelled images, each with the interval of Clopper and Pearson.
-
-    Attributes
-    ----------
-    threshold : float
-        The score, as of `score_samples`, below which an image is an outlier.
-    false_alarms : Share
-        Of the normal images, those that are called outliers.
-    missed : Share
-        Of the defective images, those that are not.
-    """
-
-    threshold: float
-    false_alarms: Share
-    missed: Share
-
-    def __str__(self) -> str:
-        return (
-            f"threshold {self.threshold:.4g}: false alarms {self.false_alarms}, "
-            f"missed {self.missed}"
-        )
 
 
 def calibration_scores(training_scores, noise_ratio, declared=False):
@@ -104,8 +59,7 @@ def score_threshold(calibration, contamination):
         spread = 1.4826 * np.median(np.abs(calibration - median))
         usual = score_threshold(calibration, _USUAL)
         return float(max(median - _DEVIATIONS * spread, usual))
-    # Of n + 1 images in random order, the new one is among the k lowest with probability
-    # k / (n + 1); the second term is for rounding.
+    # A new image is among the k lowest of n + 1 with probability k / (n + 1). Rounding aside.
     rank = int(contamination * (len(calibration) + 1) + 1e-9)
     return float(calibration[max(rank, 1) - 1])
 
@@ -120,35 +74,14 @@ def expected_false_alarms(calibration, threshold):
     return k / (n + 1), float(beta.ppf(_SURE, k, max(n + 1 - k, 1e-9)))
 
 
-def measured(threshold, scores, is_defective):
-    """Calibration of a threshold by scores (n,), high = normal, of labelled images."""
-    is_outlier = scores < threshold
-    return Calibration(
-        float(threshold), _share(is_outlier[~is_defective]), _share(~is_outlier[is_defective])
-    )
-
-
-def _share(found):
-    """Share of True, with the interval of Clopper and Pearson."""
-    n, k = len(found), int(np.count_nonzero(found))
-    if n == 0:
-        return Share(np.nan, np.nan, np.nan)
-    tail = (1 - _SURE) / 2
-    low = float(beta.ppf(tail, k, n - k + 1)) if k else 0.0
-    high = float(beta.ppf(1 - tail, k + 1, n - k)) if k < n else 1.0
-    return Share(k / n, low, high)
-
-
-def warn_of_few(calibration, threshold):
-    """Tell the user what to expect of a threshold that few images have set."""
-    n_images = len(calibration)
-    if 0 < n_images < _FEW:
+def warn_of_few(n_images, calibration, threshold):
+    """Tell the user what to expect of a threshold that few training images have set."""
+    if n_images < _FEW and len(calibration):
         usual, high = expected_false_alarms(calibration, threshold)
         warnings.warn(
-            f"The threshold was learned from {n_images} images. Expect {usual:.0%} of new normal "
-            f"images to be called anomalous, but it may be up to {high:.0%}, depending on which "
-            f"images they were; with {_FEW} it is 5 %, up to 11 %. Add normal images, or rank "
-            "images by their scores.",
+            f"The threshold was learned from {n_images} training images. Expect {usual:.0%} of new "
+            f"normal images to be called anomalous, but it may be up to {high:.0%}, depending on "
+            "which images they were. Add normal images, or rank images by their scores.",
             stacklevel=4,
         )
 

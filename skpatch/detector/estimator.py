@@ -18,7 +18,9 @@ from ..discriminators.finding import NoiseFinding
 from ..discriminators.resolving import DISCRIMINATORS
 from ..distances.projection import draw_components
 from ..features.patches import check_patches, require_images
+from ..likeness.given import check_image_numbers
 from ..likeness.unlike import are_unlike, tell_unlike
+from ..metrics.labelled import Calibration, check_labels, measured
 from ..runtime.devices import check_device
 from ..runtime.parameters import (
     HasMethods,
@@ -32,9 +34,7 @@ from ..runtime.parameters import (
 from ..runtime.tensors import without_tensors
 from ..runtime.threads import execution
 from .calibration import (
-    Calibration,
     conformal_pvalues,
-    measured,
     score_threshold,
     warn_of_few,
     warn_of_promise,
@@ -174,9 +174,8 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         nothing is left, and for forgotten images. An image of a single patch that is a memory
         patch keeps it, unless the bank holds more than half of the kept patches.
     calibration_scores_ : ndarray of shape (at most n,), float64
-        Scores of as many training images as should be normal, ascending, and of those of
-        :meth:`calibrate`. They are what the training images would score if they were new: where
-        an image has given memory patches, patches of others stand in for them.
+        What as many training images as should be normal would score if they were new, patches of
+        others standing in for their memory patches; and scores of :meth:`calibrate`. Ascending.
     offset_ : float
         ``decision_function = score_samples - offset_``.
     unlike_limit_ : float
@@ -348,7 +347,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         with _unchanged_on_error(self), self._execution():
             self._take(self._learn(X, () if trusted is None else trusted))
         self._state.given.warn_of_copies()
-        warn_of_few(self.calibration_scores_, self.offset_)
+        warn_of_few(len(self._state.given.numbers), self.calibration_scores_, self.offset_)
         return self
 
     def _learn(self, X, trusted):
@@ -363,7 +362,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         )
         patches = patches if is_limited else known
         require_images(patches, 2, "an image is compared with the others, so fit needs")
-        trusted = _check_image_numbers(trusted, len(patches), "trusted")
+        trusted = check_image_numbers(trusted, len(patches), "trusted")
         random_state = check_random_state(self.random_state)
         components = draw_components(self.n_features_in_, self.projection_dim, random_state)
         fit = Fit(grid, components, Settings.of(self))
@@ -480,7 +479,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     def _update(self, change, images):
         """Forget or trust training images."""
         check_is_fitted(self)
-        numbers = _check_image_numbers(images, self._state.given.n_images)
+        numbers = check_image_numbers(images, self._state.given.n_images)
         with self._execution():
             self._take(change(self._state, numbers, Settings.of(self), self.random_state))
         return self
@@ -563,7 +562,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         patches = self._check(X)
         numbers = np.arange(first, first + len(patches))
         state = self._state
-        _check_image_numbers(numbers, state.given.n_images)
+        check_image_numbers(numbers, state.given.n_images)
         distinct = state.given.identity[numbers]
         different = numbers[~state.training.are(patches, distinct, state.copy_gap)]
         if len(different):
@@ -673,7 +672,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         return conformal_pvalues(self.calibration_scores_, self.score_samples(X))
 
     def threshold_for(self, false_alarms: float = 0.01) -> float:
-        """Threshold that calls at most a share of new normal images outliers.
+        """Threshold, as `offset_`, that calls at most a share of new normal images outliers.
 
         Parameters
         ----------
@@ -682,14 +681,11 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         Returns
         -------
         float
-            To compare with `score_samples`: lower scores are outliers. It is `offset_` with this
-            share as `contamination`.
 
         Warns
         -----
         UserWarning
-            If the calibration scores are too few for such a share: n of them cannot promise less
-            than 1 / (n + 1). The lowest is the threshold then.
+            If n calibration scores are too few: they cannot promise less than 1 / (n + 1).
         """
         check_is_fitted(self)
         if not isinstance(false_alarms, Real) or not 0 < false_alarms < 1:
@@ -700,9 +696,8 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     def calibrate(self, X: ArrayLike, y: ArrayLike) -> Calibration:
         """Set the threshold by labelled images too, and measure it on them.
 
-        Scores of the normal images join `calibration_scores_`, so that `offset_` and p-values
-        follow; those that are there already do not count twice. The defective ones tell how many
-        are missed. An update by `partial_fit`, `forget` or `trust` needs it again.
+        Scores of normal images join `calibration_scores_`, once each; `offset_` and p-values
+        follow. Defective ones tell how many are missed. Updates of the model need it again.
 
         Parameters
         ----------
@@ -714,22 +709,20 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         Returns
         -------
         Calibration
-            The threshold, the false alarms and the defective images that it misses, with intervals.
+            The threshold, its false alarms and what it misses, with intervals.
 
         Raises
         ------
         ValueError
-            If labels are others, or not one for each image, if no image is normal, or if an image
-            was trained on; see :meth:`trust` for those.
+            For other labels, without a normal image, or if an image was trained on.
         """
         patches = self._check(X)
-        is_defective = _check_labels(y, len(patches))
+        is_defective = check_labels(y, len(patches))
         known = self._state.training.recognize(patches, self._state.copy_gap)
         if (known >= 0).any():
             raise ValueError(
-                f"Image {np.flatnonzero(known >= 0)[0]} is one that the model was trained on, and "
-                "says little about new ones. Calibrate with others; trust() declares training "
-                "images normal."
+                f"Image {np.flatnonzero(known >= 0)[0]} is one that the model was trained on. "
+                "Calibrate with others; trust() declares training images normal."
             )
         scores = self.score_samples(X)
         before, normal = self._state.calibration_scores, scores[~is_defective]
@@ -748,33 +741,6 @@ def _unchanged_on_error(detector):
         vars(detector).clear()
         vars(detector).update(before)
         raise
-
-
-def _check_labels(y, n_images):
-    """Whether each image is defective, from labels 0 and 1, or raise."""
-    labels = np.asarray(y)
-    if labels.shape != (n_images,):
-        raise ValueError(f"y has shape {labels.shape}, but there are {n_images} images.")
-    if not np.isin(labels, (0, 1)).all():
-        raise ValueError(f"y must be 0 for normal and 1 for defective images; it is {y!r}.")
-    is_defective = labels.astype(bool)
-    if is_defective.all():
-        raise ValueError("y has no normal image, 0, which a threshold is calibrated with.")
-    return is_defective
-
-
-def _check_image_numbers(images, n_images, name="images"):
-    """Return distinct numbers of images as an integer array, or raise."""
-    numbers = np.atleast_1d(np.asarray(images))
-    if numbers.size and not np.issubdtype(numbers.dtype, np.integer):
-        raise ValueError(f"{name} must be integers, the numbers of images; it is {images!r}.")
-    wrong = numbers[(numbers < 0) | (numbers >= n_images)]
-    if len(wrong):
-        raise ValueError(
-            f"{name} contains {wrong[0]}, but the model was trained on {n_images} images, which "
-            f"have the numbers 0 to {n_images - 1}."
-        )
-    return np.unique(numbers).astype(np.int64)
 
 
 def fitted_state(detector) -> FittedState:

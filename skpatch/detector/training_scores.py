@@ -4,10 +4,10 @@
 import numpy as np
 
 from ..bank.bank import average_worst
+from ..bank.stand_ins import n_rows, score_as_new
 from ..likeness.positions import sample_positions
 from ..likeness.recognition import SPARE_PATCHES, TrainingImages
 from ..likeness.unlike import typical_scores
-from .stand_ins import n_rows, score_as_new
 
 __all__ = ["own_images", "score_again", "score_training", "score_typical"]
 
@@ -70,7 +70,7 @@ def score_again(bank, training, own):
     """As of :func:`score_training`, from the worst patches of images whose others are not known."""
     scores = bank.score_patches(training.worst_patches[:, :, np.newaxis], own)
     scores = average_worst(scores, bank.rule.n_worst)
-    # What stood in for an image's own patches is not known any more, but what it made of the score.
+    # What stood in for own patches is not known any more, but what that made of the score.
     change = np.ones(len(scores))
     np.divide(training.as_new, training.scores, out=change, where=training.scores < 0)
     # Worst patches that are near now, as of images declared normal, say that the others are too.

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..runtime.telling import image_names, tell
 
-__all__ = ["GivenImages"]
+__all__ = ["GivenImages", "check_image_numbers"]
 
 
 class GivenImages(NamedTuple):
@@ -101,3 +101,17 @@ def _warn_of_copies(parts, names):
             "once.",
             stacklevel=6,
         )
+
+
+def check_image_numbers(images, n_images, name="images"):
+    """Return distinct numbers of images as an integer array, or raise."""
+    numbers = np.atleast_1d(np.asarray(images))
+    if numbers.size and not np.issubdtype(numbers.dtype, np.integer):
+        raise ValueError(f"{name} must be integers, the numbers of images; it is {images!r}.")
+    wrong = numbers[(numbers < 0) | (numbers >= n_images)]
+    if len(wrong):
+        raise ValueError(
+            f"{name} contains {wrong[0]}, but the model was trained on {n_images} images, which "
+            f"have the numbers 0 to {n_images - 1}."
+        )
+    return np.unique(numbers).astype(np.int64)

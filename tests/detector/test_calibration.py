@@ -10,8 +10,9 @@ from scipy.stats import binomtest
 
 import skpatch
 from skpatch import SoftPatchDetector, make_pipeline
-from skpatch.detector.calibration import expected_false_alarms, measured, score_threshold
+from skpatch.detector.calibration import expected_false_alarms, score_threshold
 from skpatch.detector.estimator import fitted_state
+from skpatch.metrics.labelled import measured
 
 
 def textures(n, seed=0, size=6, n_features=6):
@@ -141,7 +142,7 @@ class TestThreshold:
         assert_allclose((1 - high) ** 19, 0.05)
 
     def test_few_images_are_told(self):
-        with pytest.warns(UserWarning, match="from 15 images. Expect 6% .* up to 18%"):
+        with pytest.warns(UserWarning, match="from 15 training images. Expect 6% .* up to 18%"):
             SoftPatchDetector(random_state=0, contamination=0.05).fit(textures(15))
 
 

@@ -10,10 +10,10 @@ the same radius; here it does so for the worst patches of each image.
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from ..bank.bank import average_worst
 from ..distances.exact import ExactNeighbors
 from ..distances.projection import project, project_rows
 from ..runtime.threads import run_blocks
+from .bank import average_worst
 
 __all__ = ["n_rows", "score_as_new"]
 
@@ -36,7 +36,7 @@ def score_as_new(bank, patches, own, scores, rows, selectable, components, radiu
     bank : MemoryBank
     patches : ndarray of shape (n, h, w, d), float32
     own : ndarray of shape (n,), int64
-        As of :func:`own_images`.
+        Their numbers, -1 for those that are compared with all patches.
     scores : ndarray of shape (n,), float64
         Those without their own patches.
     rows : ndarray of shape (n, q), int64
