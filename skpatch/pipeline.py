@@ -21,6 +21,7 @@ from .images.stamps import stamp_images
 from .inspection.audit import NoiseAudit
 from .inspection.maps import image_maps
 from .inspection.result import Inspection
+from .metrics.labelled import Calibration
 from .runtime.parameters import check_is_fitted
 from .runtime.sharing import warn_of_others
 from .runtime.telling import told_once
@@ -33,8 +34,8 @@ class PatchPipeline(Pipeline):
 
     A :class:`sklearn.pipeline.Pipeline` whose first step is a :class:`PatchFeatureExtractor` and
     whose last is a :class:`SoftPatchDetector`, with :meth:`predict_map`, :meth:`iter_maps`,
-    :meth:`predict_pvalue`, :meth:`inspect`, :meth:`audit`, :meth:`partial_fit`, :meth:`forget` and
-    :meth:`trust` added.
+    :meth:`predict_pvalue`, :meth:`threshold_for`, :meth:`calibrate`, :meth:`inspect`,
+    :meth:`audit`, :meth:`partial_fit`, :meth:`forget` and :meth:`trust` added.
 
     Scoring holds the features of few images at a time. So does `fit`, where they would exceed the
     detector's `memory_limit`: it extracts them twice then, unless the extractor has an `output`.
@@ -232,6 +233,37 @@ class PatchPipeline(Pipeline):
             Between 0 (not included) and 1; low = anomalous.
         """
         return score_in_parts(self, "predict_pvalue", X)
+
+    def threshold_for(self, false_alarms: float = 0.01) -> float:
+        """Threshold for a share of false alarms; see :meth:`SoftPatchDetector.threshold_for`.
+
+        Parameters
+        ----------
+        false_alarms : float in (0, 1), default=0.01
+
+        Returns
+        -------
+        float
+            To compare with `score_samples`: lower scores are outliers.
+        """
+        return self.steps[-1][1].threshold_for(false_alarms)
+
+    def calibrate(self, X: Images, y: ArrayLike) -> Calibration:
+        """Calibrate with labelled images; see :meth:`SoftPatchDetector.calibrate`.
+
+        Parameters
+        ----------
+        X : sequence of images
+            As for :meth:`PatchFeatureExtractor.transform`; none of those trained on.
+        y : array-like of shape (n,)
+            0 for normal images, 1 for defective ones.
+
+        Returns
+        -------
+        Calibration
+            The threshold, the false alarms and the defective images that it misses, with intervals.
+        """
+        return self.steps[-1][1].calibrate(self.steps[0][1].transform(X), y)
 
     def inspect(self, X: Images, names: Sequence[str] | None = None) -> Inspection:
         """Score new images, and say where they are anomalous, in units of the threshold.

@@ -109,8 +109,9 @@ _TRAINING = [
         "--contamination",
         type=_AutoOr(click.FloatRange(0, 0.5, min_open=True)),
         default="auto",
-        help="Share of normal images that may be called anomalous by mistake. auto: three robust "
-        "standard deviations, or 5 % if that is more.",
+        help="Share of normal images that may be called anomalous by mistake; n images cannot "
+        "promise less than 1 / (n + 1). auto: 5 %, or what is beyond three robust standard "
+        "deviations.",
     ),
     click.option(
         "--backbone",

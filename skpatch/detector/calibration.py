@@ -1,9 +1,27 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What scores mean: thresholds and p-values from those of training images (training_scores.py)."""
 
-import numpy as np
+import warnings
 
-__all__ = ["calibration_scores", "conformal_pvalues", "score_threshold", "training_pvalues"]
+import numpy as np
+from scipy.stats import beta
+
+__all__ = [
+    "calibration_scores",
+    "conformal_pvalues",
+    "expected_false_alarms",
+    "score_threshold",
+    "training_pvalues",
+    "warn_of_few",
+    "warn_of_promise",
+]
+
+# Of fewer images the threshold depends on which they are (benchmarks/few_images.py).
+_FEW = 40
+# False alarms of contamination="auto", robust standard deviations that may make them more, and how
+# sure the bound of false alarms is.
+_USUAL, _DEVIATIONS = 0.05, 3
+_SURE = 0.95
 
 
 def calibration_scores(training_scores, noise_ratio, declared=False):
@@ -39,8 +57,46 @@ def score_threshold(calibration, contamination):
     if contamination == "auto":
         median = np.median(calibration)
         spread = 1.4826 * np.median(np.abs(calibration - median))
-        return float(max(median - 3 * spread, np.percentile(calibration, 5)))
-    return float(np.percentile(calibration, 100 * contamination))
+        usual = score_threshold(calibration, _USUAL)
+        return float(max(median - _DEVIATIONS * spread, usual))
+    # A new image is among the k lowest of n + 1 with probability k / (n + 1). Rounding aside.
+    rank = int(contamination * (len(calibration) + 1) + 1e-9)
+    return float(calibration[max(rank, 1) - 1])
+
+
+def expected_false_alarms(calibration, threshold):
+    """Share of new normal images below a threshold, and a bound that it exceeds in 1 of 20 draws.
+
+    Of n scores in random order, those of new images below the k lowest are distributed as
+    Beta(k, n + 1 - k).
+    """
+    n, k = len(calibration), np.searchsorted(calibration, threshold) + 1
+    return k / (n + 1), float(beta.ppf(_SURE, k, max(n + 1 - k, 1e-9)))
+
+
+def warn_of_few(n_images, calibration, threshold):
+    """Tell the user what to expect of a threshold that few training images have set."""
+    if n_images < _FEW and len(calibration):
+        usual, high = expected_false_alarms(calibration, threshold)
+        warnings.warn(
+            f"The threshold was learned from {n_images} training images. Expect {usual:.0%} of new "
+            f"normal images to be called anomalous, but it may be up to {high:.0%}, depending on "
+            "which images they were. Add normal images, or rank images by their scores.",
+            stacklevel=4,
+        )
+
+
+def warn_of_promise(calibration, false_alarms):
+    """Tell the user where so few images cannot promise so few false alarms."""
+    n_images, least = len(calibration), 1 / (len(calibration) + 1)
+    if false_alarms < least - 1e-9:
+        needed = int(np.ceil(1 / false_alarms - 1e-6)) - 1
+        warnings.warn(
+            f"{n_images} images cannot promise {false_alarms:.2%} of false alarms, but "
+            f"{least:.1%}, which is what the lowest of their scores gives. It takes {needed} "
+            "images; add normal ones.",
+            stacklevel=3,
+        )
 
 
 def conformal_pvalues(calibration, scores):

@@ -2,6 +2,7 @@
 """SoftPatchDetector: a memory bank of patches that survive the noise discriminator."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
@@ -17,7 +18,9 @@ from ..discriminators.finding import NoiseFinding
 from ..discriminators.resolving import DISCRIMINATORS
 from ..distances.projection import draw_components
 from ..features.patches import check_patches, require_images
+from ..likeness.given import check_image_numbers
 from ..likeness.unlike import are_unlike, tell_unlike
+from ..metrics.labelled import Calibration, check_labels, measured
 from ..runtime.devices import check_device
 from ..runtime.parameters import (
     HasMethods,
@@ -30,7 +33,12 @@ from ..runtime.parameters import (
 )
 from ..runtime.tensors import without_tensors
 from ..runtime.threads import execution
-from .calibration import conformal_pvalues, score_threshold
+from .calibration import (
+    conformal_pvalues,
+    score_threshold,
+    warn_of_few,
+    warn_of_promise,
+)
 from .learning import Fit, learn_at_once
 from .shards import learn_in_shards, plan_shards
 from .state import FittedState, Settings
@@ -94,9 +102,10 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         object like them. "auto" is exact up to a bank of 200,000 patches.
     contamination : "auto" or float in (0, 0.5], default="auto"
         Sets `offset_`, the score below which an image is an outlier, from `calibration_scores_`. A
-        float is the share of new normal images that may be called outliers by mistake. With
-        "auto" outliers score more than three robust standard deviations (1.4826 times the median
-        absolute deviation) below the median, or are among the lowest 5 %. It may be changed after
+        float is the share of new normal images that may be called outliers by mistake; n images
+        cannot promise less than 1 / (n + 1), and the lowest of their scores is the threshold then.
+        "auto" is 0.05, or as many as score more than three robust standard deviations
+        (1.4826 times the median absolute deviation) below the median. It may be changed after
         fit.
     device : str, default="cpu"
         Torch device of the coreset and the exact search. "auto" takes CUDA if there is a GPU, else
@@ -166,7 +175,8 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         nothing is left, and for forgotten images. An image of a single patch that is a memory
         patch keeps it, unless the bank holds more than half of the kept patches.
     calibration_scores_ : ndarray of shape (at most n,), float64
-        The `training_scores_` of as many images as should be normal, ascending.
+        What as many training images as should be normal would score if they were new, patches of
+        others standing in for their memory patches; and scores of :meth:`calibrate`. Ascending.
     offset_ : float
         ``decision_function = score_samples - offset_``.
     unlike_limit_ : float
@@ -341,7 +351,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         with _unchanged_on_error(self), self._execution():
             self._take(self._learn(X, () if trusted is None else trusted))
         self._state.given.warn_of_copies()
-        self._state.given.warn_of_few()
+        warn_of_few(len(self._state.given.numbers), self.calibration_scores_, self.offset_)
         return self
 
     def _learn(self, X, trusted):
@@ -356,7 +366,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         )
         patches = patches if is_limited else known
         require_images(patches, 2, "an image is compared with the others, so fit needs")
-        trusted = _check_image_numbers(trusted, len(patches), "trusted")
+        trusted = check_image_numbers(trusted, len(patches), "trusted")
         random_state = check_random_state(self.random_state)
         components = draw_components(self.n_features_in_, self.projection_dim, random_state)
         fit = Fit(grid, components, Settings.of(self))
@@ -473,7 +483,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     def _update(self, change, images):
         """Forget or trust training images."""
         check_is_fitted(self)
-        numbers = _check_image_numbers(images, self._state.given.n_images)
+        numbers = check_image_numbers(images, self._state.given.n_images)
         with self._execution():
             self._take(change(self._state, numbers, Settings.of(self), self.random_state))
         return self
@@ -556,7 +566,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         patches = self._check(X)
         numbers = np.arange(first, first + len(patches))
         state = self._state
-        _check_image_numbers(numbers, state.given.n_images)
+        check_image_numbers(numbers, state.given.n_images)
         distinct = state.given.identity[numbers]
         different = numbers[~state.training.are(patches, distinct, state.copy_gap)]
         if len(different):
@@ -664,6 +674,65 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         """
         return conformal_pvalues(self.calibration_scores_, self.score_samples(X))
 
+    def threshold_for(self, false_alarms: float = 0.01) -> float:
+        """Threshold, as `offset_`, that calls at most a share of new normal images outliers.
+
+        Parameters
+        ----------
+        false_alarms : float in (0, 1), default=0.01
+
+        Returns
+        -------
+        float
+
+        Warns
+        -----
+        UserWarning
+            If n calibration scores are too few: they cannot promise less than 1 / (n + 1).
+        """
+        check_is_fitted(self)
+        if not isinstance(false_alarms, Real) or not 0 < false_alarms < 1:
+            raise ValueError(f"false_alarms must be a share between 0 and 1, not {false_alarms!r}.")
+        warn_of_promise(self.calibration_scores_, false_alarms)
+        return score_threshold(self.calibration_scores_, false_alarms)
+
+    def calibrate(self, X: ArrayLike, y: ArrayLike) -> Calibration:
+        """Set the threshold by labelled images too, and measure it on them.
+
+        Scores of normal images join `calibration_scores_`, once each; `offset_` and p-values
+        follow. Defective ones tell how many are missed. Updates of the model need it again.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, h, w, d) or (n, d)
+            Patch features of images that were not trained on.
+        y : array-like of shape (n,)
+            0 for normal images, 1 for defective ones.
+
+        Returns
+        -------
+        Calibration
+            The threshold, its false alarms and what it misses, with intervals.
+
+        Raises
+        ------
+        ValueError
+            For other labels, without a normal image, or if an image was trained on.
+        """
+        patches = self._check(X)
+        is_defective = check_labels(y, len(patches))
+        known = self._state.training.recognize(patches, self._state.copy_gap)
+        if (known >= 0).any():
+            raise ValueError(
+                f"Image {np.flatnonzero(known >= 0)[0]} is one that the model was trained on. "
+                "Calibrate with others; trust() declares training images normal."
+            )
+        scores = self.score_samples(X)
+        before, normal = self._state.calibration_scores, scores[~is_defective]
+        joined = np.append(before, normal[~np.isin(normal, before)])
+        self._take(replace(self._state, calibration_scores=np.sort(joined)))
+        return measured(self.offset_, scores, is_defective)
+
 
 @contextmanager
 def _unchanged_on_error(detector):
@@ -675,20 +744,6 @@ def _unchanged_on_error(detector):
         vars(detector).clear()
         vars(detector).update(before)
         raise
-
-
-def _check_image_numbers(images, n_images, name="images"):
-    """Return distinct numbers of images as an integer array, or raise."""
-    numbers = np.atleast_1d(np.asarray(images))
-    if numbers.size and not np.issubdtype(numbers.dtype, np.integer):
-        raise ValueError(f"{name} must be integers, the numbers of images; it is {images!r}.")
-    wrong = numbers[(numbers < 0) | (numbers >= n_images)]
-    if len(wrong):
-        raise ValueError(
-            f"{name} contains {wrong[0]}, but the model was trained on {n_images} images, which "
-            f"have the numbers 0 to {n_images - 1}."
-        )
-    return np.unique(numbers).astype(np.int64)
 
 
 def fitted_state(detector) -> FittedState:

@@ -25,7 +25,7 @@ class NoiseFinding(NamedTuple):
         score rises without what was accused; NaN where it was not measured.
     deviations : float
         The support in standard deviations of what it would be if nothing were noise, accusations
-        being permuted; NaN where it was not measured.
+        being permuted; of n images, fewer than 60, n / 60 of that. NaN where it was not measured.
     reason : str
         The finding in a sentence or two.
     """

@@ -8,10 +8,7 @@ import numpy as np
 
 from ..runtime.telling import image_names, tell
 
-__all__ = ["GivenImages"]
-
-# Of fewer images the threshold depends on which they are (benchmarks/few_images.py).
-_FEW = 40
+__all__ = ["GivenImages", "check_image_numbers"]
 
 
 class GivenImages(NamedTuple):
@@ -94,17 +91,6 @@ class GivenImages(NamedTuple):
             kind = f"{len(copy_of) - first} {'new ' if first else ''}training images"
             tell(_warn_of_copies, (copies, copy_of[copies], kind))
 
-    def warn_of_few(self):
-        """Tell the user what to expect of a threshold that few images have set."""
-        n_images = len(self.numbers)
-        if n_images < _FEW:
-            warnings.warn(
-                f"The threshold was learned from {n_images} training images. With so few, often "
-                "10 to 30 % of new normal images are called anomalous, where 5 % are meant to be. "
-                "Add normal images, or rank images by their scores.",
-                stacklevel=4,
-            )
-
 
 def _warn_of_copies(parts, names):
     for copies, originals, kind in parts:
@@ -115,3 +101,17 @@ def _warn_of_copies(parts, names):
             "once.",
             stacklevel=6,
         )
+
+
+def check_image_numbers(images, n_images, name="images"):
+    """Return distinct numbers of images as an integer array, or raise."""
+    numbers = np.atleast_1d(np.asarray(images))
+    if numbers.size and not np.issubdtype(numbers.dtype, np.integer):
+        raise ValueError(f"{name} must be integers, the numbers of images; it is {images!r}.")
+    wrong = numbers[(numbers < 0) | (numbers >= n_images)]
+    if len(wrong):
+        raise ValueError(
+            f"{name} contains {wrong[0]}, but the model was trained on {n_images} images, which "
+            f"have the numbers 0 to {n_images - 1}."
+        )
+    return np.unique(numbers).astype(np.int64)

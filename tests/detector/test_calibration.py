@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What scores mean: thresholds that hold what they say, from training images and labelled ones."""
+
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import binomtest
+
+import skpatch
+from skpatch import SoftPatchDetector, make_pipeline
+from skpatch.detector.calibration import expected_false_alarms, score_threshold
+from skpatch.detector.estimator import fitted_state
+from skpatch.metrics.labelled import measured
+
+
+def textures(n, seed=0, size=6, n_features=6):
+    """Images of patches about a few kinds, so that patches of others can stand in for each."""
+    rng = np.random.RandomState(seed)
+    kinds = 4 * np.random.RandomState(99).normal(size=(30, n_features))
+    patches = kinds[rng.randint(30, size=(n, size, size))]
+    return (patches + rng.normal(size=patches.shape)).astype(np.float32)
+
+
+def fit(patches, **parameters):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The threshold was learned")
+        return SoftPatchDetector(random_state=0, discriminator=None, **parameters).fit(patches)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fit(textures(60))
+
+
+class TestAsNew:
+    def test_as_if_the_image_had_not_been_there(self):
+        train = textures(40)
+        found = fit(train, worst_patches=3)
+        refitted = [
+            fit(np.delete(train, image, axis=0), worst_patches=3).score_samples(train[[image]])[0]
+            for image in range(12)
+        ]
+        usual, as_new = found.training_scores_[:12], fitted_state(found).as_new[:12]
+        bias = np.mean(np.log(usual / refitted))
+        assert bias > 0.05
+        # Such patches lie apart in all directions; of images more than a half is taken away.
+        assert abs(np.mean(np.log(as_new / refitted))) < 0.6 * bias
+
+    def test_never_less_normal(self, model):
+        as_new = fitted_state(model).as_new
+        assert (as_new >= model.training_scores_).all()
+        assert (as_new > model.training_scores_).any()
+        assert_array_equal(model.calibration_scores_, np.sort(as_new))
+
+    def test_a_bank_of_all_patches_has_no_holes(self):
+        found = fit(textures(20), coreset_size=1.0)
+        assert_array_equal(fitted_state(found).as_new, found.training_scores_)
+
+    @pytest.mark.parametrize(("n_neighbors", "metric"), [(3, "euclidean"), (1, "sqeuclidean")])
+    def test_other_rules(self, n_neighbors, metric):
+        found = fit(textures(40), n_neighbors=n_neighbors, metric=metric)
+        as_new = fitted_state(found).as_new
+        assert (as_new >= found.training_scores_).all()
+        assert (as_new > found.training_scores_).any()
+
+    def test_a_projection(self):
+        train = textures(30, n_features=16)
+        found = fit(train, projection_dim=8)
+        assert (fitted_state(found).as_new >= found.training_scores_).all()
+
+    def test_in_shards(self):
+        train = textures(80, size=10)
+        found = fit(train, memory_limit="1M", coreset_size=200)
+        as_new = fitted_state(found).as_new
+        assert (as_new >= found.training_scores_).all()
+        assert (as_new > found.training_scores_).any()
+
+    def test_updates_keep_what_it_made_of_the_score(self):
+        found = fit(textures(40))
+        before = fitted_state(found).as_new / found.training_scores_
+        found.forget([3])
+        after = fitted_state(found).as_new / found.training_scores_
+        others = np.arange(40) != 3
+        assert np.isnan(after[3])
+        assert_allclose(after[others], before[others])
+        found.partial_fit(textures(20, seed=5))
+        assert np.isfinite(fitted_state(found).as_new[others.nonzero()[0]]).all()
+
+    def test_saved(self, model, tmp_path):
+        skpatch.save(model, tmp_path / "model.skpatch")
+        loaded = skpatch.load(tmp_path / "model.skpatch")
+        assert_array_equal(fitted_state(loaded).as_new, fitted_state(model).as_new)
+
+    def test_p_values_are_nearer_to_what_they_say(self):
+        found = fit(textures(60))
+        new = found.score_samples(textures(200, seed=100))
+        corrected, usual = (
+            np.mean(new < score_threshold(np.sort(scores), 0.4))
+            for scores in (fitted_state(found).as_new, found.training_scores_)
+        )
+        assert usual < corrected < 0.5
+
+
+class TestThreshold:
+    def test_ranks_by_hand(self):
+        scores = -np.arange(39.0, 0, -1)
+        assert score_threshold(scores, 0.05) == scores[1]
+        assert score_threshold(scores, 0.1) == scores[3]
+        # 1 % cannot be promised; the lowest is the best there is.
+        assert score_threshold(scores, 0.01) == scores[0]
+
+    @pytest.mark.parametrize("share", [0.02, 0.05, 0.1, 0.3, 0.5])
+    def test_outliers_are_those_of_a_low_p_value(self, model, share):
+        new = textures(50, seed=1)
+        new[:10] += 1
+        is_outlier = model.score_samples(new) < model.threshold_for(share)
+        assert_array_equal(is_outlier, model.predict_pvalue(new) <= share)
+
+    def test_it_is_that_of_contamination(self, model):
+        expected = fit(textures(60), contamination=0.1).offset_
+        assert model.threshold_for(0.1) == expected
+
+    def test_what_cannot_be_promised(self, model):
+        with pytest.warns(UserWarning, match=r"60 images cannot promise 1\.00% .* It takes 99"):
+            assert model.threshold_for() == model.calibration_scores_[0]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model.threshold_for(1 / 61)
+
+    @pytest.mark.parametrize("share", [0, 1, -0.1, "auto", None])
+    def test_a_share_is_asked_for(self, model, share):
+        with pytest.raises(ValueError, match="false_alarms must be a share"):
+            model.threshold_for(share)
+
+    def test_expected_false_alarms(self):
+        scores = np.arange(19.0)
+        usual, high = expected_false_alarms(scores, scores[0])
+        assert usual == 1 / 20
+        # The lowest of 19 is below so large a share in one of twenty draws.
+        assert_allclose((1 - high) ** 19, 0.05)
+
+    def test_few_images_are_told(self):
+        with pytest.warns(UserWarning, match="from 15 training images. Expect 6% .* up to 18%"):
+            SoftPatchDetector(random_state=0, contamination=0.05).fit(textures(15))
+
+
+class TestCalibrate:
+    def test_normal_images_join_the_scores(self):
+        found = fit(textures(60))
+        new = textures(30, seed=1)
+        new[20:] += 3
+        labels = np.arange(30) >= 20
+        scores = found.score_samples(new)
+        report = found.calibrate(new, labels)
+        assert len(found.calibration_scores_) == 80
+        assert np.isin(scores[:20], found.calibration_scores_).all()
+        assert report.threshold == found.offset_
+        assert report.missed.value == np.mean(found.predict(new[20:]) == 1)
+        assert report.false_alarms.value == np.mean(found.predict(new[:20]) == -1)
+        # Twice the same is known once.
+        assert found.calibrate(new, labels) == report
+        assert len(found.calibration_scores_) == 80
+
+    def test_intervals(self):
+        scores, is_defective = np.r_[np.arange(10.0), np.arange(5.0)], np.arange(15) >= 10
+        report = measured(2, scores, is_defective)
+        expected = binomtest(2, 10).proportion_ci(method="exact")
+        assert_allclose(report.false_alarms, [0.2, expected.low, expected.high])
+        expected = binomtest(3, 5).proportion_ci(method="exact")
+        assert_allclose(report.missed, [0.6, expected.low, expected.high])
+        assert measured(-1, scores, is_defective).false_alarms[:2] == (0, 0)
+        assert measured(9, scores, is_defective).missed[:2] == (0, 0)
+        assert "missed 60.0% (" in str(report)
+
+    def test_without_defective_images(self):
+        report = fit(textures(60)).calibrate(textures(5, seed=1), [0] * 5)
+        assert np.isnan(report.missed).all()
+
+    @pytest.mark.parametrize(
+        ("labels", "message"),
+        [
+            ([0, 1], "y has shape"),
+            ([0, 1, 2], "y must be 0 for normal"),
+            ([1, 1, 1], "no normal image"),
+        ],
+    )
+    def test_labels_are_checked(self, model, labels, message):
+        before = model.calibration_scores_
+        with pytest.raises(ValueError, match=message):
+            model.calibrate(textures(3, seed=1), labels)
+        assert_array_equal(model.calibration_scores_, before)
+
+    def test_training_images_are_refused(self, model):
+        mixed = np.concatenate([textures(1, seed=1), textures(60)[7:8]])
+        with pytest.raises(ValueError, match="Image 1 is one that the model was trained on"):
+            model.calibrate(mixed, [0, 0])
+
+    def test_it_is_saved(self, tmp_path):
+        found = fit(textures(60))
+        found.calibrate(textures(10, seed=1), [0] * 10)
+        skpatch.save(found, tmp_path / "model.skpatch")
+        assert skpatch.load(tmp_path / "model.skpatch").offset_ == found.offset_
+
+    def test_of_a_pipeline(self):
+        images = np.random.RandomState(0).randint(255, size=(14, 32, 32, 3)).astype(np.uint8)
+        extractor = skpatch.PatchFeatureExtractor(image_size=32)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pipeline = make_pipeline(extractor, SoftPatchDetector(random_state=0)).fit(images[:8])
+            report = pipeline.calibrate(images[8:], [0, 0, 0, 0, 1, 1])
+            assert len(pipeline[-1].calibration_scores_) == 12
+            assert pipeline.threshold_for(0.1) == pipeline[-1].threshold_for(0.1)
+        assert report.threshold == pipeline[-1].offset_
