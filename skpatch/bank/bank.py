@@ -86,7 +86,7 @@ class MemoryBank:
         scores : ndarray of shape (n,), float64
             High = anomalous; inf where no memory patch is left to compare with.
         rows : ndarray of shape (n, q), int64
-            The patches that have the worst scores, then those that could have the next.
+            The patches that have the worst scores.
         """
         n_images, height, width, n_features = patches.shape
         n_worst = self.rule.n_worst
@@ -101,8 +101,8 @@ class MemoryBank:
             patches.reshape(n_images, -1, n_features),
             self._n_neighbors,
             self._weigh,
+            self._harmless,
             self.weights,
-            n_worst,
             n_rows,
             None if own is None else (own, self.source[:, 0]),
             description,
@@ -140,6 +140,11 @@ class MemoryBank:
         scores = weighted.sum(axis=1) / np.maximum(found.sum(axis=1), 1)
         scores[~found[:, 0]] = np.inf
         return scores
+
+    def _harmless(self, score):
+        """Squared distance of the farthest neighbour up to which no patch has a higher score."""
+        distance = score / self.weights.max()
+        return distance if self.rule.metric == "sqeuclidean" else np.square(distance)
 
 
 def average_worst(scores, n_worst, peak_share):

@@ -12,7 +12,6 @@ from scipy.spatial.distance import cdist
 
 from ..distances.exact import ExactNeighbors
 from ..distances.projection import project, project_rows
-from ..runtime.threads import run_blocks
 from .bank import average_worst
 
 __all__ = ["n_rows", "score_as_new"]
@@ -24,8 +23,6 @@ _ROWS = 8
 _CANDIDATES = 4
 # Images that are compared with each other, so that the time grows linearly with more.
 _GROUP = 256
-# Queries and patches of one product.
-_QUERIES, _PATCHES = 256, 4096
 
 
 def score_as_new(bank, patches, own, scores, rows, selectable, components, radius):
@@ -94,7 +91,8 @@ def _stand_ins(selection, source, points, own, rows, selectable, radius):
     queries = np.take_along_axis(points, rows[:, :, np.newaxis], axis=1)
     queries = queries.reshape(-1, points.shape[-1])
     asking = np.repeat(np.arange(n_images), rows.shape[1])
-    near = _nearest(flat[candidates], images[candidates], queries, asking)
+    search = ExactNeighbors().fit(flat[candidates])
+    _, near = search.kneighbors(queries, _CANDIDATES, (asking, images[candidates]))
     pairs = np.column_stack([np.repeat(asking, near.shape[1]), near.ravel()])
     pairs = np.unique(pairs[pairs[:, 1] >= 0], axis=0)
     asking, numbers = pairs[:, 0], candidates[pairs[:, 1]]
@@ -106,23 +104,6 @@ def _stand_ins(selection, source, points, own, rows, selectable, radius):
         some = slice(*np.searchsorted(asking, [image, image + 1]))
         picks = _go_on(flat[numbers[some]], gaps[some], radius)
         found.append(numbers[some][picks])
-    return found
-
-
-def _nearest(points, images, queries, asking):
-    """The nearest points (m, c) to queries of other images; -1 where there is none."""
-    search = ExactNeighbors().fit(points)
-    squared = np.full((len(queries), _CANDIDATES), np.inf)
-    found = np.full(squared.shape, -1)
-
-    def improve(start, stop):
-        block = slice(start, stop)
-        prepared = search.prepare(queries[block])
-        for first in range(0, len(points), _PATCHES):
-            part = slice(first, first + _PATCHES)
-            search.improve(prepared, part, squared[block], found[block], (asking[block], images))
-
-    run_blocks(improve, len(queries), _QUERIES)
     return found
 
 
@@ -152,4 +133,4 @@ def _scores(bank, flat, worst, before, found):
             distances = cdist(worst[image], every[picks]).min(axis=1)
             scores = bank.score_distances(np.maximum(distances, reach), weight)
             after[image] = np.minimum(after[image], scores)
-    return average_worst(after, bank.rule.n_worst)
+    return average_worst(after, bank.rule.n_worst, bank.rule.peak_share)

@@ -7,23 +7,18 @@ from ..runtime.threads import run_blocks
 
 __all__ = ["worst_patches"]
 
-# Rows of the bank that all patches are compared with, and patches of each image that are then
-# compared with all rows.
-_HEAD = 512
+# Patches of each image whose nearest rows are looked for first.
 _LEADERS = 32
-# Most floats of one matrix product after that, 4 MB.
-_PRODUCT_SIZE = 2**20
 
 
 def worst_patches(
-    search, patches, n_neighbors, weigh, weights, n_worst, n_rows, excluded=None, description=None
+    search, patches, n_neighbors, weigh, harmless, weights, n_worst, excluded=None, description=None
 ):
     """Largest patch scores of each image, the same as from a complete search for every patch.
 
-    Neighbours among the first rows of the bank give an upper bound of a patch's score. A memory
-    bank is in the order of its selection, so its first rows are spread over all of it. The
-    patches with the largest bounds are compared with the whole bank; all others drop out as soon
-    as they cannot exceed those.
+    Neighbours in a single leaf of the bank's tree give an upper bound of a patch's score. The
+    patches with the largest bounds are searched for completely; all others only until they cannot
+    exceed those.
 
     Parameters
     ----------
@@ -33,11 +28,11 @@ def worst_patches(
     weigh : callable
         From distances (m, n_neighbors) and weights, of the same shape or a number, to scores
         (m,), ascending with both.
+    harmless : callable
+        From a score to the squared distance up to which no patch has a higher one.
     weights : ndarray of shape (size of the bank,), float64
     n_worst : int
-        Number of scores wanted.
-    n_rows : int
-        Number of patches wanted, at least as many.
+        Number of patches wanted.
     excluded : tuple of (image_group, bank_group), optional
         Integer arrays (n,) and (size of the bank,); an image is not compared with rows of its own
         group.
@@ -48,57 +43,50 @@ def worst_patches(
     -------
     scores : ndarray of shape (n, n_worst), float64
         Descending.
-    rows : ndarray of shape (n, n_rows), int64
-        The patches that have them, then those that could have the next largest.
+    rows : ndarray of shape (n, n_worst), int64
+        The patches that have them.
     """
     n_images, n_patches, _ = patches.shape
-    size = len(search.bank_)
     largest_weight = weights.max()
-    scores = np.empty((n_images, n_worst))
-    worst = np.empty((n_images, n_rows), np.int64)
+    n_leaders = max(_LEADERS, n_worst)
+    worst_scores = np.empty((n_images, n_worst))
+    worst = np.empty((n_images, n_worst), np.int64)
 
     def score_image(image):
         squared = np.full((n_patches, n_neighbors), np.inf)
         indices = np.full((n_patches, n_neighbors), -1)
-        prepared = search.prepare(patches[image])
+        own, groups = None, None
+        if excluded is not None and excluded[0][image] in excluded[1]:
+            own, groups = np.full(n_patches, excluded[0][image]), excluded[1]
+        queries = search.prepare(patches[image], own)
 
-        def compare(rows, part):
-            found = squared[rows], indices[rows]
-            groups = None
-            if excluded is not None:
-                groups = np.full(len(found[0]), excluded[0][image]), excluded[1]
-            search.improve(tuple(array[rows] for array in prepared), part, *found, groups)
-            squared[rows], indices[rows] = found
+        def improve(some, enough=-1.0):
+            found = squared[some], indices[some]
+            search.improve(queries.take(some), *found, groups, enough)
+            squared[some], indices[some] = found
 
-        def score(rows):
-            return weigh(np.sqrt(squared[rows]), weights[indices[rows]])
-
-        def bound(rows):
-            bounds = weigh(np.sqrt(squared[rows]), largest_weight)
-            bounds[np.isinf(squared[rows, -1])] = np.inf
+        def bound(some):
+            bounds = weigh(np.sqrt(squared[some]), largest_weight)
+            bounds[np.isinf(squared[some, -1])] = np.inf
             return bounds
 
-        left = np.arange(n_patches)
-        compare(slice(None), slice(0, _HEAD))
-        left = left[np.argsort(-bound(left), kind="stable")]
-        n_leaders = max(_LEADERS, n_worst)
-        leaders, left = left[:n_leaders], left[n_leaders:]
-        compare(leaders, slice(_HEAD, None))
-        least = np.sort(score(leaders))[-n_worst]
-        first = _HEAD
-        while first < size:
-            left = left[bound(left) > least]
-            stop = first + min(first, max(_HEAD, _PRODUCT_SIZE // max(1, len(left))))
-            compare(left, slice(first, stop))
-            first = stop
-        # Those that dropped out have bounds, which are at most the least of the scores.
-        bounds = score(slice(None))
-        worst[image] = np.argsort(-bounds, kind="stable")[:n_rows]
-        scores[image] = bounds[worst[image, :n_worst]]
+        search.improve(queries, squared, indices, groups, np.inf)
+        order = np.argsort(-bound(slice(None)), kind="stable")
+        leaders, left = order[:n_leaders], order[n_leaders:]
+        improve(leaders)
+        scores = np.full(n_patches, -np.inf)
+        scores[leaders] = weigh(np.sqrt(squared[leaders]), weights[indices[leaders]])
+        least = np.sort(scores[leaders])[-n_worst]
+        left = left[bound(left) > least]
+        improve(left, harmless(least))
+        left = left[bound(left) > least]
+        scores[left] = weigh(np.sqrt(squared[left]), weights[indices[left]])
+        worst[image] = np.argsort(-scores, kind="stable")[:n_worst]
+        worst_scores[image] = scores[worst[image]]
 
     def score_images(start, stop):
         for image in range(start, stop):
             score_image(image)
 
     run_blocks(score_images, n_images, 1, description)
-    return scores, worst
+    return worst_scores, worst

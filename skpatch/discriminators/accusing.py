@@ -106,6 +106,7 @@ def _nearest(points, own, reference, scaling, n_neighbors):
         points,
         reference,
         np.zeros(len(reference)),
+        np.arange(len(reference)),
         0,
         other_halves,
         halves,

@@ -273,7 +273,7 @@ def _improve(prepared, query_groups, rows, groups, is_good, offset, bounds, squa
     tolerance = bounds.tolerance(prepared[2], halves.max())
     # Farther than anything.
     halves[~is_good] = np.inf
-    reaches = np.zeros(len(rows))
+    reaches, order = np.zeros(len(rows)), np.arange(len(rows))
 
     def improve(start, stop):
         block = slice(start, stop)
@@ -285,6 +285,7 @@ def _improve(prepared, query_groups, rows, groups, is_good, offset, bounds, squa
             queries,
             rows,
             reaches,
+            order,
             offset,
             halves,
             query_halves,

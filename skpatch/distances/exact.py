@@ -11,21 +11,27 @@ from ..runtime.threads import run_blocks
 from .gpu import kneighbors_on
 from .rows import check_reaches, check_rows, check_search
 from .scaling import LowerBounds, inner_products
+from .tree import Points, Tree
 
 __all__ = ["ExactNeighbors"]
 
-# Floats of one block's matrix product, 4 MB per thread: it should stay in the cache.
+# Floats of one matrix product, 4 MB per thread: it should stay in the cache.
 _PRODUCT_SIZE = 2**20
+# Queries of a block.
+_BLOCK = 256
+# Coordinates up to which looking into leaves of a tree is faster than products with all rows. Their
+# number is filled up with zeros, so that whole registers are multiplied.
+_FEW_COORDINATES, _LANES = 64, 32
 # Half of the largest squared norm of scaled rows, with room to spare.
 _LEAST_HALF = 1e-6
 
 
 class ExactNeighbors(BaseEstimator):
-    """Exact nearest neighbours by matrix products.
+    """Exact nearest neighbours by lower bounds.
 
-    A float32 product of a few principal coordinates bounds all distances from below. The few that
-    the bounds leave in question are computed in float64, so the result equals that of a plain
-    loop.
+    Float32 products of a few principal coordinates bound distances from below: those to the rows
+    in some leaves of a k-d tree, or to all rows where there are many coordinates. The few that the
+    bounds leave in question are computed in float64, so the result equals that of a plain loop.
 
     Parameters
     ----------
@@ -56,7 +62,7 @@ class ExactNeighbors(BaseEstimator):
            [1, 0]])
     """
 
-    _derived = ("_coordinates", "_largest_half")
+    _derived = ("_points", "_tree", "_squared_reaches", "_largest_half")
 
     def __init__(self, *, device: str = "cpu") -> None:
         self.device = device
@@ -99,8 +105,13 @@ class ExactNeighbors(BaseEstimator):
         return self
 
     def _prepare(self):
-        self._coordinates = self.bounds_.apply_to_rows(self.bank_, np.arange(len(self.bank_)))
-        self._largest_half = self._coordinates[1].max()
+        coordinates, halves = self.bounds_.apply_to_rows(self.bank_, np.arange(len(self.bank_)))
+        self._largest_half = halves.max()
+        self._tree = Tree.of(coordinates)
+        order = self._tree.order
+        no_groups = np.zeros(len(order), np.int64)
+        self._points = Points(self.bank_, _filled(coordinates[order]), halves[order], no_groups)
+        self._squared_reaches = np.square(self.reaches_, dtype=np.float64)
 
     def _has_another_scale(self):
         # Scaled rows are about 1 in size; the squares of tiny ones would be 0.
@@ -151,63 +162,103 @@ class ExactNeighbors(BaseEstimator):
         indices = np.full((len(X), n_neighbors), -1)
 
         def search(start, stop):
-            query_groups = None if excluded is None else excluded[0][start:stop]
             self.improve(
-                self.prepare(X[start:stop]),
-                slice(None),
+                self.prepare(X[start:stop], None if excluded is None else excluded[0][start:stop]),
                 distances[start:stop],
                 indices[start:stop],
-                None if excluded is None else (query_groups, excluded[1]),
+                None if excluded is None else excluded[1],
             )
 
-        run_blocks(search, len(X), max(1, _PRODUCT_SIZE // len(self.bank_)), description)
+        run_blocks(search, len(X), _BLOCK, description)
         return np.sqrt(distances, out=distances), indices
 
-    def prepare(self, X: NDArray[np.float32]) -> tuple[NDArray, ...]:
-        """Queries (m, d) with their coordinates (m, k) and half of those' squared norms (m,)."""
+    def prepare(self, X: NDArray[np.float32], groups: NDArray | None = None) -> Points:
+        """Queries (m, d), and what the search needs of them; of no group, or of groups (m,)."""
         queries = np.ascontiguousarray(X, np.float32)
-        return queries, *self.bounds_.apply(queries)
+        coordinates, halves = self.bounds_.apply(queries)
+        if groups is None:
+            groups = np.full(len(queries), -1)
+        return Points(queries, _filled(coordinates), halves, groups.astype(np.int64))
 
     def improve(
         self,
-        prepared: tuple[NDArray, ...],
-        part: slice,
+        queries: Points,
         distances: NDArray[np.float64],
         indices: NDArray[np.int64],
-        excluded: tuple[NDArray, NDArray] | None = None,
+        groups: NDArray | None = None,
+        enough: float = -1.0,
     ) -> None:
-        """Improve nearest neighbours by those in a part of the bank, on the calling thread.
+        """Improve nearest neighbours, on the calling thread.
 
         Parameters
         ----------
-        prepared : tuple of ndarray
+        queries : Points
             As of :meth:`prepare`.
-        part : slice
-            Rows of the bank.
         distances : ndarray of shape (m, n_neighbors), float64, changed in place
             Squared distances found so far, inf where there is none.
         indices : ndarray of shape (m, n_neighbors), int64, changed in place
             Their rows of the bank, -1 where there is none.
-        excluded : tuple of (query_group, bank_group), optional
-            As for :meth:`kneighbors`.
+        groups : ndarray of shape (n,), optional
+            Those of the bank's rows, of which a query is not matched with its own.
+        enough : float, default=-1
+            Squared distance of the farthest neighbour at which a query's search may end. With inf
+            it ends in the first leaf of the tree that has neighbours enough.
         """
-        from .kernels import exclude, nearest_rows
+        from .kernels import search_tree
 
-        queries, coordinates, halves = prepared
-        bank_coordinates, bank_halves = (array[part] for array in self._coordinates)
-        products = inner_products(coordinates, bank_coordinates)
-        if excluded is not None:
-            exclude(products, excluded[0], excluded[1][part])
-        nearest_rows(
-            products,
+        is_narrow = self._points.coordinates.shape[1] <= _FEW_COORDINATES
+        bank = self._points
+        if groups is not None:
+            bank = bank._replace(groups=groups.astype(np.int64))
+        search_tree(
             queries,
-            self.bank_[part],
-            np.square(self.reaches_[part], dtype=np.float64),
-            part.start or 0,
-            bank_halves,
-            halves,
-            self.bounds_.tolerance(halves, self._largest_half),
+            bank,
+            self._squared_reaches,
+            self._tree,
+            self.bounds_.tolerance(queries.halves, self._largest_half),
             self.bounds_.unit,
+            enough if is_narrow else np.inf,
             distances,
             indices,
         )
+        left = np.flatnonzero(distances[:, -1] > enough)
+        if len(left) and not is_narrow:
+            found = distances[left], indices[left]
+            self._compare_with_all(queries.take(left), bank, *found, groups is not None)
+            distances[left], indices[left] = found
+
+    def _compare_with_all(self, queries, bank, distances, indices, excludes):
+        """Improve nearest neighbours by products with all rows, part by part."""
+        from .kernels import exclude, nearest_rows
+
+        step = max(1, _PRODUCT_SIZE // len(queries.rows))
+        for start in range(0, len(bank.rows), step):
+            part = slice(start, start + step)
+            order = self._tree.order[part]
+            products = inner_products(queries.coordinates, bank.coordinates[part])
+            if excludes:
+                exclude(products, queries.groups, bank.groups[order])
+            nearest_rows(
+                products,
+                queries.rows,
+                bank.rows,
+                self._squared_reaches,
+                order,
+                0,
+                bank.halves[part],
+                queries.halves,
+                self.bounds_.tolerance(queries.halves, self._largest_half),
+                self.bounds_.unit,
+                distances,
+                indices,
+            )
+
+
+def _filled(coordinates):
+    """Few coordinates (n, k), filled up with zeros."""
+    n, k = coordinates.shape
+    if k > _FEW_COORDINATES or k % _LANES == 0:
+        return coordinates
+    filled = np.zeros((n, k + -k % _LANES), np.float32)
+    filled[:, :k] = coordinates
+    return filled

@@ -3,6 +3,7 @@
 
 nearest_rows        exact k nearest rows of a bank, given approximate inner products
 nearest_in_groups   the same within each of several groups of rows
+search_tree         the same by a k-d tree of the bank
 nearest_candidates  exact k nearest of a few candidates, given bounds of their distances
 exclude             rule out pairs of the same group
 lower_distances     greedy k-centre: lower each point's distance to its nearest centre
@@ -29,6 +30,7 @@ __all__ = [
     "nearest_in_groups",
     "nearest_rows",
     "pick_farthest",
+    "search_tree",
 ]
 
 # Columns of a chunk.
@@ -111,14 +113,14 @@ def _kth_smallest(values, buffer):
 
 @_jit
 def _insert(distances, indices, distance, index):
-    """Insert into neighbours ascending by (distance, index), unless it comes after all."""
+    """Insert into neighbours ascending by (distance, index), unless known or after all of them."""
     position = distances.shape[0]
     while position > 0 and (
         distances[position - 1] > distance
         or (distances[position - 1] == distance and indices[position - 1] > index)
     ):
         position -= 1
-    if position == distances.shape[0]:
+    if position == distances.shape[0] or (position > 0 and indices[position - 1] == index):
         return
     for i in range(distances.shape[0] - 1, position, -1):
         distances[i] = distances[i - 1]
@@ -133,6 +135,7 @@ def nearest_rows(
     queries,
     bank,
     reaches,
+    order,
     offset,
     halves,
     query_halves,
@@ -149,13 +152,15 @@ def nearest_rows(
         Approximate inner products of the coordinates of queries and bank; -inf excludes a pair.
         Distances of the coordinates bound those of the rows from below.
     queries : (m, d) float32
-    bank : (n, d) float32
-    reaches : (n,) float64
+    bank : (r, d) float32
+    reaches : (r,) float64
         Least squared distance of each row of the bank; it is never nearer.
+    order : (n,) int64
+        The row of the bank that each of the products is with.
     offset : int
-        Index of its first row.
+        Index of the bank's first row.
     halves : (n,) float32
-        Half of the squared norms of the bank's coordinates.
+        Half of the squared norms of these rows' coordinates.
     query_halves : (m,) float32
         Half of the squared norms of the queries' coordinates.
     tolerance : (m,) float32
@@ -192,11 +197,104 @@ def nearest_rows(
                     value = halves[j] - products[i, j]
                     if value > limit or value == np.inf or (step == 1 and value <= first):
                         continue
-                    exact = max(_squared_distance(queries[i], bank[j]), reaches[j])
-                    _insert(distances[i], indices[i], exact, offset + j)
+                    row = order[j]
+                    exact = max(_squared_distance(queries[i], bank[row]), reaches[row])
+                    _insert(distances[i], indices[i], exact, offset + row)
                     if step == 1:
                         limit = np.float32(distances[i, k - 1] / (2.0 * unit) + slack)
             limit = np.float32(distances[i, k - 1] / (2.0 * unit) + slack)
+
+
+# Indices, not slices, which would be counted as users of the array: a search makes many.
+@_jit(fastmath={"reassoc", "contract", "nnan", "nsz"})
+def _half_box_distance(boxes, node, places, i):
+    """Half the squared distance to a box; a place is coordinates, then minus these."""
+    total = np.float32(0)
+    for axis in range(places.shape[1]):
+        gap = max(boxes[node, axis] - places[i, axis], np.float32(0))
+        total += gap * gap
+    return np.float32(0.5) * total
+
+
+@_jit(fastmath={"reassoc", "contract", "nnan", "nsz"})
+def _half_distances(coordinates, halves, start, stop, queries, i, values):
+    """Half the squared distances of a query to some points, less its own half; also the least."""
+    lowest = np.float32(np.inf)
+    for j in range(start, stop):
+        product = np.float32(0)
+        for axis in range(queries.shape[1]):
+            product += coordinates[j, axis] * queries[i, axis]
+        values[j - start] = halves[j] - product
+        lowest = min(lowest, values[j - start])
+    return lowest
+
+
+@_jit
+def search_tree(queries, bank, reaches, tree, tolerance, unit, enough, distances, indices):
+    """Improve the nearest rows of each query, sorted by (distance, row), by those in a tree.
+
+    Parameters
+    ----------
+    queries : Points
+    bank : Points
+        Coordinates and halves are in the order of the tree.
+    reaches : (n,) float64
+        Least squared distance of each row of the bank; it is never nearer.
+    tree : Tree
+        Of the bank.
+    tolerance : (m,) float32
+        Bound on the error of half a squared distance for each query.
+    unit : float
+        One squared distance of the coordinates, in squared distances of the rows.
+    enough : float
+        Squared distance of the farthest neighbour at which a query is looked for no further.
+    distances : (m, k) float64, changed in place
+        Squared distances found so far; inf where there is none.
+    indices : (m, k) int64, changed in place
+        Indices found so far; -1 where there is none.
+    """
+    rows, coordinates, halves, groups = bank
+    query_rows, query_coordinates, query_halves, query_groups = queries
+    axes, order, starts, stops, boxes = tree
+    n_axes, n_nodes = axes.shape[0], boxes.shape[0]
+    places = np.empty((len(distances), 2 * n_axes), np.float32)
+    for axis in range(n_axes):
+        places[:, axis] = query_coordinates[:, axes[axis]]
+        places[:, n_axes + axis] = -places[:, axis]
+    values = np.empty((stops - starts)[n_nodes // 2 :].max(), np.float32)
+    # Nodes still to visit, a path down the tree with one sibling at each step.
+    stack, stack_bounds = np.empty(64, np.int64), np.empty(64, np.float32)
+    for i in range(distances.shape[0]):
+        # In half a squared distance, less the half that belongs to the query.
+        own = query_halves[i]
+        slack = np.float64(tolerance[i]) - own
+        limit = np.float32(distances[i, -1] / (2.0 * unit) + slack)
+        stack[0], stack_bounds[0], n_left = 0, -own, 1
+        while n_left > 0:
+            n_left -= 1
+            node, bound = stack[n_left], stack_bounds[n_left]
+            while bound <= limit and 2 * node + 2 < n_nodes:
+                node = 2 * node + 1
+                bound = _half_box_distance(boxes, node, places, i) - own
+                other_bound = _half_box_distance(boxes, node + 1, places, i) - own
+                stack[n_left], stack_bounds[n_left] = node + 1, other_bound
+                if other_bound < bound:
+                    stack[n_left], stack_bounds[n_left] = node, bound
+                    node, bound = node + 1, other_bound
+                n_left += 1
+            if bound > limit:
+                continue
+            start, stop = starts[node], stops[node]
+            lowest = _half_distances(coordinates, halves, start, stop, query_coordinates, i, values)
+            for j in range(start, stop if lowest <= limit else start):
+                row = order[j]
+                if values[j - start] > limit or query_groups[i] == groups[row]:
+                    continue
+                exact = max(_squared_distance(query_rows[i], rows[row]), reaches[row])
+                _insert(distances[i], indices[i], exact, row)
+                limit = np.float32(distances[i, -1] / (2.0 * unit) + slack)
+            if distances[i, -1] <= enough:
+                break
 
 
 @_jit
@@ -247,7 +345,7 @@ def exclude(products, query_groups, bank_groups):
 @_jit
 def nearest_in_groups(products, points, halves, tolerance, unit, distances, indices):
     """Nearest other rows in each of several groups; :func:`nearest_rows` for each (g, ...)."""
-    reaches = np.zeros(products.shape[1])
+    reaches, order = np.zeros(products.shape[1]), np.arange(products.shape[1])
     for group in range(products.shape[0]):
         for i in range(products.shape[1]):
             products[group, i, i] = -np.inf
@@ -256,6 +354,7 @@ def nearest_in_groups(products, points, halves, tolerance, unit, distances, indi
             points[group],
             points[group],
             reaches,
+            order,
             0,
             halves[group],
             halves[group],

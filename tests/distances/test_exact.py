@@ -29,7 +29,7 @@ def test_exact_in_a_bank_with_few_principal_axes(n_neighbors):
     bank[3000:3010] = bank[:10]
     queries[:10] = bank[:10]
     search = ExactNeighbors().fit(bank)
-    assert search.prepare(queries)[1].shape[1] < 22
+    assert search.bounds_.apply(queries)[0].shape[1] < 22
     distances, rows = search.kneighbors(queries, n_neighbors)
     reference = cdist(queries, bank)
     expected = np.argsort(reference, axis=1, kind="stable")[:, :n_neighbors]
@@ -55,6 +55,29 @@ def test_exact_at_a_copy_is_zero(bank):
     distances, rows = ExactNeighbors().fit(bank).kneighbors(bank)
     np.testing.assert_array_equal(rows[:, 0], np.arange(len(bank)))
     assert (distances == 0).all()
+
+
+@pytest.mark.parametrize("width", [6, 40, 100])
+@pytest.mark.parametrize("n_neighbors", [1, 4])
+def test_a_search_may_end_at_a_distance(width, n_neighbors):
+    """Few coordinates are searched by the tree, many by products."""
+    rng = np.random.RandomState(0)
+    bank, queries = (rng.normal(size=(n, width)).astype(np.float32) for n in (900, 50))
+    search = ExactNeighbors().fit(bank)
+    expected = np.sort(cdist(queries, bank), axis=1)[:, :n_neighbors]
+    enough = np.median(expected[:, -1]) ** 2
+    squared = np.full((50, n_neighbors), np.inf)
+    rows = np.full((50, n_neighbors), -1)
+    prepared = search.prepare(queries)
+    for limit in (np.inf, enough, -1):
+        search.improve(prepared, squared, rows, enough=limit)
+        measured = np.linalg.norm(queries[:, np.newaxis] - bank[rows].astype(float), axis=2)
+        np.testing.assert_allclose(np.sqrt(squared), measured, rtol=1e-9)
+        # No row is found twice by searches of the same tree.
+        assert all(len(set(found)) == n_neighbors for found in rows)
+        is_far = squared[:, -1] > limit
+        np.testing.assert_allclose(np.sqrt(squared[is_far]), expected[is_far], rtol=1e-9)
+    np.testing.assert_allclose(np.sqrt(squared), expected, rtol=1e-9)
 
 
 def test_excluded_groups_are_not_matched(bank, queries, groups):
