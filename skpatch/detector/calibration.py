@@ -55,9 +55,11 @@ def score_threshold(calibration, contamination):
     if len(calibration) == 0:
         return np.nan
     if contamination == "auto":
+        usual = score_threshold(calibration, _USUAL)
+        if len(calibration) < _FEW:
+            return usual
         median = np.median(calibration)
         spread = 1.4826 * np.median(np.abs(calibration - median))
-        usual = score_threshold(calibration, _USUAL)
         return float(max(median - _DEVIATIONS * spread, usual))
     # A new image is among the k lowest of n + 1 with probability k / (n + 1). Rounding aside.
     rank = int(contamination * (len(calibration) + 1) + 1e-9)
@@ -67,8 +69,7 @@ def score_threshold(calibration, contamination):
 def expected_false_alarms(calibration, threshold):
     """Share of new normal images below a threshold, and a bound that it exceeds in 1 of 20 draws.
 
-    Of n scores in random order, those of new images below the k lowest are distributed as
-    Beta(k, n + 1 - k).
+    The share below the k lowest of n scores is distributed as Beta(k, n + 1 - k).
     """
     n, k = len(calibration), np.searchsorted(calibration, threshold) + 1
     return k / (n + 1), float(beta.ppf(_SURE, k, max(n + 1 - k, 1e-9)))

@@ -103,10 +103,9 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     contamination : "auto" or float in (0, 0.5], default="auto"
         Sets `offset_`, the score below which an image is an outlier, from `calibration_scores_`. A
         float is the share of new normal images that may be called outliers by mistake; n images
-        cannot promise less than 1 / (n + 1), and the lowest of their scores is the threshold then.
-        "auto" is 0.05, or as many as score more than three robust standard deviations
-        (1.4826 times the median absolute deviation) below the median. It may be changed after
-        fit.
+        cannot promise less than 1 / (n + 1). "auto" is 0.05, or as many as score more than three
+        robust standard deviations (1.4826 times the median absolute deviation) below the median,
+        if there are at least 40. It may be changed after fit.
     device : str, default="cpu"
         Torch device of the coreset and the exact search. "auto" takes CUDA if there is a GPU, else
         the CPU. On a GPU distances are float32, so results agree with the CPU's within rounding

@@ -134,6 +134,14 @@ class TestThreshold:
         with pytest.raises(ValueError, match="false_alarms must be a share"):
             model.threshold_for(share)
 
+    @pytest.mark.parametrize("n_images", [10, 20, 39])
+    def test_auto_does_not_trust_the_spread_of_few(self, n_images):
+        # Five lie far below the median, by its spread.
+        scores = np.r_[np.full(5, -9.0), -1 - 0.01 * np.arange(n_images - 5)[::-1]]
+        assert score_threshold(scores, "auto") == score_threshold(scores, 0.05) == -9
+        many = np.append(scores, np.full(40, -1.0))
+        assert score_threshold(np.sort(many), "auto") > -9
+
     def test_expected_false_alarms(self):
         scores = np.arange(19.0)
         usual, high = expected_false_alarms(scores, scores[0])

@@ -59,9 +59,9 @@ def new(discriminator):
 def assert_variant_is_normal(model):
     """The variant among new images is called normal, and a defect still is not."""
     labels = model.predict(NEW[model.discriminator])
-    assert (labels[:10] == 1).sum() >= 6
+    assert (labels[:10] == 1).sum() >= 5
     # Images of before an update are scored by their former worst patches, thus too normal.
-    assert (labels[10:] == 1).sum() >= 5
+    assert (labels[10:] == 1).sum() >= 6
     defective = images(10, seed=2)
     defective[:, 1:3, 1:3] -= 8
     assert (model.predict(defective) == -1).all()
