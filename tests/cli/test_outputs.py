@@ -92,9 +92,9 @@ def test_rankings_are_known(audit, tmp_path):
 
 def test_the_worst_images_are_printed(capsys):
     anomalous = [(1 + i / 10, f"{1 + i / 10:.2f}", "0.05", f"{i}.png") for i in range(1, 20)]
-    _print_anomalous(anomalous, 30, "scores.csv")
+    _print_anomalous(anomalous, 60, "scores.csv")
     first, _, *rows, last = capsys.readouterr().out.splitlines()
-    assert first == "19 of 30 images are anomalous (score above 1)."
+    assert first == "19 of 60 images are anomalous (score above 1)."
     assert [row.split()[-1] for row in rows] == [f"{i}.png" for i in range(19, 9, -1)]
     assert last == "... and 9 more: see scores.csv"
     _print_anomalous([], 30, "scores.csv")
