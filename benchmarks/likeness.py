@@ -19,9 +19,9 @@ import numpy as np
 from PIL import Image
 
 from skpatch import PatchFeatureExtractor, SoftPatchDetector
+from skpatch.bank.training_scores import score_typical
 from skpatch.datasets import load_folder
 from skpatch.detector.estimator import fitted_state
-from skpatch.detector.training_scores import score_typical
 from skpatch.likeness import apart, copies
 
 N_IMAGES = 60

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The memory bank: candidates, their greedy selection, and scores from the nearest of them.
+"""The memory bank: candidates, their greedy selection, and scores of images by it.
 
-Imports distances and runtime.
+Imports likeness, distances and runtime.
 """

@@ -20,8 +20,9 @@ __all__ = [
 _FEW = 40
 # False alarms of contamination="auto", robust standard deviations that may make them more, and how
 # sure the bound of false alarms is.
-_USUAL, _DEVIATIONS = 0.05, 3
+_USUAL, _DEVIATIONS, _KNOWN_SPREAD = 0.05, 3, 20
 _SURE = 0.95
+_ROUNDING = 1e-9
 
 
 def calibration_scores(training_scores, noise_ratio, declared=False):
@@ -55,15 +56,15 @@ def score_threshold(calibration, contamination):
     if len(calibration) == 0:
         return np.nan
     if contamination == "auto":
-        usual = score_threshold(calibration, _USUAL)
-        if len(calibration) < _FEW:
-            return usual
         median = np.median(calibration)
         spread = 1.4826 * np.median(np.abs(calibration - median))
-        return float(max(median - _DEVIATIONS * spread, usual))
+        # The spread of fewer is known too badly: of ten, three deviations are 18 % false alarms.
+        deviations = _DEVIATIONS * max(1, _KNOWN_SPREAD / len(calibration))
+        return float(max(median - deviations * spread, score_threshold(calibration, _USUAL)))
     # A new image is among the k lowest of n + 1 with probability k / (n + 1). Rounding aside.
-    rank = int(contamination * (len(calibration) + 1) + 1e-9)
-    return float(calibration[max(rank, 1) - 1])
+    rank = int(contamination * (len(calibration) + 1) + _ROUNDING)
+    # So little higher, scores being negative, that the k lowest are outliers themselves.
+    return float(calibration[max(rank, 1) - 1] * (1 - _ROUNDING))
 
 
 def expected_false_alarms(calibration, threshold):
@@ -71,8 +72,8 @@ def expected_false_alarms(calibration, threshold):
 
     The share below the k lowest of n scores is distributed as Beta(k, n + 1 - k).
     """
-    n, k = len(calibration), np.searchsorted(calibration, threshold) + 1
-    return k / (n + 1), float(beta.ppf(_SURE, k, max(n + 1 - k, 1e-9)))
+    n, k = len(calibration), np.searchsorted(calibration, threshold)
+    return k / (n + 1), float(beta.ppf(_SURE, k, n + 1 - k))
 
 
 def warn_of_few(n_images, calibration, threshold):

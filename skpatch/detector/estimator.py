@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
+from ..bank.training_scores import score_typical
 from ..discriminators.base import NoiseDiscriminator
 from ..discriminators.finding import NoiseFinding
 from ..discriminators.resolving import DISCRIMINATORS
@@ -42,7 +43,6 @@ from .calibration import (
 from .learning import Fit, learn_at_once
 from .shards import learn_in_shards, plan_shards
 from .state import FittedState, Settings
-from .training_scores import score_typical
 from .updating import forget, grow, trust
 
 __all__ = ["SoftPatchDetector", "fitted_state", "restore"]
@@ -105,7 +105,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         float is the share of new normal images that may be called outliers by mistake; n images
         cannot promise less than 1 / (n + 1). "auto" is 0.05, or as many as score more than three
         robust standard deviations (1.4826 times the median absolute deviation) below the median,
-        if there are at least 40. It may be changed after fit.
+        60 / n of fewer than 20 images. It may be changed after fit.
     device : str, default="cpu"
         Torch device of the coreset and the exact search. "auto" takes CUDA if there is a GPU, else
         the CPU. On a GPU distances are float32, so results agree with the CPU's within rounding

@@ -10,6 +10,7 @@ from sklearn.utils.validation import has_fit_parameter
 from ..bank.bank import MemoryBank
 from ..bank.candidates import Candidates, Rows
 from ..bank.coreset import farthest_on_average, greedy_coreset
+from ..bank.training_scores import own_images, score_training
 from ..discriminators.base import Selection, TrainingPatches
 from ..distances.projection import project
 from ..distances.search import make_neighbors, on_device
@@ -19,7 +20,6 @@ from ..likeness.copies import copy_gap, find_originals
 from ..likeness.given import GivenImages
 from .calibration import calibration_scores
 from .state import FittedState, Settings
-from .training_scores import own_images, score_training
 
 __all__ = ["Fit", "complete", "learn_at_once", "screen", "select", "spare"]
 

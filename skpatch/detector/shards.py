@@ -13,6 +13,7 @@ from joblib import Parallel, delayed
 from .. import __version__
 from ..bank.composing import PartSelection, SelectionTree, condense, n_leaders
 from ..bank.coreset import farthest_on_average
+from ..bank.training_scores import score_training
 from ..discriminators.base import Selection
 from ..distances.projection import project, project_rows
 from ..features.patches import check_patches
@@ -21,7 +22,6 @@ from ..likeness.recognition import SPARE_PATCHES, TrainingImages
 from ..runtime.memory import memory_bytes
 from ..runtime.threads import execution, progress
 from .learning import Fit, complete, screen
-from .training_scores import score_training
 
 __all__ = ["Plan", "learn_in_shards", "plan_shards"]
 

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 
 from ..bank.bank import MemoryBank, ScoringRule
 from ..bank.candidates import Candidates
+from ..bank.training_scores import own_images
 from ..discriminators.base import NoiseDiscriminator
 from ..discriminators.finding import NoiseFinding
 from ..discriminators.resolving import make_discriminator
@@ -17,7 +18,6 @@ from ..features.patches import PatchGrid
 from ..likeness.given import GivenImages
 from ..likeness.recognition import TrainingImages
 from ..likeness.unlike import unlike_limit
-from .training_scores import own_images
 
 __all__ = ["FittedState", "Settings"]
 

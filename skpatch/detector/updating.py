@@ -7,13 +7,13 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from ..bank.candidates import Candidates
+from ..bank.training_scores import score_again, score_training
 from ..discriminators.base import Selection
 from ..distances.projection import project, project_rows
 from ..features.patches import require_images
 from ..likeness.copies import can_have_copies, find_originals
 from ..likeness.recognition import TrainingImages
 from .learning import Fit, complete, screen, select, spare
-from .training_scores import score_again, score_training
 
 __all__ = ["forget", "grow", "trust"]
 
@@ -37,7 +37,6 @@ def grow(state, patches, settings, random_state):
     -------
     FittedState
     """
-    _check_rule(state, settings)
     given, is_new = _join(state, patches)
     if not is_new.any():
         return forget(replace(state, given=given), [], settings, random_state)
@@ -80,7 +79,6 @@ def grow(state, patches, settings, random_state):
 
 def forget(state, numbers, settings, random_state):
     """Take training images, given by their numbers, out; parameters and result as of `grow`."""
-    _check_rule(state, settings)
     given = state.given.without(numbers)
     # Of the others that are forgotten a copy is left.
     gone = np.flatnonzero(given.is_gone & ~state.given.is_gone)
@@ -98,7 +96,6 @@ def forget(state, numbers, settings, random_state):
 
 def trust(state, numbers, settings, random_state):
     """Take training images, given by their numbers, for normal; else as `grow`."""
-    _check_rule(state, settings)
     _require_patches(state, numbers)
     given = state.given.declaring(numbers)
     candidates, screened = state.candidates(), state.screened
@@ -179,6 +176,7 @@ def _noise_model(state, settings, random_state=None):
             f"discriminator={settings.discriminator!r} needs what another discriminator does not "
             "keep in fit; set it back, or fit again."
         )
+    _check_rule(state, settings)
     return model
 
 

@@ -61,12 +61,21 @@ class Tree(NamedTuple):
 
     @classmethod
     def of(cls, coordinates):
-        """That of coordinates (n, k), float32."""
-        from sklearn.neighbors import KDTree
-
+        """That of coordinates (n, k), float32: each node is halved along its widest axis."""
         axes = np.argsort(-coordinates.var(axis=0), kind="stable")[:_MOST_AXES]
-        tree = KDTree(coordinates[:, axes], leaf_size=_LEAST_ROWS)
-        _, order, nodes, (lows, highs) = tree.get_arrays()
-        starts, stops = (nodes[name].astype(np.int64) for name in ("idx_start", "idx_end"))
-        boxes = np.hstack([lows, np.negative(highs)]).astype(np.float32)
-        return cls(axes, order.astype(np.int64), starts, stops, boxes)
+        points, order = coordinates[:, axes], np.arange(len(coordinates))
+        n_levels = max(0, int(np.log2(max(1, len(order)) / _LEAST_ROWS)))
+        parts = [(0, len(order))]
+        # sklearn.neighbors.KDTree does the same, but to import it takes longer than to score.
+        for node in range(2**n_levels - 1):
+            start, stop = parts[node]
+            rows, middle = order[start:stop], (stop - start) // 2
+            widest = np.ptp(points[rows], axis=0).argmax()
+            order[start:stop] = rows[np.argpartition(points[rows, widest], middle)]
+            parts += [(start, start + middle), (start + middle, stop)]
+        lows, highs = (
+            np.array([limit(points[order[start:stop]], axis=0) for start, stop in parts])
+            for limit in (np.min, np.max)
+        )
+        starts, stops = np.array(parts).T
+        return cls(axes, order, starts.copy(), stops.copy(), np.hstack([lows, -highs]))

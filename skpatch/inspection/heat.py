@@ -38,7 +38,7 @@ COLOURS = np.stack(
     axis=1,
 )
 # The one more colour of places that are not inspected.
-VEIL = (0, 0, 0, 180)
+VEIL = (0, 0, 0, 255)
 # Outlines of regions: one of both can be seen on any grey.
 LINE, HALO = (128, 0, 0), (255, 255, 255)
 # Pixels of an image for each of a line's width, and the halo in widths of the line.

@@ -23,8 +23,8 @@ def test_masks_have_the_size_of_the_input_whatever_its_proportions(paths, tmp_pa
     assert data.masks() == {}
     data.mask_paths = {0: tmp_path / "mask.png", 1: None}
     masks = data.masks()
-    # 224 x 391 pixels, of which the second side becomes a multiple of the stride.
-    assert masks[0].shape == masks[1].shape == (224, 384)
+    # 225 x 393 pixels, half as much again, of which sides become multiples of the stride.
+    assert masks[0].shape == masks[1].shape == (224, 400)
     assert masks[0].dtype == bool
     assert masks[0][:112].all()
     assert not masks[0][112:].any()

@@ -119,7 +119,7 @@ def test_declared_images_are_not_suspicious(model, images, tmp_path):
     assert len(cards) == 40
     for classes, number, data in cards:
         assert ("data-declared" in data) == declared[int(number)]
-        assert ("suspicious" in classes) == audit.is_suspicious[int(number)]
+        assert ("alarm" in classes) == audit.is_suspicious[int(number)]
 
 
 def test_copies_are_in_the_group_of_their_image(images):

@@ -3,11 +3,11 @@
 
 import numpy as np
 
-from ..bank.bank import average_worst
-from ..bank.stand_ins import n_rows, score_as_new
 from ..likeness.positions import sample_positions
 from ..likeness.recognition import SPARE_PATCHES, TrainingImages
 from ..likeness.unlike import typical_scores
+from .bank import average_worst
+from .stand_ins import n_rows, score_as_new
 
 __all__ = ["own_images", "score_again", "score_training", "score_typical"]
 
