@@ -6,8 +6,7 @@
 
 DATA is a folder of folders laid out as MVTec AD; solar cells come with the package extra 'demo'.
 For each set, number of training images, share of defective ones and seed, other normal images are
-scored. `before` is the same from scores without own patches, where nothing stands in for these.
-`auto` is the share of false alarms of the default, `median` how much the correction lowers scores.
+scored. `auto` is the share of false alarms of the default.
 """
 
 import argparse
@@ -17,28 +16,21 @@ import numpy as np
 
 from skpatch import SoftPatchDetector
 from skpatch.bench.protocol import load_parts, load_solar_cells, permute_classes
-from skpatch.detector.calibration import calibration_scores, conformal_pvalues
-from skpatch.detector.estimator import fitted_state
+from skpatch.detector.calibration import conformal_pvalues
 
 LEVELS = (0.05, 0.1, 0.2)
 N_TEST = 200
 
 
 def measure(data, features, n_images, noise, seed):
-    """Shares of low p-values, now and before; false alarms; change of the scores; evidence."""
+    """Shares of low p-values, false alarms, and evidence of noise."""
     normal, defective = permute_classes(data.is_defective, seed)
     train = np.append(normal[:n_images], defective[: round(noise * n_images)])
     detector = SoftPatchDetector(random_state=seed).fit(features[np.sort(train)])
     scores = detector.score_samples(features[normal[n_images : n_images + N_TEST]])
-    ratio = np.nan_to_num(detector.noise_ratio_)
-    before = calibration_scores(detector.training_scores_, ratio)
-    shares = [
-        np.mean(conformal_pvalues(calibration, scores) <= level)
-        for calibration in (detector.calibration_scores_, before)
-        for level in LEVELS
-    ]
-    change = np.median(fitted_state(detector).as_new / detector.training_scores_)
-    return [*shares, np.mean(scores < detector.offset_), change], detector.noise_finding_.evidence
+    pvalues = conformal_pvalues(detector.calibration_scores_, scores)
+    shares = [np.mean(pvalues <= level) for level in LEVELS]
+    return [*shares, np.mean(scores < detector.offset_)], detector.noise_finding_.evidence
 
 
 def main():
@@ -56,7 +48,7 @@ def main():
     sets = [load_solar_cells(name) for name in arguments.cells]
     sets += [load_parts(folder) for folder in folders if folder.is_dir()]
     levels = "  ".join(f"<= {level}" for level in LEVELS)
-    print(f"set, images, noise: {levels}; before: the same; auto; median; evidence")
+    print(f"set, images, noise: {levels}; auto; evidence")
     for data in sets:
         features = data.features(cache)
         for n_images in arguments.images:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One image at a time, as a camera gives them: how long a score and a map take.
 
-    python benchmarks/latency.py --engines torch openvino
+    python benchmarks/latency.py --engines torch openvino --image-size 224
 
-A model with default settings of 200 photographs of solar cells; then arrays of 224 x 224 pixels one
-after the other, in memory already. For each image, in turns: the network alone, on pixels of its
-input's size; the features; the score; the map. Medians in milliseconds of wall time, what they are
-in units of the network alone, and the 95th percentile in units of the median. The first three
-images warm up.
+A model with default settings of 200 photographs of solar cells; then such photographs, 300 x 300
+pixels, one after the other, in memory already. For each image, in turns: the network alone, on
+pixels of its input's size; the features; the score; the map. Medians in milliseconds of wall time,
+what they are in units of the network alone, and the 95th percentile in units of the median. The
+first three images warm up.
 """
 
 import argparse
@@ -25,10 +25,11 @@ from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
 WARM_UP = 3
 
 
-def pixels_of(path):
-    """Pixels (224, 224, 3) of a photograph."""
+def pixels_of(path, size=None):
+    """Pixels (height, width, 3) of a photograph, perhaps resized."""
     with Image.open(path) as image:
-        return np.array(image.convert("RGB").resize((224, 224)))
+        image = image.convert("RGB")
+        return np.array(image if size is None else image.resize(size[::-1]))
 
 
 def main():
@@ -37,21 +38,24 @@ def main():
     parser.add_argument("--train", type=int, default=200)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--coreset-size", type=int)
+    parser.add_argument("--image-size", type=int)
     arguments = parser.parse_args()
     # Of cells without bus bars, which are unlike the others.
     warnings.simplefilter("ignore", UserWarning)
     train, test, _ = split_cells(arguments.train, 100)
     stream = [pixels_of(path) for path in test]
     model = make_pipeline(
-        PatchFeatureExtractor(),
+        PatchFeatureExtractor(image_size=arguments.image_size or "auto"),
         SoftPatchDetector(coreset_size=arguments.coreset_size or "auto", random_state=0),
     ).fit([pixels_of(path) for path in train])
     extractor, detector = model[0], model[1]
-    print(f"bank {len(detector.memory_bank_)}, {torch.get_num_threads()} threads")
+    size = extractor.image_size_
+    print(f"input {size}, bank {len(detector.memory_bank_)}, {torch.get_num_threads()} threads")
+    sized = [pixels_of(path, size) for path in test]
     for engine in arguments.engines:
         extractor.set_params(engine=engine)
         network, _ = extractor._networks(torch.device("cpu"))
-        inputs = [torch.from_numpy(image)[None].permute(0, 3, 1, 2) for image in stream]
+        inputs = [torch.from_numpy(image)[None].permute(0, 3, 1, 2) for image in sized]
         with torch.inference_mode():
             network(inputs[0])
         steps = {

@@ -123,10 +123,6 @@ class MemoryBank:
         rows = patches.reshape(-1, patches.shape[-1])
         return self.search.kneighbors(rows, n_neighbors, excluded, description)
 
-    def score_distances(self, distances, weight):
-        """Scores (m,) of patches at these distances (m,) from a memory patch of a weight."""
-        return self._weigh(distances[:, np.newaxis], weight)
-
     @property
     def _n_neighbors(self):
         return min(self.rule.n_neighbors, len(self.patches))

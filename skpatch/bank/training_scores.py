@@ -7,7 +7,6 @@ from ..likeness.positions import sample_positions
 from ..likeness.recognition import SPARE_PATCHES, TrainingImages
 from ..likeness.unlike import typical_scores
 from .bank import average_worst
-from .stand_ins import n_rows, score_as_new
 
 __all__ = ["own_images", "score_again", "score_training", "score_typical"]
 
@@ -25,7 +24,7 @@ def own_images(numbers, bank, kept, grid):
     return own
 
 
-def score_training(bank, patches, own, kept, components, radius):
+def score_training(bank, patches, own):
     """Score training images without themselves, and keep their worst patches.
 
     Parameters
@@ -34,10 +33,6 @@ def score_training(bank, patches, own, kept, components, radius):
     patches : ndarray of shape (n, h, w, d), float32
     own : ndarray of shape (n,), int64
         As of :func:`own_images`.
-    kept : ndarray of shape (n, p), bool
-        Patches that are no noise.
-    components, radius
-        As of FittedState.
 
     Returns
     -------
@@ -45,9 +40,8 @@ def score_training(bank, patches, own, kept, components, radius):
         Its scores are high = anomalous, and inf where there is nothing to compare with.
     """
     n_worst, n_patches = bank.rule.n_worst, patches[0, ..., 0].size
-    scores, rows = bank.score_images(patches, own, "calibration", n_rows(n_worst, n_patches))
-    as_new = score_as_new(bank, patches, own, scores, rows, kept, components, radius)
-    rows = rows[:, : n_worst + SPARE_PATCHES]
+    n_rows = min(n_worst + SPARE_PATCHES, n_patches)
+    scores, rows = bank.score_images(patches, own, "calibration", n_rows)
     flat = patches.reshape(len(patches), -1, patches.shape[-1])
     typical = score_typical(bank, patches, own)
     return TrainingImages(
@@ -55,7 +49,6 @@ def score_training(bank, patches, own, kept, components, radius):
         rows,
         np.take_along_axis(flat, rows[..., np.newaxis], axis=1),
         np.where(np.isfinite(typical), typical, np.nan),
-        as_new,
     )
 
 
@@ -70,10 +63,5 @@ def score_again(bank, training, own):
     """As of :func:`score_training`, from the worst patches of images whose others are not known."""
     scores = bank.score_patches(training.worst_patches[:, :, np.newaxis], own)
     scores = average_worst(scores, bank.rule.n_worst, bank.rule.peak_share)
-    # What stood in for own patches is not known any more, but what that made of the score.
-    change = np.ones(len(scores))
-    np.divide(training.as_new, training.scores, out=change, where=training.scores < 0)
     # Worst patches that are near now, as of images declared normal, say that the others are too.
-    return training._replace(
-        scores=scores, typical=np.minimum(training.typical, scores), as_new=change * scores
-    )
+    return training._replace(scores=scores, typical=np.minimum(training.typical, scores))

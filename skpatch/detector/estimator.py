@@ -174,8 +174,8 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         nothing is left, and for forgotten images. An image of a single patch that is a memory
         patch keeps it, unless the bank holds more than half of the kept patches.
     calibration_scores_ : ndarray of shape (at most n,), float64
-        What as many training images as should be normal would score if they were new, patches of
-        others standing in for their memory patches; and scores of :meth:`calibrate`. Ascending.
+        The `training_scores_` of as many images as should be normal, and scores of
+        :meth:`calibrate`; ascending.
     offset_ : float
         ``decision_function = score_samples - offset_``.
     unlike_limit_ : float

@@ -112,9 +112,7 @@ def learn_at_once(patches, fit, random_state, trusted):
         gap=gap,
         radius=radius,
         random_state=random_state,
-        score=lambda bank, own, kept: score_training(
-            bank, patches, own, kept, fit.components, radius
-        ),
+        score=lambda bank, own: score_training(bank, patches, own),
     )
 
 
@@ -208,9 +206,8 @@ def complete(
         Of the selection.
     random_state : numpy.random.RandomState
     score : callable
-        From a MemoryBank, numbers (n,) as of :func:`own_images`, and which inspected patches
-        (n, p) are no noise and no memory patches, to what :func:`score_training` returns for all
-        images.
+        From a MemoryBank and numbers (n,) as of :func:`own_images` to what
+        :func:`score_training` returns for all images.
 
     Returns
     -------
@@ -233,15 +230,9 @@ def complete(
     candidates = Candidates(selection.patches, selection.source, ratios)
     memory = candidates.take(~verdict.is_noise)
     bank = _build_bank(memory, verdict, fit, random_state)
-    selectable = kept & ~accused
-    selectable[places] = False
-    own = own_images(np.arange(len(kept)), bank, kept, fit.grid)
-    training = score(bank, own, selectable[:, fit.grid.inspected])
+    training = score(bank, own_images(np.arange(len(kept)), bank, kept, fit.grid))
     known = np.isfinite(training.scores) & is_left
-    training = training._replace(
-        scores=np.where(known, -training.scores, np.nan),
-        as_new=np.where(known, -training.as_new, np.nan),
-    )
+    training = training._replace(scores=np.where(known, -training.scores, np.nan))
     return FittedState(
         grid=fit.grid,
         components=fit.components,
@@ -261,7 +252,7 @@ def complete(
         given=given,
         copy_gap=gap,
         training=training,
-        calibration_scores=calibration_scores(training.as_new, verdict.noise_ratio, declared),
+        calibration_scores=calibration_scores(training.scores, verdict.noise_ratio, declared),
     )
 
 

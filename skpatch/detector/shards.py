@@ -175,7 +175,7 @@ def learn_in_shards(features, plan, fit, random_state, trusted):
         gap=0.0,
         radius=candidates.radius,
         random_state=random_state,
-        score=partial(_score_in_shards, features, shards, fit, candidates.radius),
+        score=partial(_score_in_shards, features, shards, fit),
     )
 
 
@@ -225,12 +225,9 @@ def _features_at(features, plan, fit, places):
     return found
 
 
-def _score_in_shards(features, shards, fit, radius, bank, own, selectable):
+def _score_in_shards(features, shards, fit, bank, own):
     """Score all training images, shard by shard; see :func:`score_training`."""
-    tasks = (
-        _Task(fit, features[images], images, (bank, own[images], selectable[images], radius))
-        for images in shards
-    )
+    tasks = (_Task(fit, features[images], images, (bank, own[images])) for images in shards)
     found = Parallel(return_as="generator")(delayed(_score_shard)(task) for task in tasks)
     whole = None
     with progress(len(features), "calibration") as bar:
@@ -298,10 +295,10 @@ def _learn_shard(task):
 def _score_shard(task):
     """Scores of training images, and their worst patches; see :func:`score_training`."""
     task.check()
-    fit, features, _, (bank, own, selectable, radius), _ = task
+    fit, features, _, (bank, own), _ = task
     patches = _read(features, fit)
     with execution(fit.settings.n_jobs, False):
-        return score_training(bank, patches, own, selectable, fit.components, radius)
+        return score_training(bank, patches, own)
 
 
 def _blocks(images, n_shards, n_images):

@@ -164,11 +164,6 @@ class FittedState:
         # Of all: images that are not trusted show the same product.
         return unlike_limit(self.training.typical[~self.given.is_gone], self.grid.n_patches)
 
-    @property
-    def as_new(self):
-        """Scores (N,) that the training images would have as new ones; NaN for forgotten ones."""
-        return np.where(self.given.forgotten, np.nan, self.training.as_new[self.given.identity])
-
     def attributes(self):
         """Public attributes of the detector, by name."""
         given = self.given

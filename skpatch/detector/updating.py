@@ -55,10 +55,8 @@ def grow(state, patches, settings, random_state):
     selection = _selection(candidates, scores, given.is_declared, fit)
     del points
 
-    def score(bank, own, selectable):
-        new = score_training(
-            bank, patches, own[n_before:], selectable[n_before:], fit.components, radius
-        )
+    def score(bank, own):
+        new = score_training(bank, patches, own[n_before:])
         old = score_again(bank, state.training, own[:n_before])
         return TrainingImages(*map(np.concatenate, zip(old, new, strict=True)))
 
@@ -151,7 +149,7 @@ def _judge_again(state, settings, random_state, model, evidence, candidates, scr
         gap=state.copy_gap,
         radius=state.coreset_radius,
         random_state=check_random_state(random_state),
-        score=lambda bank, own, _: score_again(bank, state.training, own),
+        score=lambda bank, own: score_again(bank, state.training, own),
     )
 
 

@@ -93,7 +93,7 @@ class NoiseAudit:
                 detector.predict_training_map, features, "leave one image out"
             )
         self.scores = detector.training_scores_
-        self.pvalues = training_pvalues(detector.calibration_scores_, fitted_state(detector).as_new)
+        self.pvalues = training_pvalues(detector.calibration_scores_, self.scores)
         is_left = ~detector.forgotten_images_[:, np.newaxis, np.newaxis]
         self.removed = ~detector.kept_ & detector.inspected_ & is_left
         self.n_removed = self.removed.sum(axis=(1, 2))

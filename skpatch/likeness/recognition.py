@@ -29,15 +29,12 @@ class TrainingImages(NamedTuple):
     worst_patches : ndarray of shape (n, q, d), float32
     typical : ndarray of shape (n,), float64
         As of :func:`typical_scores`, without their own patches; NaN where it is not known.
-    as_new : ndarray of shape (n,), float64
-        Scores that they would have as new images, in which others' patches stand in for their own.
     """
 
     scores: np.ndarray
     worst_rows: np.ndarray
     worst_patches: np.ndarray
     typical: np.ndarray
-    as_new: np.ndarray
 
     def recognize(self, patches, gap):
         """Find training images, and copies of them, again.

@@ -22,9 +22,11 @@ from .curves import (
     pixel_average_precision,
     pixel_f1_max,
 )
+from .labelled import Calibration
 from .synthetic_defects import synthetic_defect_score
 
 __all__ = [
+    "Calibration",
     "aupro",
     "f1_max",
     "image_auroc",

@@ -39,7 +39,6 @@ def pack_updates(state):
         "_worst_rows": state.training.worst_rows,
         "_worst_patches": state.training.worst_patches,
         "_typical": state.training.typical,
-        "_as_new": state.training.as_new,
     }
     for kind, candidates in [("dropped", state.dropped), ("screened", state.screened)]:
         fields = {} if candidates is None else candidates._asdict()
@@ -103,10 +102,7 @@ def unpack_updates(packed, arrays, grid, learned):
     typical = np.full(sizes["n"], np.nan)
     if "_typical" in arrays:
         typical = arrays.take("_typical", "f8", "n", 0, may_be_nan=True)
-    # Nor do they know what the training images would score as new ones.
-    scores = as_new = learned["training_scores_"]
-    if "_as_new" in arrays:
-        as_new = arrays.take("_as_new", "f8", "n", None, may_be_nan=True)
+    scores = learned["training_scores_"]
     evidence = None
     if jury is not None:
         bank = learned["memory_bank_"]
@@ -119,7 +115,7 @@ def unpack_updates(packed, arrays, grid, learned):
         "accused": accused,
         "finding": _unpack_finding(finding),
         "ratios": ratios,
-        "training": TrainingImages(scores, worst_rows, worst_patches, typical, as_new),
+        "training": TrainingImages(scores, worst_rows, worst_patches, typical),
         "dropped": dropped,
         "screened": screened,
         "components": components,

@@ -11,12 +11,11 @@ from scipy.stats import binomtest
 import skpatch
 from skpatch import SoftPatchDetector, make_pipeline
 from skpatch.detector.calibration import expected_false_alarms, score_threshold
-from skpatch.detector.estimator import fitted_state
 from skpatch.metrics.labelled import measured
 
 
 def textures(n, seed=0, size=6, n_features=6):
-    """Images of patches about a few kinds, so that patches of others can stand in for each."""
+    """Images of patches about a few kinds, as textures are."""
     rng = np.random.RandomState(seed)
     kinds = 4 * np.random.RandomState(99).normal(size=(30, n_features))
     patches = kinds[rng.randint(30, size=(n, size, size))]
@@ -32,75 +31,6 @@ def fit(patches, **parameters):
 @pytest.fixture(scope="module")
 def model():
     return fit(textures(60))
-
-
-class TestAsNew:
-    def test_as_if_the_image_had_not_been_there(self):
-        train = textures(40)
-        found = fit(train, worst_patches=3)
-        refitted = [
-            fit(np.delete(train, image, axis=0), worst_patches=3).score_samples(train[[image]])[0]
-            for image in range(12)
-        ]
-        usual, as_new = found.training_scores_[:12], fitted_state(found).as_new[:12]
-        bias = np.mean(np.log(usual / refitted))
-        assert bias > 0.05
-        # Such patches lie apart in all directions; of images more than a half is taken away.
-        assert abs(np.mean(np.log(as_new / refitted))) < 0.6 * bias
-
-    def test_never_less_normal(self, model):
-        as_new = fitted_state(model).as_new
-        assert (as_new >= model.training_scores_).all()
-        assert (as_new > model.training_scores_).any()
-        assert_array_equal(model.calibration_scores_, np.sort(as_new))
-
-    def test_a_bank_of_all_patches_has_no_holes(self):
-        found = fit(textures(20), coreset_size=1.0)
-        assert_array_equal(fitted_state(found).as_new, found.training_scores_)
-
-    @pytest.mark.parametrize(("n_neighbors", "metric"), [(3, "euclidean"), (1, "sqeuclidean")])
-    def test_other_rules(self, n_neighbors, metric):
-        found = fit(textures(40), n_neighbors=n_neighbors, metric=metric)
-        as_new = fitted_state(found).as_new
-        assert (as_new >= found.training_scores_).all()
-        assert (as_new > found.training_scores_).any()
-
-    def test_a_projection(self):
-        train = textures(30, n_features=16)
-        found = fit(train, projection_dim=8)
-        assert (fitted_state(found).as_new >= found.training_scores_).all()
-
-    def test_in_shards(self):
-        train = textures(80, size=10)
-        found = fit(train, memory_limit="1M", coreset_size=200)
-        as_new = fitted_state(found).as_new
-        assert (as_new >= found.training_scores_).all()
-        assert (as_new > found.training_scores_).any()
-
-    def test_updates_keep_what_it_made_of_the_score(self):
-        found = fit(textures(40))
-        before = fitted_state(found).as_new / found.training_scores_
-        found.forget([3])
-        after = fitted_state(found).as_new / found.training_scores_
-        others = np.arange(40) != 3
-        assert np.isnan(after[3])
-        assert_allclose(after[others], before[others])
-        found.partial_fit(textures(20, seed=5))
-        assert np.isfinite(fitted_state(found).as_new[others.nonzero()[0]]).all()
-
-    def test_saved(self, model, tmp_path):
-        skpatch.save(model, tmp_path / "model.skpatch")
-        loaded = skpatch.load(tmp_path / "model.skpatch")
-        assert_array_equal(fitted_state(loaded).as_new, fitted_state(model).as_new)
-
-    def test_p_values_are_nearer_to_what_they_say(self):
-        found = fit(textures(60))
-        new = found.score_samples(textures(200, seed=100))
-        corrected, usual = (
-            np.mean(new < score_threshold(np.sort(scores), 0.4))
-            for scores in (fitted_state(found).as_new, found.training_scores_)
-        )
-        assert usual < corrected < 0.5
 
 
 class TestThreshold:
