@@ -22,7 +22,8 @@ _FEW = 40
 # sure the bound of false alarms is.
 _USUAL, _DEVIATIONS, _KNOWN_SPREAD = 0.05, 3, 20
 _SURE = 0.95
-_ROUNDING = 1e-9
+# Distance of the threshold from the score that sets it, relative to that: seen in print.
+_MARGIN = 1e-3
 
 
 def calibration_scores(training_scores, noise_ratio, declared=False):
@@ -62,9 +63,11 @@ def score_threshold(calibration, contamination):
         deviations = _DEVIATIONS * max(1, _KNOWN_SPREAD / len(calibration))
         return float(max(median - deviations * spread, score_threshold(calibration, _USUAL)))
     # A new image is among the k lowest of n + 1 with probability k / (n + 1). Rounding aside.
-    rank = int(contamination * (len(calibration) + 1) + _ROUNDING)
-    # So little higher, scores being negative, that the k lowest are outliers themselves.
-    return float(calibration[max(rank, 1) - 1] * (1 - _ROUNDING))
+    rank = max(1, int(contamination * (len(calibration) + 1) + 1e-9))
+    lowest, *others = calibration[rank - 1 : rank + 1]
+    # So little higher that the k lowest are outliers themselves, and no other.
+    margins = [_MARGIN * abs(lowest), *((other - lowest) / 2 for other in others)]
+    return float(lowest + min(margins))
 
 
 def expected_false_alarms(calibration, threshold):
