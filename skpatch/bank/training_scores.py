@@ -39,8 +39,7 @@ def score_training(bank, patches, own):
     TrainingImages
         Its scores are high = anomalous, and inf where there is nothing to compare with.
     """
-    n_worst, n_patches = bank.rule.n_worst, patches[0, ..., 0].size
-    n_rows = min(n_worst + SPARE_PATCHES, n_patches)
+    n_rows = min(bank.rule.n_worst + SPARE_PATCHES, patches[0, ..., 0].size)
     scores, rows = bank.score_images(patches, own, "calibration", n_rows)
     flat = patches.reshape(len(patches), -1, patches.shape[-1])
     typical = score_typical(bank, patches, own)

@@ -65,6 +65,9 @@ def worst_patches(
             search.improve(queries.take(some), *found, groups, enough)
             squared[some], indices[some] = found
 
+        def score(some):
+            return weigh(np.sqrt(squared[some]), weights[indices[some]])
+
         def bound(some):
             bounds = weigh(np.sqrt(squared[some]), largest_weight)
             bounds[np.isinf(squared[some, -1])] = np.inf
@@ -75,12 +78,12 @@ def worst_patches(
         leaders, left = order[:n_leaders], order[n_leaders:]
         improve(leaders)
         scores = np.full(n_patches, -np.inf)
-        scores[leaders] = weigh(np.sqrt(squared[leaders]), weights[indices[leaders]])
+        scores[leaders] = score(leaders)
         least = np.sort(scores[leaders])[-n_worst]
         left = left[bound(left) > least]
         improve(left, harmless(least))
         left = left[bound(left) > least]
-        scores[left] = weigh(np.sqrt(squared[left]), weights[indices[left]])
+        scores[left] = score(left)
         worst[image] = np.argsort(-scores, kind="stable")[:n_worst]
         worst_scores[image] = scores[worst[image]]
 
