@@ -67,7 +67,7 @@ class MemoryBank:
         """The same bank, searched on a device."""
         return replace(self, search=on_device(self.search, device))
 
-    def score_images(self, patches, own=None, description="scoring", n_rows=0):
+    def score_images(self, patches, own=None, description="scoring", n_spare=0):
         """Score images by the worst of their patches.
 
         Parameters
@@ -78,8 +78,9 @@ class MemoryBank:
             an image that is compared with all.
         description : str, optional
             Name of the progress bar.
-        n_rows : int
-            Number of patches that are wanted of each image, at least the worst ones.
+        n_spare : int
+            Number of patches that are wanted of each image beside the worst ones: the next ones,
+            or nearly.
 
         Returns
         -------
@@ -88,22 +89,22 @@ class MemoryBank:
         rows : ndarray of shape (n, q), int64
             The patches that have the worst scores.
         """
-        n_images, height, width, n_features = patches.shape
+        n_images, height, width, _ = patches.shape
         n_worst = self.rule.n_worst
-        n_rows = max(n_rows, n_worst)
         is_plain = not isinstance(self.search, ExactNeighbors) or accelerator(self.search.device)
         if is_plain or height * width < _LEAST_GRID:
             scores = self.score_patches(patches, own, description).reshape(n_images, -1)
-            rows = np.argsort(-scores, axis=1, kind="stable")[:, :n_rows]
+            rows = np.argsort(-scores, axis=1, kind="stable")[:, : n_worst + n_spare]
             return average_worst(scores, n_worst, self.rule.peak_share), rows
         scores, rows = worst_patches(
             self.search,
-            patches.reshape(n_images, -1, n_features),
+            patches,
             self._n_neighbors,
             self._weigh,
             self._harmless,
             self.weights,
-            n_rows,
+            n_worst,
+            n_spare,
             None if own is None else (own, self.source[:, 0]),
             description,
         )

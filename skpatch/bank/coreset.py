@@ -35,17 +35,15 @@ def farthest_on_average(points, random_state, rows=None):
     -------
     int
     """
+    from scipy.spatial.distance import cdist
+
     rows = np.arange(len(points)) if rows is None else rows
     n = len(rows)
     anchors = points[rows[random_state.choice(n, min(_ANCHORS, n), replace=False)]]
     mean_distance = np.empty(n, np.float32)
 
     def measure(start, stop):
-        block = points[rows[start:stop]]
-        total = np.zeros(len(block))
-        for anchor in anchors:
-            total += np.sqrt(np.square(block - anchor, dtype=np.float64).sum(axis=1))
-        mean_distance[start:stop] = total / len(anchors)
+        mean_distance[start:stop] = cdist(points[rows[start:stop]], anchors).mean(axis=1)
 
     run_blocks(measure, n, 1024)
     return int(rows[np.argmax(mean_distance)])

@@ -12,18 +12,27 @@ _LEADERS = 32
 
 
 def worst_patches(
-    search, patches, n_neighbors, weigh, harmless, weights, n_worst, excluded=None, description=None
+    search,
+    patches,
+    n_neighbors,
+    weigh,
+    harmless,
+    weights,
+    n_worst,
+    n_spare=0,
+    excluded=None,
+    description=None,
 ):
     """Largest patch scores of each image, the same as from a complete search for every patch.
 
-    Neighbours in a single leaf of the bank's tree give an upper bound of a patch's score. The
-    patches with the largest bounds are searched for completely; all others only until they cannot
-    exceed those.
+    Neighbours in a single leaf of the bank's tree, or those of the patches beside it, give an upper
+    bound of a patch's score. The patches with the largest bounds are searched for completely; all
+    others only until they cannot exceed those.
 
     Parameters
     ----------
     search : ExactNeighbors
-    patches : ndarray of shape (n, p, d), float32
+    patches : ndarray of shape (n, h, w, d), float32
     n_neighbors : int
     weigh : callable
         From distances (m, n_neighbors) and weights, of the same shape or a number, to scores
@@ -33,6 +42,9 @@ def worst_patches(
     weights : ndarray of shape (size of the bank,), float64
     n_worst : int
         Number of patches wanted.
+    n_spare : int
+        Number of further ones: the worst of those that were searched for completely on the way. To
+        be sure that no others are worse would double the time.
     excluded : tuple of (image_group, bank_group), optional
         Integer arrays (n,) and (size of the bank,); an image is not compared with rows of its own
         group.
@@ -41,16 +53,18 @@ def worst_patches(
 
     Returns
     -------
-    scores : ndarray of shape (n, n_worst), float64
+    scores : ndarray of shape (n, n_worst + n_spare), float64
         Descending.
-    rows : ndarray of shape (n, n_worst), int64
+    rows : ndarray of shape (n, n_worst + n_spare), int64
         The patches that have them.
     """
-    n_images, n_patches, _ = patches.shape
+    n_images, height, width, n_features = patches.shape
+    n_patches = height * width
     largest_weight = weights.max()
-    n_leaders = max(_LEADERS, n_worst)
-    worst_scores = np.empty((n_images, n_worst))
-    worst = np.empty((n_images, n_worst), np.int64)
+    n_wanted = n_worst + n_spare
+    n_leaders = max(_LEADERS, n_wanted)
+    worst_scores = np.empty((n_images, n_wanted))
+    worst = np.empty((n_images, n_wanted), np.int64)
 
     def score_image(image):
         squared = np.full((n_patches, n_neighbors), np.inf)
@@ -58,12 +72,7 @@ def worst_patches(
         own, groups = None, None
         if excluded is not None and excluded[0][image] in excluded[1]:
             own, groups = np.full(n_patches, excluded[0][image]), excluded[1]
-        queries = search.prepare(patches[image], own)
-
-        def improve(some, enough=-1.0):
-            found = squared[some], indices[some]
-            search.improve(queries.take(some), *found, groups, enough)
-            squared[some], indices[some] = found
+        queries = search.prepare(patches[image].reshape(n_patches, n_features), own)
 
         def score(some):
             return weigh(np.sqrt(squared[some]), weights[indices[some]])
@@ -74,17 +83,22 @@ def worst_patches(
             return bounds
 
         search.improve(queries, squared, indices, groups, np.inf)
+        search.share(queries, width, squared, indices)
         order = np.argsort(-bound(slice(None)), kind="stable")
         leaders, left = order[:n_leaders], order[n_leaders:]
-        improve(leaders)
+        found = squared[leaders], indices[leaders]
+        search.compare_with_all(queries.take(leaders), *found, groups)
+        squared[leaders], indices[leaders] = found
         scores = np.full(n_patches, -np.inf)
         scores[leaders] = score(leaders)
         least = np.sort(scores[leaders])[-n_worst]
         left = left[bound(left) > least]
-        improve(left, harmless(least))
+        found = squared[left], indices[left]
+        search.improve(queries.take(left), *found, groups, harmless(least))
+        squared[left], indices[left] = found
         left = left[bound(left) > least]
         scores[left] = score(left)
-        worst[image] = np.argsort(-scores, kind="stable")[:n_worst]
+        worst[image] = np.argsort(-scores, kind="stable")[:n_wanted]
         worst_scores[image] = scores[worst[image]]
 
     def score_images(start, stop):

@@ -19,7 +19,7 @@ _LARGEST_WINDOW, _WINDOW = 5, 0.14
 _PAIRS = 300
 
 
-def accuse(jury, patches, images, inspected, n_neighbors=NEIGHBORS):
+def accuse(jury, patches, images, inspected, n_neighbors=NEIGHBORS, rows=None):
     """Score patches: the local outlier factor among the jury, averaged over a window.
 
     Parameters
@@ -32,20 +32,24 @@ def accuse(jury, patches, images, inspected, n_neighbors=NEIGHBORS):
         The patches of the whole grid that these are.
     n_neighbors : int
         Of the local outlier factor: what as many images of the jury share is usual.
+    rows : ndarray of shape (m,), int64, optional
+        The images that are scored; all by default.
 
     Returns
     -------
-    ndarray of shape (n, h, w), float64
+    ndarray of shape (m, h, w), float64
         About 1 for a typical patch.
     """
     flat = patches.reshape(len(patches), -1, patches.shape[-1])
+    rows = np.arange(len(flat)) if rows is None else rows
 
     def coordinates(positions):
-        some = flat[:, positions]
+        some = flat[rows, positions]
         return jury.project(some.reshape(-1, flat.shape[-1])).reshape(*some.shape[:2], -1)
 
-    (scores,) = _accuse(jury, coordinates, flat.shape[:2], images, inspected, (n_neighbors,))
-    return scores.reshape(patches.shape[:3])
+    shape = len(rows), flat.shape[1]
+    (scores,) = _accuse(jury, coordinates, shape, images[rows], inspected, (n_neighbors,))
+    return scores.reshape(len(rows), *patches.shape[1:3])
 
 
 def accuse_jury(jury, inspected, numbers):
@@ -86,12 +90,18 @@ def _factors(points, own, reference, numbers):
         return np.ones((len(numbers), len(points)))
     scaling = Scaling(reference)
     known = _nearest(reference, np.arange(len(reference)), reference, scaling, max(numbers))
-    asked = _nearest(points, own, reference, scaling, max(numbers))
+    # Those of the reference itself are known by then.
+    asked = [array[own] for array in known]
+    is_new = own < 0
+    if is_new.any():
+        new = _nearest(points[is_new], own[is_new], reference, scaling, max(numbers))
+        for array, values in zip(asked, new, strict=True):
+            array[is_new] = values
     return [outlier_factors(*(a[:, :k] for a in (*known, *asked))) for k in numbers]
 
 
 def _nearest(points, own, reference, scaling, n_neighbors):
-    """Distances (n, q) to the nearest points of a reference, and their rows."""
+    """Distances (n, q) to the nearest points of a reference, without their own, and their rows."""
     from ..distances.kernels import nearest_rows
 
     scaled, halves = scaling.apply(points)

@@ -61,12 +61,15 @@ class JuryVerdict(NamedTuple):
         relative to the limit of trust, 1, and zeros where none was measured.
     n_neighbors : int
         Of the local outlier factors that the limit is one of.
+    scores : ndarray of shape (j, p), float64, or None
+        These factors; None where none was measured.
     """
 
     finding: NoiseFinding
     limit: float
     suspicion: np.ndarray
     n_neighbors: int
+    scores: np.ndarray | None
 
 
 class Jury:

@@ -21,7 +21,7 @@ __all__ = ["SupportDiscriminator", "distance_ratios"]
 _FARTHER = 0.3
 _SUPPORT = (2.0, 3.5)
 # Images that patches are measured against where that serves later updates only.
-_SOME = 32
+_SOME = 8
 # Memory patches measured at a time.
 _BLOCK = 128
 
@@ -85,9 +85,8 @@ class SupportDiscriminator(NoiseDiscriminator):
 
     def screen(self, training, threshold):
         """Drop what was accused where the evidence of noise is strong; see the base class."""
-        jury, patches = training.evidence, training.patches
-        n_neighbors = jury.verdict.n_neighbors
-        scores = accuse(jury, patches, training.images, training.inspected, n_neighbors)
+        jury = training.evidence
+        scores = _accusations(jury, training)
         kept = np.ones(scores.shape, bool)
         if self._share(threshold) == "auto" and jury.verdict.finding.evidence == "strong":
             kept = scores <= jury.verdict.limit
@@ -112,7 +111,7 @@ class SupportDiscriminator(NoiseDiscriminator):
 
     def judge(self, evidence, selection, threshold):
         """Hold patches at the distance at which good ones vouch for them; see the base class."""
-        finding, limit, suspicion, _ = evidence.verdict
+        finding, limit, suspicion = evidence.verdict[:3]
         scores, share = selection.screened, self._share(threshold)
         is_noise = np.zeros(len(selection.source), bool)
         is_accused, is_trusted = np.zeros(scores.shape, bool), np.ones(len(scores), bool)
@@ -162,6 +161,22 @@ class SupportDiscriminator(NoiseDiscriminator):
     def evidence_bytes(self, n_images, n_patches, n_features):
         """Bytes of the coordinates of the jury; see the base class."""
         return Jury.n_bytes(n_images, n_patches, n_features)
+
+
+def _accusations(jury, training):
+    """Scores (n, h, w) of training patches; those of the jury are known from its verdict."""
+    patches, images, verdict = training.patches, training.images, jury.verdict
+    scores = np.empty(patches.shape[:3])
+    is_known = np.zeros(len(images), bool)
+    if verdict.scores is not None:
+        is_known = np.isin(images, jury.images)
+        known = verdict.scores[np.searchsorted(jury.images, images[is_known])]
+        scores[is_known] = known.reshape(-1, *scores.shape[1:])
+    left = np.flatnonzero(~is_known)
+    if len(left):
+        args = jury, patches, images, training.inspected, verdict.n_neighbors
+        scores[left] = accuse(*args, left)
+    return scores
 
 
 def _reaches(jury, selection, is_good, farther):

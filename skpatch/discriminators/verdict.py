@@ -97,6 +97,7 @@ def _judged(jury, is_asked, before, scores, n_neighbors):
 
     `before` has their scores, without their own patches, before the accused are left out.
     """
+    every_score = scores
     coordinates, scores = jury.coordinates[is_asked], scores[is_asked]
     is_accused = scores > np.quantile(scores, 1 - _ACCUSED)
     bank = _trial_bank(coordinates, ~is_accused)
@@ -114,12 +115,13 @@ def _judged(jury, is_asked, before, scores, n_neighbors):
     if finding.evidence != "none":
         share = np.clip(share, _LEAST_SHARE, _LARGEST_SHARE)
         limit = float(np.quantile(scores, 1 - share))
-    return JuryVerdict(finding, limit, suspicion / suspicion_cut(suspicion, _CUT), n_neighbors)
+    suspicion /= suspicion_cut(suspicion, _CUT)
+    return JuryVerdict(finding, limit, suspicion, n_neighbors, every_score)
 
 
 def _unknown(reason, n_images):
     finding = NoiseFinding("unknown", np.nan, 0.0, 1.0, np.nan, np.nan, reason)
-    return JuryVerdict(finding, np.inf, np.zeros(n_images), NEIGHBORS)
+    return JuryVerdict(finding, np.inf, np.zeros(n_images), NEIGHBORS, None)
 
 
 def _trial_bank(coordinates, is_kept):

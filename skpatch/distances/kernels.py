@@ -4,6 +4,7 @@
 nearest_rows        exact k nearest rows of a bank, given approximate inner products
 nearest_in_groups   the same within each of several groups of rows
 search_tree         the same by a k-d tree of the bank
+share_neighbors     upper bounds, from the neighbours of patches beside a patch
 nearest_candidates  exact k nearest of a few candidates, given bounds of their distances
 exclude             rule out pairs of the same group
 lower_distances     greedy k-centre: lower each point's distance to its nearest centre
@@ -31,6 +32,7 @@ __all__ = [
     "nearest_rows",
     "pick_farthest",
     "search_tree",
+    "share_neighbors",
 ]
 
 # Columns of a chunk.
@@ -295,6 +297,45 @@ def search_tree(queries, bank, reaches, tree, tolerance, unit, enough, distances
                 limit = np.float32(distances[i, -1] / (2.0 * unit) + slack)
             if distances[i, -1] <= enough:
                 break
+
+
+@_jit
+def share_neighbors(queries, bank, reaches, width, distances, indices):
+    """Improve the nearest rows of each query by those of the queries beside it in a grid.
+
+    Patches that touch are similar, and so are their neighbours. What is near to one is handed on
+    forwards and then backwards, along rows and columns, as in Barnes et al., "PatchMatch", ACM
+    Transactions on Graphics 28, 2009.
+
+    Parameters
+    ----------
+    queries : (m, d) float32
+        Row by row of a grid.
+    bank : (n, d) float32
+    reaches : (n,) float64
+        Least squared distance of each row of the bank; it is never nearer.
+    width : int
+        Of the grid.
+    distances : (m, k) float64, changed in place
+        Squared distances found so far; inf where there is none.
+    indices : (m, k) int64, changed in place
+        Indices found so far; -1 where there is none.
+    """
+    m = distances.shape[0]
+    for direction in (1, -1):
+        for step in range(m):
+            i = step if direction == 1 else m - 1 - step
+            for gap in (1, width):
+                other = i - direction * gap
+                if other < 0 or other >= m or (gap == 1 and other // width != i // width):
+                    continue
+                for neighbor in range(distances.shape[1]):
+                    row = indices[other, neighbor]
+                    if row < 0 or row == indices[i, 0]:
+                        continue
+                    exact = max(_squared_distance(queries[i], bank[row]), reaches[row])
+                    if exact <= distances[i, -1]:
+                        _insert(distances[i], indices[i], exact, row)
 
 
 @_jit

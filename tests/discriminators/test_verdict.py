@@ -61,7 +61,7 @@ def test_support_with_a_bank_of_all_patches(defects):
     jury = asked(repeated_defects(60, defects))
     scores = np.exp(np.random.RandomState(0).normal(size=(60, 64)))
     scores[list(defects)] *= 1.5
-    finding, limit, suspicion, _ = judge_accusations(jury, given(scores))
+    finding, limit, suspicion = judge_accusations(jury, given(scores))[:3]
     is_accused = scores > np.sort(scores, axis=None)[int(0.93 * 3840) - 1]
     assert is_accused.mean() == pytest.approx(0.07, abs=1e-3)
     everything = np.ones_like(is_accused)
@@ -79,7 +79,7 @@ def test_images_beyond_the_reference_have_no_part_in_the_finding(monkeypatch):
     monkeypatch.setattr("skpatch.discriminators.jury._REFERENCE", 40)
     patches = repeated_defects(60, range(12))
     jury, scores = asked(patches), np.exp(np.random.RandomState(0).normal(size=(60, 64)))
-    finding, limit, suspicion, _ = judge_accusations(jury, given(scores))
+    finding, limit, suspicion = judge_accusations(jury, given(scores))[:3]
     numbers, coordinates = jury.reference()
     others = np.setdiff1d(np.arange(60), numbers)
     alone = judge_accusations(jury.without(others), given(scores[numbers]))
@@ -95,7 +95,7 @@ def test_images_beyond_the_reference_have_no_part_in_the_finding(monkeypatch):
 def test_repeated_defects_are_strong_evidence(n_defective, n_kinds):
     patches = repeated_defects(60, range(n_defective), n_kinds=n_kinds)
     scores = SupportDiscriminator().fit(patches).outlier_scores_.reshape(60, 64)
-    finding, limit, suspicion, _ = judge_accusations(asked(patches), given(scores))
+    finding, limit, suspicion = judge_accusations(asked(patches), given(scores))[:3]
     assert finding.evidence == "strong"
     assert finding.noise_ratio == pytest.approx(n_defective / 60, abs=0.1)
     assert 0 <= finding.low <= finding.noise_ratio <= finding.high <= 1
@@ -217,7 +217,7 @@ def test_copies_of_images():
 def test_scale_does_not_matter():
     patches = repeated_defects(60, range(12))
     scores = SupportDiscriminator().fit(patches).outlier_scores_.reshape(60, 64)
-    finding, limit, suspicion, _ = judge_accusations(asked(patches), given(scores))
+    finding, limit, suspicion = judge_accusations(asked(patches), given(scores))[:3]
     scaled = judge_accusations(asked(patches * 1024), given(scores * 4))
     assert scaled.finding.reason == finding.reason
     assert_allclose(scaled.finding[1:6], finding[1:6])
