@@ -21,10 +21,11 @@ from sklearn.utils import check_random_state
 from ..datasets import inject_noise, load_elpv, load_folder, read_mask
 from ..detector.estimator import SoftPatchDetector
 from ..features.extractor import PatchFeatureExtractor
+from ..features.view import visible_region
 from ..images.collection import check_images
 from ..images.reading import read_image
 from ..inspection.maps import image_map
-from ..metrics import aupro, image_auroc, image_average_precision, pixel_auroc
+from ..metrics import aupro, f1_max, image_auroc, image_average_precision, pixel_auroc
 from ..runtime.downloads import file_digest
 from ..runtime.text import cell, say, shown
 from ..runtime.versions import installed_versions
@@ -133,13 +134,16 @@ class ImageSet:
         """Masks of the annotated test images by index, at the size of the network's input."""
         if not self.mask_paths:
             return {}
-        height, width = self.extractor.image_size_
+        shape = self.extractor.image_size_[::-1]
         images = check_images(self.images)
         masks = {}
         for index, path in self.mask_paths.items():
-            # The network's input need not have the proportions of the image.
-            mask = Image.fromarray(read_mask(path, images.size(index)))
-            masks[index] = np.asarray(mask.resize((width, height), Image.Resampling.NEAREST))
+            size = images.size(index)
+            # The network's input need not have the proportions of the image, nor all of it.
+            top, left, bottom, right = visible_region(size, self.extractor)
+            mask = Image.fromarray(read_mask(path, size))
+            box = (left, top, right, bottom)
+            masks[index] = np.asarray(mask.resize(shape, Image.Resampling.NEAREST, box))
         return masks
 
 
@@ -186,12 +190,13 @@ def load_parts(folder):
     )
 
 
-def make_detector(method, seed):
-    """Unfitted detector of one of `METHODS`."""
-    return SoftPatchDetector(**METHODS[method], contamination=CONTAMINATION, random_state=seed)
+def make_detector(method, seed, parameters=()):
+    """Unfitted detector of one of `METHODS`, with other parameters too."""
+    given = {**METHODS[method], **dict(parameters)}
+    return SoftPatchDetector(**given, contamination=CONTAMINATION, random_state=seed)
 
 
-def measure(data, features, masks, noise, method, seed):
+def measure(data, features, masks, noise, method, seed, parameters=()):
     """Fit once, and measure with and without overlap.
 
     Parameters
@@ -206,6 +211,8 @@ def measure(data, features, masks, noise, method, seed):
         One of `METHODS`.
     seed : int
         Draws the images and seeds the detector.
+    parameters : dict
+        Of the detector.
 
     Returns
     -------
@@ -215,10 +222,10 @@ def measure(data, features, masks, noise, method, seed):
     train, pool = data.split(seed)
     noisy = _contaminate(train, pool[data.is_defective[pool]], noise, seed)
     training_set = np.array(noisy.train_images)
-    detector = make_detector(method, seed)
+    detector = make_detector(method, seed, parameters)
     fit_seconds, _ = timed(detector.fit, features[training_set])
     scores = np.full(len(data.images), np.nan)
-    scores[pool] = detector.score_samples(features[pool])
+    score_seconds, scores[pool] = timed(detector.score_samples, features[pool])
     maps = _anomaly_maps(detector, features, masks)
     row = {
         "dataset": data.name,
@@ -229,6 +236,8 @@ def measure(data, features, masks, noise, method, seed):
         **_audit_metrics(noisy.is_noise, detector.training_scores_),
         "false_alarm_rate": np.mean(scores[pool[~data.is_defective[pool]]] < detector.offset_),
         "fit_seconds": fit_seconds,
+        "score_milliseconds": 1e3 * score_seconds / len(pool),
+        "megabytes": detector.memory_bank_.nbytes / 1e6,
     }
     tested = {"no": np.setdiff1d(pool, training_set)}
     if noise:
@@ -237,7 +246,7 @@ def measure(data, features, masks, noise, method, seed):
         {
             **row,
             "overlap": overlap,
-            "image_auroc": image_auroc(data.is_defective[images], -scores[images]),
+            **_image_metrics(data.is_defective[images], -scores[images]),
             **_pixel_metrics(masks, maps, images),
         }
         for overlap, images in tested.items()
@@ -270,6 +279,14 @@ def _audit_metrics(is_noise, training_scores):
     # An image that could not be scored (NaN) counts as the least suspicious.
     suspicion = np.nan_to_num(-training_scores)
     return {"audit_ap": image_average_precision(is_noise, suspicion)}
+
+
+def _image_metrics(is_defective, scores):
+    return {
+        "image_auroc": image_auroc(is_defective, scores),
+        "image_ap": image_average_precision(is_defective, scores),
+        "f1_max": f1_max(is_defective, scores),
+    }
 
 
 def _pixel_metrics(masks, maps, images):

@@ -14,33 +14,71 @@ from .settings import CONTAMINATION, METHODS
 
 __all__ = ["ACCURACY", "OF_FIT", "plot_aurocs", "print_goals", "print_means"]
 
-ACCURACY = {"image_auroc": "Image AUROC", "pixel_auroc": "Pixel AUROC", "aupro": "AUPRO"}
+ACCURACY = {
+    "image_auroc": "Image AUROC",
+    "image_ap": "Image average precision",
+    "f1_max": "Image F1-max",
+    "pixel_auroc": "Pixel AUROC",
+    "aupro": "AUPRO",
+}
 # The same with and without overlap, since the fit is.
 OF_FIT = {
     "audit_ap": "Audit average precision",
     "false_alarm_rate": "False-alarm rate",
     "fit_seconds": "Fit, seconds",
+    "score_milliseconds": "Score of an image, milliseconds, without its features",
+    "megabytes": "Memory bank, megabytes",
 }
 
 _OVERLAPS = {"yes": "overlap", "no": "no overlap"}
-_COLORS = dict(zip(METHODS, ("#D55E00", "#56B4E9", "#009E73", "#1A1A1A"), strict=True))
+_COLORS = dict(zip(METHODS, ("#D55E00", "#CC79A7", "#56B4E9", "#009E73", "#1A1A1A"), strict=True))
 _LINES = {"yes": "-", "no": (0, (4, 2))}
 _GOAL_LEVELS = (0.1, 0.4)
+_ALL = "mean of all"
+_DIGITS = {"fit_seconds": 1, "score_milliseconds": 1, "megabytes": 1}
 
 
-def print_means(rows):
-    """Print a table of each metric: means over seeds, a column for each method."""
+def print_means(rows, style="markdown"):
+    """Print a table of each metric: mean and spread over seeds, a column for each method.
+
+    Parameters
+    ----------
+    rows : list of dict
+    style : {"markdown", "latex"}
+    """
     methods = _methods_in(rows)
     for metric, title in {**ACCURACY, **OF_FIT}.items():
-        columns = ["dataset", "noise"] if metric in OF_FIT else ["dataset", "noise", "overlap"]
+        columns = ["noise"] if metric in OF_FIT else ["noise", "overlap"]
         known = [row for row in rows if not np.isnan(row[metric])]
+        settings = sorted({tuple(row[column] for column in columns) for row in known})
         lines = []
-        for setting in sorted({tuple(row[column] for column in columns) for row in known}):
-            wanted = dict(zip(columns, setting, strict=True))
-            means = [_mean(known, metric, method=method, **wanted) for method in methods]
-            lines.append([setting[0], f"{setting[1]:.0%}", *setting[2:], *means])
+        for dataset in [*_values(known, "dataset"), None]:
+            for setting in settings:
+                wanted = dict(zip(columns, setting, strict=True))
+                cells = [_spread(known, metric, dataset, method, wanted) for method in methods]
+                if any(cell != "-" for cell in cells):
+                    name = _ALL if dataset is None else dataset
+                    lines.append([name, f"{setting[0]:.0%}", *setting[1:], *cells])
+        if len(_values(known, "dataset")) == 1:
+            lines = [line for line in lines if line[0] != _ALL]
         if lines:
-            _print_table(title, [*columns, *methods], lines)
+            title = f"{title}, mean ± standard deviation over seeds"
+            _TABLES[style](title, ["dataset", *columns, *methods], lines)
+
+
+def _spread(rows, metric, dataset, method, wanted):
+    """Mean over the seeds, with the standard deviation of more than one; None is all data sets."""
+    wanted = {"method": method, **wanted, **({} if dataset is None else {"dataset": dataset})}
+    of_seeds = {}
+    for row in rows:
+        if wanted.items() <= row.items():
+            of_seeds.setdefault(row["seed"], []).append(row[metric])
+    values = [np.mean(found) for found in of_seeds.values()]
+    if not values:
+        return "-"
+    digits = _DIGITS.get(metric, 3)
+    deviation = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{deviation}"
 
 
 def print_goals(rows):
@@ -206,6 +244,24 @@ def _print_table(title, header, lines):
     say(f"\n{title}\n\n| {' | '.join(header)} |\n|{'---|' * len(header)}")
     for line in lines:
         say("| " + " | ".join(v if isinstance(v, str) else _shown(v) for v in line) + " |")
+
+
+def _print_latex(title, header, lines):
+    """Print the same for a paper; it needs the package booktabs."""
+    say(f"\n% {title}\n\\begin{{tabular}}{{{'l' * len(header)}}}\n\\toprule")
+    for line in [header, None, *lines]:
+        text = "\\midrule" if line is None else " & ".join(map(_latex, line)) + r" \\"
+        say(text)
+    say("\\bottomrule\n\\end{tabular}")
+
+
+def _latex(text):
+    for character in "&%$#_{}":
+        text = text.replace(character, "\\" + character)
+    return text.replace("±", r"$\pm$")
+
+
+_TABLES = {"markdown": _print_table, "latex": _print_latex}
 
 
 def _shown(value):

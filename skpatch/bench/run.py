@@ -22,33 +22,54 @@ import sys
 import time
 from pathlib import Path
 
+from ..datasets.folder import list_categories
+from ..features.extractor import PatchFeatureExtractor
 from ..runtime.files import check_output, replacing
 from ..runtime.text import first_few, say, shown
 from .protocol import load_parts, load_solar_cells, make_detector, measure
 from .provenance import PROVENANCE, check_provenance, provenance
 from .report import ACCURACY, OF_FIT, plot_aurocs, print_goals, print_means
+from .settings import PRESETS
 
 __all__ = ["run_bench"]
 
 _KEYS = ("dataset", "noise", "true_noise", "overlap", "method", "seed")
 
 
-def run_bench(*, sets, folders, noise, seeds, methods, output, cache):
+def run_bench(
+    *,
+    preset="default",
+    sets,
+    folders,
+    noise=(),
+    seeds,
+    methods=(),
+    parameters=(),
+    output,
+    cache,
+    style="markdown",
+):
     """Measure what the CSV does not hold yet, then print tables and draw a plot of what was asked.
 
     Parameters
     ----------
+    preset : str
+        Of `PRESETS`: what is measured where the following do not say otherwise.
     sets, folders : sequences of str
-        Of the solar cells, and folders laid out as MVTec AD or BTAD.
+        Of the solar cells, and folders laid out as MVTec AD or the like, or that hold such ones.
     noise : sequence of float
         Injected defects divided by normal training images.
     seeds : sequence of int
     methods : sequence of str
         Of `METHODS`.
+    parameters : dict
+        Of PatchFeatureExtractor and, for all methods, of SoftPatchDetector.
     output : str
         The .csv and .png without ending.
     cache : Path or None
         Folder of the features; by default one beside the CSV.
+    style : {"markdown", "latex"}
+        Of the tables.
 
     Raises
     ------
@@ -59,26 +80,54 @@ def run_bench(*, sets, folders, noise, seeds, methods, output, cache):
     table, picture = Path(f"{output}.csv"), Path(f"{output}.png")
     check_output(table, ".csv", "--output")
     check_output(picture, ".png", "--output")
-    data = [*map(load_solar_cells, sets), *map(load_parts, folders)]
+    known = PRESETS[preset]
+    noise, methods = noise or known.noise, methods or known.methods
+    extractor, detector = _chosen(known, dict(parameters))
+    data = _load(sets, folders, extractor)
     cache = Path(f"{output}-features") if cache is None else cache
     cache.mkdir(parents=True, exist_ok=True)
     cells = list(itertools.product(seeds, noise, methods))
-    measured, asked = _read_rows(table), _asked(data, methods)
+    measured, asked = _read_rows(table), _asked(data, methods, detector)
     check_provenance(measured, asked, table)
     planned = _plan(data, cells, measured)
     total, started = sum(len(cells) for _, cells in planned), time.monotonic()
-    for number, rows in enumerate(_measure_all(planned, cache), start=1):
+    for number, rows in enumerate(_measure_all(planned, cache, detector), start=1):
         _append_rows(table, [{**row, **asked[row["dataset"], row["method"]]} for row in rows])
         _report(rows, number, total, started)
     wanted = {(one.name, *cell) for one in data for cell in cells}
     rows = [row for row in _read_rows(table) if _cell_of(row) in wanted]
-    print_means(rows)
-    print_goals(rows)
+    print_means(rows, style)
+    if "skpatch" in methods:
+        print_goals(rows)
+    if known.published:
+        say(f"\nPublished: {known.published}")
     plot_aurocs(rows, picture)
     say(f"\nRows: {shown(table)}, plot: {shown(picture)}")
 
 
-def _asked(sets, methods):
+def _chosen(preset, given):
+    """Parameters of extractor and detector: those of a preset as far as they fit the given ones."""
+    known = PatchFeatureExtractor().get_params()
+    extractor = {name: value for name, value in given.items() if name in known}
+    detector = {name: value for name, value in given.items() if name not in known}
+    if extractor.get("weights") == "random":
+        extractor.update(weights=None, random_state=0)
+    replaced = {"backbone": {"layers"}, "image_size": {"resize", "crop"}}
+    dropped = set().union(*(replaced.get(name, ()) for name in extractor))
+    kept = {name: value for name, value in preset.extractor.items() if name not in dropped}
+    return {**kept, **extractor}, {**preset.detector, **detector}
+
+
+def _load(sets, folders, parameters):
+    """The image sets, with an extractor of these parameters."""
+    categories = [category for folder in folders for category in list_categories(folder)]
+    data = [*map(load_solar_cells, sets), *map(load_parts, categories)]
+    for one in data:
+        one.extractor = PatchFeatureExtractor(**parameters).fit(one.images)
+    return data
+
+
+def _asked(sets, methods, parameters):
     """What rows are measured with, from (dataset, method)."""
     for one in sets:
         folders = [other.folder for other in sets if other.name == one.name]
@@ -88,7 +137,7 @@ def _asked(sets, methods):
                 "them apart; rename a folder, or measure them in runs with another --output."
             )
     return {
-        (one.name, method): provenance(one, make_detector(method, 0))
+        (one.name, method): provenance(one, make_detector(method, 0, parameters))
         for one in sets
         for method in methods
     }
@@ -104,16 +153,16 @@ def _plan(sets, cells, measured):
     return [(data, [cell for cell in cells if (data.name, *cell) not in done]) for data in sets]
 
 
-def _measure_all(planned, cache):
+def _measure_all(planned, cache, parameters):
     """Rows of one planned cell after the other."""
     for data, cells in planned:
         if not cells:
             continue
         features, masks = data.features(cache), data.masks()
         for method in {method for *_, method in cells}:
-            make_detector(method, 0).fit(features[:20])  # compile
+            make_detector(method, 0, parameters).fit(features[:20])  # compile
         for seed, noise, method in cells:
-            yield measure(data, features, masks, noise, method, seed)
+            yield measure(data, features, masks, noise, method, seed, parameters)
 
 
 def _report(rows, number, total, started):
@@ -151,7 +200,7 @@ def _read_rows(path):
                 **row,
                 "seed": int(row["seed"]),
                 **{key: float(row[key]) for key in ("noise", "true_noise")},
-                **{metric: float(row[metric] or "nan") for metric in (*ACCURACY, *OF_FIT)},
+                **{metric: float(row.get(metric) or "nan") for metric in (*ACCURACY, *OF_FIT)},
             }
             for row in csv.DictReader(file)
         ]

@@ -9,11 +9,12 @@ from pathlib import Path
 import click
 
 from .. import __version__
-from ..bench.settings import ELPV_SETS, METHODS
+from ..bench.settings import ELPV_SETS, METHODS, PRESETS
 from ..inspection.words import PVALUE, REGION, REGION_SCORE, SCORE
 from ..runtime.memory import memory_errors
 from ..runtime.text import say, shown_lines
 from .options import (
+    bench_options,
     device_option,
     engine_option,
     force_option,
@@ -249,7 +250,14 @@ def demo(output, seed, force):
 Examples:
   skpatch bench
   skpatch bench --sets mono --noise 0 --noise 0.1 --seeds 10
-  skpatch bench --sets none --data mvtec/bottle --data mvtec/cable"""
+  skpatch bench --sets none --data mvtec/bottle --data mvtec/cable
+  skpatch bench --preset softpatch --backbone resnet18 --layers layer2,layer3"""
+)
+@click.option(
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    default="default",
+    help="What is measured where no option says otherwise.",
 )
 @click.option(
     "--sets",
@@ -263,33 +271,21 @@ Examples:
     "folders",
     multiple=True,
     type=_TEXT,
-    help="A folder laid out as MVTec AD or the like; repeatable.",
+    help="A folder laid out as MVTec AD or the like, or of such ones; repeatable.",
 )
 @click.option(
     "--noise",
     multiple=True,
     type=click.FloatRange(0, 1),
-    default=[0.0, 0.1, 0.2, 0.4],
     help="Injected defects divided by normal training images; repeatable.",
-)
-@click.option(
-    "--seeds",
-    multiple=True,
-    type=click.IntRange(0, 2**32 - 1),
-    default=[10, 11, 12],
-    help="Draw the images and seed the detector; repeatable.",
 )
 @click.option(
     "--methods",
     multiple=True,
     type=click.Choice(list(METHODS)),
-    default=list(METHODS),
     help="Repeatable.",
 )
-@click.option(
-    "--output", default="robustness", type=_TEXT, help="The .csv and .png without ending."
-)
-@click.option("--cache", type=_PATH, help="Folder for the features; by default <output>-features.")
+@bench_options
 def bench(sets, folders, **options):
     """Measure accuracy against the share of defects in the training set.
 
@@ -301,9 +297,45 @@ def bench(sets, folders, **options):
     sets = [name for name in sets if name != "none"]
     if not (sets or folders):
         raise click.UsageError("--sets is none and there is no --data.")
+    _measure(sets=sets, folders=folders, **options)
+
+
+@commands.command(
+    epilog="""\b
+Examples:
+  skpatch reproduce softpatch --data mvtec
+  skpatch reproduce patchcore --data mvtec/bottle --weights wide_resnet50_2.pth"""
+)
+@click.argument("preset", type=click.Choice([name for name in PRESETS if name != "default"]))
+@click.option(
+    "--data",
+    "folders",
+    multiple=True,
+    required=True,
+    type=_TEXT,
+    help="A folder laid out as MVTec AD or the like, or of such ones; repeatable.",
+)
+@bench_options
+def reproduce(preset, folders, **options):
+    r"""Measure a published method by its own protocol.
+
+    \b
+    patchcore  PatchCore on clean training sets
+    softpatch  PatchCore and SoftPatch with 10 % of defects among the training images
+
+    The network is a WideResNet-50-2, whose weights torchvision downloads; the published figures
+    are printed beside. Else as skpatch bench.
+    """
+    _measure(preset=preset, sets=[], folders=folders, **options)
+
+
+def _measure(**options):
     from ..plotting.checks import check_matplotlib
 
     check_matplotlib("The benchmark")
     from ..bench.run import run_bench
 
-    run_bench(sets=sets, folders=folders, **options)
+    own = ("preset", "sets", "folders", "noise", "methods", "seeds", "style", "output", "cache")
+    run = {name: options.pop(name) for name in own if name in options}
+    parameters = {name: value for name, value in options.items() if value is not None}
+    run_bench(**run, parameters=parameters)

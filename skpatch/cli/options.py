@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Options that commands share."""
 
+from pathlib import Path
+
 import click
 
 from ..runtime.memory import memory_bytes
 
 __all__ = [
+    "bench_options",
     "device_option",
     "engine_option",
     "force_option",
@@ -202,6 +205,60 @@ def training_options(command):
     """Add the options of a command that learns."""
     command = run_options(command)
     for option in reversed(_TRAINING):
+        command = option(command)
+    return command
+
+
+def _names(context, parameter, text):
+    """Names between commas."""
+    return text if text is None else tuple(name.strip() for name in text.split(","))
+
+
+_BENCH = [
+    click.option("--backbone", help="Network, as for skpatch fit; that of the preset by default."),
+    click.option("--weights", metavar="PATH|random", help="State dict of the network."),
+    click.option("--layers", callback=_names, help="Layers whose maps are used, with commas."),
+    click.option("--image-size", type=_AutoOr(click.IntRange(1)), help="Shorter side, or auto."),
+    click.option("--resize", type=click.IntRange(1), help="Shorter side before --crop."),
+    click.option("--crop", type=click.IntRange(1), help="Side of the central square that is seen."),
+    click.option("--patch-size", type=click.IntRange(1), help="Side of the patches, odd."),
+    click.option("--embedding-dim", type=click.IntRange(1), help="Features after pooling."),
+    click.option("--coreset-size", type=_AutoOr(_Size()), help="As for skpatch fit."),
+    click.option(
+        "--noise-threshold",
+        type=_AutoOr(click.FloatRange(0, 1, max_open=True)),
+        help="As for skpatch fit, for all methods.",
+    ),
+    click.option(
+        "--seeds",
+        multiple=True,
+        type=click.IntRange(0, 2**32 - 1),
+        default=[10, 11, 12],
+        help="Draw the images and seed the detector; repeatable.",
+    ),
+    click.option(
+        "--style",
+        type=click.Choice(["markdown", "latex"]),
+        default="markdown",
+        help="Of the tables; latex needs the package booktabs.",
+    ),
+    click.option(
+        "--output",
+        default="robustness",
+        type=click.Path(readable=False),
+        help="The .csv and .png without ending.",
+    ),
+    click.option(
+        "--cache",
+        type=click.Path(readable=False, path_type=Path),
+        help="Folder for the features; by default <output>-features.",
+    ),
+]
+
+
+def bench_options(command):
+    """Add the options of the commands that measure, which are parameters of estimators and more."""
+    for option in reversed(_BENCH):
         command = option(command)
     return command
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import layouts
 from .layouts import (
     LAYOUTS,
     PLAIN,
@@ -24,7 +25,7 @@ from .masks import read_mask
 if TYPE_CHECKING:
     from sklearn.utils import Bunch
 
-__all__ = ["images_to_inspect", "load_folder", "read_folder"]
+__all__ = ["images_to_inspect", "list_categories", "load_folder", "read_folder"]
 
 
 def load_folder(path: str | os.PathLike, *, layout: str = "auto") -> "Bunch":
@@ -176,6 +177,18 @@ def read_folder(root, layout="auto", without=None):
         )
     _tell(root, parts)
     return parts
+
+
+def list_categories(path):
+    """Folders below a path, or itself, that each are laid out as one set: a list of str.
+
+    The path itself is left where it is none, so that :func:`load_folder` says why.
+    """
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        return [str(path)]
+    categories = layouts.list_categories(list_folder(root).images)
+    return [str(path)] if "." in categories else [str(root / name) for name in categories]
 
 
 def images_to_inspect(root, layout="auto"):

@@ -20,6 +20,7 @@ __all__ = [
     "is_named_normal",
     "is_named_otherwise",
     "is_normal",
+    "list_categories",
     "split",
 ]
 
@@ -277,6 +278,18 @@ def _find_layout(root, photographs, masks):
             f"{masks[0]!r}, but of no image in it. Pass the folder of the training images. {PLAIN}"
         )
     return "plain"
+
+
+def list_categories(names):
+    """Folders, as paths, that are laid out as one set each; "." for images of a single one."""
+    masks, _ = find_masks(names)
+    among = set(masks)
+    photographs = [name for name in names if name not in among]
+    for layout, known in LAYOUTS.items():
+        categories = _find_categories(layout, known, photographs, masks)
+        if categories:
+            return sorted(category or "." for category in categories)
+    return ["."]
 
 
 def _find_categories(layout, known, photographs, masks):

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from skpatch import PatchFeatureExtractor
 from skpatch.bench.protocol import ImageSet, Unaligned
 
 
@@ -29,6 +30,22 @@ def test_masks_have_the_size_of_the_input_whatever_its_proportions(paths, tmp_pa
     assert masks[0][:112].all()
     assert not masks[0][112:].any()
     assert not masks[1].any()
+
+
+def test_masks_are_cropped_as_images_are(paths, tmp_path):
+    mask = np.zeros((150, 262), np.uint8)
+    # The central square of 120 pixels is in the columns from 71 to 191.
+    mask[:, :131] = 255
+    mask[:15] = 0
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    data = ImageSet(
+        "set", paths, np.array([True, False, False]), mask_paths={0: tmp_path / "mask.png"}
+    )
+    data.extractor = PatchFeatureExtractor(resize=80, crop=64).fit(paths)
+    (found,) = data.masks().values()
+    assert found.shape == (64, 64)
+    assert found[:, :32].all()
+    assert not found[:, 32:].any()
 
 
 def test_a_mask_of_another_image_is_refused(paths, tmp_path):

@@ -193,14 +193,18 @@ def test_nobody_reads_the_output():
     assert err == ""
 
 
-def test_bench(data, tmp_path, capsys):
+def write_category(folder, images):
     for index, name in enumerate(
         [f"train/good/{i}.png" for i in range(12)]
         + [f"test/{kind}/{i}.png" for kind in ("good", "dent") for i in range(4)]
     ):
-        path = tmp_path / "set" / name
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(data.images[index]).save(path)
+        Image.fromarray(images[index]).save(path)
+
+
+def test_bench(data, tmp_path, capsys):
+    write_category(tmp_path / "set", data.images)
     arguments = "--sets none --noise 0 --noise 0.1 --seeds 3 --methods PatchCore --methods skpatch"
     places = ["--output", tmp_path / "bench", "--cache", tmp_path / "cache"]
     for expected in ("4/4", ""):
@@ -214,6 +218,50 @@ def test_bench(data, tmp_path, capsys):
         assert all(0 <= float(row["image_auroc"]) <= 1 for row in rows)
     assert printed.err == ""
     assert Path(tmp_path / "bench.png").stat().st_size > 1000
+
+
+def test_reproduce(data, tmp_path, capsys):
+    """A folder of categories, another network, two seeds."""
+    for name in ("bolt", "nut_2"):
+        write_category(tmp_path / "parts" / name, data.images)
+    arguments = (
+        "--backbone resnet18 --weights random --layers layer1,layer2 --resize 40 --crop 32 "
+        "--embedding-dim 12 --coreset-size 30 --seeds 3 --seeds 4"
+    )
+    places = ["--data", tmp_path / "parts", "--output", tmp_path / "table"]
+    assert run("reproduce", "softpatch", *arguments.split(), *places) == 0
+    printed = capsys.readouterr().out
+    rows = read_csv(tmp_path / "table.csv")
+    methods = ["PatchCore", "SoftPatch nearest", "SoftPatch lof", "SoftPatch gaussian"]
+    assert len(rows) == 2 * 2 * 2 * len(methods)
+    assert {row["dataset"] for row in rows} == {"bolt", "nut_2"}
+    assert {row["noise"] for row in rows} == {"0.1"}
+    assert {(row["backbone"], row["layers"], row["image_size"]) for row in rows} == {
+        ("resnet18", "layer1 layer2", "32 x 32")
+    }
+    assert {len(row["parameters"]) > 2 for row in rows} == {True}
+    header = f"| dataset | noise | overlap | {' | '.join(methods)} |"
+    table = printed.split("Image AUROC, mean")[1].split("\n\n")[1].splitlines()
+    assert table[0] == header
+    assert [line.split(" | ")[0] for line in table[2:]] == 2 * ["| bolt"] + 2 * ["| nut_2"] + 2 * [
+        "| mean of all"
+    ]
+    of_bolt = [
+        float(row["image_auroc"])
+        for row in rows
+        if (row["dataset"], row["overlap"], row["method"]) == ("bolt", "no", "PatchCore")
+    ]
+    spread = f"{np.mean(of_bolt):.3f} ± {np.std(of_bolt, ddof=1):.3f}"
+    assert table[2].startswith(f"| bolt | 10% | no | {spread} |")
+    assert "Published: Image AUROC, mean of the 15 categories of MVTec AD, 10 % noise" in printed
+    assert run("reproduce", "softpatch", *arguments.split(), *places, "--style", "latex") == 0
+    printed = capsys.readouterr().out
+    assert printed.count(r"\begin{tabular}{lllllll}") == 3
+    assert printed.count(r"\begin{tabular}") == printed.count(r"\end{tabular}") == 7
+    assert r"nut\_2 & 10\% & no & " in printed
+    assert r" $\pm$ " in printed
+    assert run("reproduce", "softpatch", *places, "--resize", 40, "--crop", 32) == 1
+    assert "were measured with something else" in capsys.readouterr().err
 
 
 @pytest.mark.slow
