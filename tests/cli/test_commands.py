@@ -260,7 +260,8 @@ def test_reproduce(data, tmp_path, capsys):
     assert printed.count(r"\begin{tabular}") == printed.count(r"\end{tabular}") == 8
     assert r"nut\_2 & 10\% & no & " in printed
     assert r" $\pm$ " in printed
-    assert run("reproduce", "softpatch", *places, "--resize", 40, "--crop", 32) == 1
+    arguments = arguments.replace("layer1,layer2", "layer2")
+    assert run("reproduce", "softpatch", *arguments.split(), *places) == 1
     assert "were measured with something else" in capsys.readouterr().err
 
 
