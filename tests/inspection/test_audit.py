@@ -7,6 +7,8 @@ from _references import map_without
 from sklearn.metrics import average_precision_score
 from sklearn.pipeline import Pipeline
 
+from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
+from skpatch.datasets import make_contaminated_images
 from skpatch.detector.calibration import training_pvalues
 from skpatch.inspection.audit import NoiseAudit
 
@@ -15,6 +17,15 @@ def test_ranking_finds_the_injected_defects(audit, data):
     assert average_precision_score(data.labels, -audit.scores) > 0.9
     np.testing.assert_array_equal(audit.scores[audit.ranking], np.sort(audit.scores))
     assert audit.is_suspicious[audit.ranking[0]]
+
+
+def test_defective_images_of_many_are_not_trusted():
+    data = make_contaminated_images(n_normal=66, n_defective=14, random_state=0)
+    extractor = PatchFeatureExtractor(image_size=64)
+    model = make_pipeline(extractor, SoftPatchDetector(random_state=0)).fit(data.images)
+    audit = model.audit(data.images)
+    assert not audit.trusted[data.labels == 1].any()
+    assert audit.trusted[data.labels == 0].mean() > 0.8
 
 
 def test_patch_scores_leave_the_image_out(audit, model, data):
