@@ -1,0 +1,28 @@
+const byId = (id) => document.getElementById(id);
+const root = document.documentElement;
+const gallery = byId("gallery");
+const viewer = byId("viewer");
+// The cards in the order of suspicion.
+const ranking = [...gallery.children];
+// What an image is above the threshold.
+const word = gallery.dataset.word;
+
+const isAlarm = (card) => card.classList.contains("alarm");
+const isShown = (card) => !card.hidden;
+const textOf = (card, part) => card.querySelector(`.${part}`)?.textContent;
+const counted = (count) => count.toLocaleString("en");
+
+function create(tag, text = "", kind = "") {
+  const element = document.createElement(tag);
+  element.textContent = text;
+  element.className = kind;
+  return element;
+}
+
+// Next card in the gallery that is shown, or before it.
+function neighbour(card, step) {
+  const side = step > 0 ? "nextElementSibling" : "previousElementSibling";
+  let found = card[side];
+  while (found && (found.hidden || !found.classList.contains("card"))) found = found[side];
+  return found;
+}
