@@ -201,7 +201,9 @@ def test_print_shows_all_images_in_light_colours(address, open_page):
 def test_without_scripts(address, open_page):
     page = open_page(address, java_script_enabled=False)
     assert shown(page) == ranked(*range(6))
+    assert page.locator(".card svg").count() == 6
     assert not page.locator("#controls").is_visible()
+    assert page.locator("[data-mark]").count() == 0
 
 
 def test_a_thousand_images(small_model, open_page, tmp_path):
@@ -210,6 +212,8 @@ def test_a_thousand_images(small_model, open_page, tmp_path):
     path = tmp_path / "report.html"
     page = open_page(write(path, small_model, scores, names))
     assert page.locator(".card").count() == 1000
+    # Pictures that are out of sight are not made, so the page opens at once.
+    assert 0 < page.locator(".card svg").count() < 200
     assert page.get_by_role("status").inner_text() == "1,000 images"
     page.get_by_label("Order").select_option("name")
     page.locator(".card").last.scroll_into_view_if_needed()

@@ -26,3 +26,14 @@ function neighbour(card, step) {
   while (found && (found.hidden || !found.classList.contains("card"))) found = found[side];
   return found;
 }
+
+// The picture of a card. Thousands would take long to load, so it is text until it is needed.
+function picture(card) {
+  const text = card.querySelector("noscript");
+  if (text) text.outerHTML = text.textContent;
+  return card.querySelector("svg");
+}
+
+const seenCards = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) if (isIntersecting) picture(target);
+}, { rootMargin: "100%" });

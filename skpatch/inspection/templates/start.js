@@ -5,11 +5,8 @@ function setStrength() {
 
 // Cells of the gallery are as wide, by their height, as most images.
 function setShape() {
-  const shapes = ranking.map((card) => {
-    const { width, height } = card.querySelector("svg").viewBox.baseVal;
-    return width / height;
-  });
-  const median = shapes.sort((a, b) => a - b)[Math.floor(shapes.length / 2)];
+  const shapes = ranking.map((card) => Number(card.dataset.shape)).sort((a, b) => a - b);
+  const median = shapes[Math.floor(shapes.length / 2)];
   root.style.setProperty("--cell", Math.max(0.5, Math.min(3, median)));
 }
 
@@ -86,6 +83,7 @@ for (const button of groupButtons) {
 byId("viewer-marks").append(markButtons());
 for (const card of ranking) {
   card.append(markButtons());
+  seenCards.observe(card);
   for (const button of card.querySelectorAll("button")) button.tabIndex = -1;
 }
 reach(current);
@@ -101,5 +99,6 @@ if (matchMedia("(max-width: 40rem)").matches) {
 }
 addEventListener("beforeprint", () => {
   for (const id of ["scores", "run"]) byId(id).open = true;
+  ranking.forEach(picture);
 });
 for (const part of document.querySelectorAll(".scripted")) part.hidden = false;

@@ -23,7 +23,7 @@ function showFacts(card) {
 
 // Buttons that lead to the regions, the worst first.
 function showRegions(card) {
-  const { width, height } = card.querySelector("svg").viewBox.baseVal;
+  const { width, height } = picture(card).viewBox.baseVal;
   const rows = JSON.parse(card.dataset.regions).map(({ box, area, score }) => {
     const share = (100 * area) / (width * height);
     const button = create("button", `score ${score.toFixed(2)}, ${share < 1 ? "under 1" : Math.round(share)} %`);
@@ -39,7 +39,7 @@ function showRegions(card) {
 
 function showPictures(card) {
   const inside = card.querySelector("template")?.content.cloneNode(true);
-  const marked = card.querySelector("svg").cloneNode(true);
+  const marked = picture(card).cloneNode(true);
   const large = inside?.querySelector("image");
   if (large) marked.querySelector("image").replaceWith(large);
   const plain = marked.cloneNode(true);

@@ -2,7 +2,7 @@
 let seen = null;
 const LARGEST = 32;
 const panes = () => [...document.querySelectorAll("#views svg")];
-const whole = () => opened.querySelector("svg").viewBox.baseVal;
+const whole = () => picture(opened).viewBox.baseVal;
 
 function apply() {
   const { width, height } = whole();
