@@ -109,9 +109,10 @@ def write_report(path, inspection, names=None, notes=(), *, title, meaning, audi
             "places_text": _places_in_words(regions, pixels.shape[:2]),
             "regions": json.dumps(regions),
             "removed": None if audit is None else audit.n_removed[index],
-            "is_declared": audit is not None and audit.declared_normal[index],
+            "known": "" if audit is None else _known(index, audit, inspection),
             "group": 0 if audit is None else audit.groups[index] + 1,
-            "note": _note(index, inspection, names, audit),
+            "is_unlike": inspection.is_unlike[index],
+            "original": names[audit.copy_of[index]] if audit and audit.copy_of[index] >= 0 else "",
             "heat": _heat_map(scores),
             "outline": _path(find_outline(scores, (0, 0, *scores.shape))),
             **_geometry(pixels, region, scores.shape),
@@ -124,12 +125,11 @@ def write_report(path, inspection, names=None, notes=(), *, title, meaning, audi
         _render(path, page, pool.map(card, range(1, n_images + 1), inspection.ranking))
 
 
-def _note(index, inspection, names, audit):
-    """What else there is to say of an image."""
-    is_copy = audit is not None and audit.copy_of[index] >= 0
-    copied = [f"copy of {names[audit.copy_of[index]]}"] if is_copy else []
-    unlike = ["unlike everything learned"] if inspection.is_unlike[index] else []
-    return "; ".join(unlike + copied)
+def _known(index, audit, inspection):
+    """What the model has been told of a training image."""
+    if inspection.model.steps[-1][1].forgotten_images_[index]:
+        return "defect"
+    return "normal" if audit.declared_normal[index] else ""
 
 
 def _worst_places(inspection, names, is_alarm, audit):

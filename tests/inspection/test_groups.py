@@ -120,7 +120,7 @@ def test_declared_images_are_not_suspicious(model, images, tmp_path):
     cards = re.findall(r'<li class="card([^"]*)"[^>]*data-name="image (\d+)"([^>]*)', text)
     assert len(cards) == 40
     for classes, number, data in cards:
-        assert ("data-declared" in data) == declared[int(number)]
+        assert ('data-known="normal"' in data) == declared[int(number)]
         assert ("alarm" in classes) == audit.is_suspicious[int(number)]
 
 

@@ -40,24 +40,30 @@ function download(name, rows) {
   setTimeout(() => URL.revokeObjectURL(url), 60000);
 }
 
-// The images that are shown, in the order of suspicion.
+// The images that are shown, in the order of suspicion: the table of the command line.
 function saveRanking() {
-  const header = ["image", "score", "p_value", "label", "rank", "n_regions", "regions"];
-  const hasRemoved = "removed" in ranking[0].dataset;
-  const hasNotes = ranking.some((card) => card.dataset.note);
-  if (hasRemoved) header.push("noise_patches");
-  header.push("decision");
-  if (hasRemoved) header.push("group", "declared_normal");
-  if (hasNotes) header.push("note");
-  const rows = ranking.filter(isShown).map((card) => {
-    const { name, score, pvalue, rank, regions, removed, decision = "" } = card.dataset;
-    const { group = "", declared = "no", note = "" } = card.dataset;
-    const nRegions = String(JSON.parse(regions).length);
-    const fields = [safe(name), score, pvalue, textOf(card, "verdict"), rank, nRegions, regions];
-    if (hasRemoved) fields.push(removed);
-    fields.push(decision);
-    if (hasRemoved) fields.push(group, declared);
-    return hasNotes ? [...fields, safe(note)] : fields;
-  });
-  download("skpatch-ranking.csv", [header, ...rows]);
+  const columns = {
+    image: ({ name }) => safe(name),
+    score: ({ score }) => score,
+    p_value: ({ pvalue }) => pvalue,
+    label: ({ verdict }) => verdict,
+    rank: ({ rank }) => rank,
+    n_regions: ({ regions }) => String(JSON.parse(regions).length),
+    regions: ({ regions }) => regions,
+    noise_patches: ({ removed = "" }) => removed,
+    decision: ({ decision, known = "" }) => decision ?? known,
+  };
+  // Only if an image has something to say there.
+  const more = {
+    unlike: ({ unlike = "no" }) => unlike,
+    group: ({ group = "" }) => group,
+    copy_of: ({ original = "" }) => safe(original),
+  };
+  for (const [kind, name] of [["unlike", "unlike"], ["group", "group"], ["original", "copy_of"]]) {
+    if (ranking.some((card) => kind in card.dataset)) columns[name] = more[name];
+  }
+  const rows = ranking.filter(isShown).map(({ dataset }) =>
+    Object.values(columns).map((column) => column(dataset)),
+  );
+  download("skpatch-ranking.csv", [Object.keys(columns), ...rows]);
 }

@@ -7,17 +7,18 @@ function fact(term, value, kind = "") {
 }
 
 function showFacts(card) {
-  const { rank, removed, group: alike, declared, note } = card.dataset;
+  const { rank, removed, group: alike, known, unlike, original } = card.dataset;
   const facts = [
     fact("Rank", `${rank} of ${ranking.length}`),
-    fact("Score", `${textOf(card, "score b")}, ${textOf(card, "verdict")}`, isAlarm(card) ? "alarm" : ""),
+    fact("Score", `${textOf(card, "score b")}, ${card.dataset.verdict}`, isAlarm(card) ? "alarm" : ""),
     fact("p-value", textOf(card, "pvalue")),
   ];
   if (textOf(card, "regions")) facts.push(fact("Outlined", textOf(card, "regions")));
   if (removed !== undefined) facts.push(fact("Noise patches", removed));
   if (alike !== undefined) facts.push(fact("Group", alike));
-  if (declared !== undefined) facts.push(fact("Declared normal", declared));
-  if (note) facts.push(fact("Note", note));
+  if (known !== undefined) facts.push(fact("Known to the model", known));
+  if (unlike !== undefined) facts.push(fact("Unlike", "everything learned"));
+  if (original !== undefined) facts.push(fact("Copy of", original));
   byId("facts").replaceChildren(...facts);
 }
 
