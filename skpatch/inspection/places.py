@@ -5,7 +5,7 @@ import numpy as np
 
 from .regions import find_regions
 
-__all__ = ["cut", "find_normal_places", "middle_of", "side_of", "worst_patch"]
+__all__ = ["cut", "find_normal_places", "patch_box", "side_of", "worst_patch"]
 
 # Sides of a square that is cut out, in pixels of the image, and in those of the worst region.
 _LEAST, _MOST, _AROUND = 128, 384, 2
@@ -17,15 +17,16 @@ def worst_patch(scores):
     return int(row), int(column)
 
 
-def middle_of(patch, grid, region):
-    """Middle (y, x) of a patch (row, column), in pixels of its image.
+def patch_box(patch, grid, region):
+    """Edges (left, top, right, bottom) of a patch (row, column), in pixels of its image.
 
     Patches of the grid (h, w) cover the region (top, left, bottom, right).
     """
     (row, column), (n_rows, n_columns) = patch, grid
     top, left, bottom, right = region
-    y = top + (row + 0.5) * (bottom - top) / n_rows
-    return y, left + (column + 0.5) * (right - left) / n_columns
+    height, width = (bottom - top) / n_rows, (right - left) / n_columns
+    y, x = top + row * height, left + column * width
+    return x, y, x + width, y + height
 
 
 def side_of(scores, region):
@@ -37,14 +38,23 @@ def side_of(scores, region):
     return int(np.clip(_AROUND * max(right - left, bottom - top), _LEAST, _MOST))
 
 
-def cut(pixels, middle, side):
-    """Square around a point (y, x), or as much of it as fits into the image (H, W, 3)."""
-    starts = [
-        round(np.clip(at - side / 2, 0, max(0, length - side)))
-        for at, length in zip(middle, pixels.shape, strict=False)
-    ]
-    top, left = starts
-    return pixels[top : top + side, left : left + side]
+def cut(pixels, box, side):
+    """Square around the middle of a box, or as much of it as fits into the image (H, W, 3).
+
+    Returns
+    -------
+    pixels : ndarray
+    corner : tuple (top, left)
+        Where the square is in the image.
+    """
+    left, top, right, bottom = box
+    y, x = (
+        round(np.clip(middle - side / 2, 0, max(0, length - side)))
+        for middle, length in zip(
+            ((top + bottom) / 2, (left + right) / 2), pixels.shape, strict=False
+        )
+    )
+    return pixels[y : y + side, x : x + side], (y, x)
 
 
 def find_normal_places(state, numbers, device):

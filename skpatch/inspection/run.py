@@ -65,9 +65,9 @@ def describe_run(inspection, names, folder):
         "Network input": f"{width} x {height} pixels, {columns} x {rows} patches",
         "Settings": ", ".join(settings) or "all as by default",
         "Memory patches": f"{len(detector.memory_bank_):,}",
-        "Taken for noise": f"{noise:.1%} of the patches",
+        "Taken for noise": f"{100 * noise:.2g} % of the patches",
         "Threshold": f"{inspection.threshold:.4g}, a distance between features",
-        "False alarms": f"about {share:.1%} of normal images may be expected above the threshold",
+        "False alarms": f"about {100 * share:.2g} % of normal images may be above the threshold",
         "Versions": ", ".join(
             [f"skpatch {__version__}", f"Python {platform.python_version()}"]
             + [f"{name} {version(name)}" for name in ("numpy", "torch", "scikit-learn")]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Reports in a real browser: how images are ordered, filtered, looked at and saved."""
 
+import copy
 import csv
 import io
 import json
@@ -175,6 +176,23 @@ def test_csv_has_what_is_shown(address, open_page):
     page.get_by_label("Name contains").fill(" ")
     rows = list(csv.DictReader(io.StringIO(saved(page, "Save ranking")[1])))
     assert [row["image"] for row in rows] == shown(page) == ranked(1, 2)
+
+
+def test_csv_of_an_audit_is_its_table(model, data, open_page, tmp_path):
+    audit = copy.deepcopy(model).trust([4]).forget([5]).audit(data.images)
+    audit.to_html(tmp_path / "a.html")
+    page = open_page((tmp_path / "a.html").as_uri())
+    page.locator(".card").nth(1).get_by_role("button", name="unsure").click()
+    rows = list(csv.DictReader(io.StringIO(saved(page, "Save ranking")[1])))
+    assert [row["image"] for row in rows] == [f"image {index}" for index in audit.ranking]
+    assert [int(row["noise_patches"]) for row in rows] == audit.n_removed[audit.ranking].tolist()
+    labels = {row["image"]: row["label"] for row in rows}
+    for index, is_suspicious in enumerate(audit.is_suspicious):
+        expected = "suspicious" if is_suspicious else "not suspicious"
+        assert labels[f"image {index}"] == ("no score" if index == 5 else expected)
+    decided = {row["image"]: row["decision"] for row in rows if row["decision"]}
+    second = f"image {audit.ranking[1]}"
+    assert decided == {"image 4": "normal", "image 5": "defect", second: "unsure"}
 
 
 @pytest.mark.parametrize("width", [1280, 360])

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from skpatch.detector.estimator import fitted_state
-from skpatch.inspection.places import cut, find_normal_places, middle_of, side_of, worst_patch
+from skpatch.inspection.places import cut, find_normal_places, patch_box, side_of, worst_patch
 from skpatch.report import score_report
 
 
@@ -46,11 +46,13 @@ def test_forgotten_images_are_no_normal_places(model, audit):
 
 def test_squares_lie_within_the_image():
     pixels = np.arange(300 * 200).reshape(300, 200, 1)
-    middle = middle_of((0, 9), (10, 10), (0, 0, 300, 200))
-    assert middle == (15, 190)
-    np.testing.assert_array_equal(cut(pixels, middle, 128), pixels[:128, 72:])
-    np.testing.assert_array_equal(cut(pixels, (150, 100), 128), pixels[86:214, 36:164])
-    np.testing.assert_array_equal(cut(pixels, middle, 250), pixels[:250])
+    box = patch_box((0, 9), (10, 10), (0, 0, 300, 200))
+    assert box == (180, 0, 200, 30)
+    middle = patch_box((2, 2), (5, 5), (0, 0, 300, 200))
+    for around, side, top, left in [(box, 128, 0, 72), (middle, 128, 86, 36), (box, 250, 0, 0)]:
+        inside, corner = cut(pixels, around, side)
+        assert corner == (top, left)
+        np.testing.assert_array_equal(inside, pixels[top : top + side, left : left + side])
 
 
 def test_squares_are_as_large_as_the_worst_region():
@@ -63,7 +65,7 @@ def test_squares_are_as_large_as_the_worst_region():
 
 def test_worst_places_of_the_report_have_the_pixels_of_the_camera(model, tmp_path):
     images = np.full((2, 900, 700, 3), 128, np.uint8)
-    images[1, 450:475, 350:375] = [255, 0, 0]
+    images[1, 490:515, 380:405] = [255, 0, 0]
     patch_scores = np.zeros((2, 8, 8))
     patch_scores[1, 4, 4] = -2 * model[-1].offset_
     score_report(tmp_path / "r.html", model, images, patch_scores=patch_scores)
@@ -76,7 +78,8 @@ def test_worst_places_of_the_report_have_the_pixels_of_the_camera(model, tmp_pat
     assert large.size == (498, 640)
     region_height = 900 / 8
     assert place.size == (round(2 * np.ceil(region_height)),) * 2
-    is_red = np.asarray(place)[..., 1].astype(int) < 64
+    # Not the outline, which is dark red.
+    is_red = (np.asarray(place)[..., 0] > 180) & (np.asarray(place)[..., 1] < 64)
     assert is_red.sum() == pytest.approx(25 * 25, rel=0.1)
 
 

@@ -27,7 +27,7 @@ def test_what_was_run(model, audit, tmp_path):
     assert told["Settings"] == "image_size=64, random_state=0"
     assert told["Network input"] == "64 x 64 pixels, 8 x 8 patches"
     assert told["Memory patches"] == str(len(model[-1].memory_bank_))
-    assert told["Taken for noise"] == f"{1 - model[-1].kept_.mean():.1%} of the patches"
+    assert told["Taken for noise"] == f"{100 - 100 * model[-1].kept_.mean():.2g} % of the patches"
     assert told["Threshold"].startswith(f"{-model[-1].offset_:.4g}, ")
     assert re.search(r"skpatch \S+, Python \S+, numpy \S+, torch \S+", told["Versions"])
     assert "Folder" not in told

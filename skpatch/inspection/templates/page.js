@@ -27,7 +27,8 @@ function neighbour(card, step) {
   return found;
 }
 
-// The picture of a card. Thousands would take long to load, so it is text until it is needed.
+// The picture of a card. Thousands would take long to load, so it is text until it is needed;
+// there are no words of others in it.
 function picture(card) {
   const text = card.querySelector("noscript");
   if (text) text.outerHTML = text.textContent;
