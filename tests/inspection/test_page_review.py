@@ -162,7 +162,7 @@ def test_what_was_saved_is_loaded(page):
 
 def test_files_that_are_not_this_reports(page):
     told = load(page, "image;decision\nimage 9.png;defect\nnone.png;normal\nimage 10.png;bad\n")
-    assert told.startswith("1 decisions loaded from decisions.csv; 2 are of images that are not")
+    assert told.startswith("1 decision loaded from decisions.csv; 2 left out, of images that")
     assert marks(page) == {"image 9.png": "defect"}
     told = load(page, "a,b\n1,2\n", "table.csv")
     assert told.startswith("table.csv is no file of decisions: it has no columns")
@@ -184,6 +184,8 @@ def test_filter_by_mark_and_csv_agree(page):
     press(page, "u")
     assert shown(page) == ranked(4, 5)
     assert focused(page) == ranked(4)[0]
+    page.locator(".card:visible [data-mark=normal]").first.click()
+    assert shown(page) == [focused(page)] == ranked(5)
 
 
 def test_a_browser_that_keeps_nothing_says_so(page):

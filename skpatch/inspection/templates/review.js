@@ -3,10 +3,10 @@ const decisions = { d: "defect", n: "normal", u: "unsure" };
 const storageKey = `skpatch ${gallery.dataset.digest}`;
 let earlier = [];
 
-function markButtons() {
+function markButtons(label) {
   const group = create("div", "", "marks");
   group.role = "group";
-  group.ariaLabel = "Decision";
+  group.ariaLabel = label;
   for (const [key, decision] of Object.entries(decisions)) {
     const button = create("button", decision);
     button.type = "button";
@@ -53,7 +53,10 @@ function undo() {
 function toggle(button) {
   const card = button.closest(".card") ?? opened;
   const { mark: decision } = button.dataset;
+  const next = neighbour(card, 1);
   mark([[card, card.dataset.decision === decision ? "" : decision]]);
+  // It may be filtered away now, with the focus.
+  if (!viewer.open && card.hidden) (next ?? current).querySelector("button").focus();
 }
 
 // Mark with a key, and go on to the next image.
@@ -134,8 +137,11 @@ async function loadDecisions(file) {
   const cards = new Map(ranking.map((card) => [safe(card.dataset.name), card]));
   const known = Object.values(decisions);
   const taken = rows.filter((row) => cards.has(row[image]) && known.includes(row[decision]));
-  mark(taken.map((row) => [cards.get(row[image]), row[decision]]));
+  if (taken.length) mark(taken.map((row) => [cards.get(row[image]), row[decision]]));
   const left = rows.length - taken.length;
-  const others = left ? `; ${counted(left)} are of images that are not in this report, or no decision` : "";
-  tell(`${counted(taken.length)} decisions loaded from ${file.name}${others}.`);
+  const others = left
+    ? `; ${counted(left)} left out, of images that are not in this report or without a decision`
+    : "";
+  const what = taken.length === 1 ? "decision" : "decisions";
+  tell(`${counted(taken.length)} ${what} loaded from ${file.name}${others}.`);
 }

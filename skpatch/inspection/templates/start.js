@@ -80,9 +80,9 @@ for (const button of groupButtons) {
   });
 }
 
-byId("viewer-marks").append(markButtons());
+byId("viewer-marks").append(markButtons("Decision"));
 for (const card of ranking) {
-  card.append(markButtons());
+  card.append(markButtons(`Decision on ${card.dataset.name}`));
   seenCards.observe(card);
   for (const button of card.querySelectorAll("button")) button.tabIndex = -1;
 }

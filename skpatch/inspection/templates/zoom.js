@@ -75,7 +75,8 @@ function drag(event) {
 
 byId("views").addEventListener("wheel", (event) => {
   const pane = event.target.closest("svg");
-  if (!pane) return;
+  // What cannot be reduced is scrolled away.
+  if (!pane || (!seen && event.deltaY > 0)) return;
   event.preventDefault();
   zoom(Math.exp(-event.deltaY / 400), ...pixel(pane, event));
 }, { passive: false });
