@@ -50,7 +50,7 @@ function showPictures(card) {
   byId("places").replaceChildren(...(inside?.querySelectorAll("figure") ?? []));
   const { width, height } = marked.viewBox.baseVal;
   byId("views").style.setProperty("--shape", width / height);
-  byId("views").classList.toggle("wide", width > 1.6 * height);
+  viewer.classList.toggle("wide", width > 1.6 * height);
   lookAt(null);
 }
 
