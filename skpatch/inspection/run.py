@@ -54,7 +54,7 @@ def describe_run(inspection, names, folder):
     """What was run, as a dict from terms to texts."""
     extractor, detector = inspection.model.steps[0][1], inspection.model.steps[-1][1]
     height, width = extractor.image_size_
-    rows, columns = extractor.grid_size_
+    rows, columns = detector.grid_shape_
     share = conformal_pvalues(detector.calibration_scores_, np.array([detector.offset_]))[0]
     noise = 1 - detector.kept_[:, detector.inspected_].mean()
     # Both have a seed, mostly the same one.
