@@ -26,9 +26,11 @@ def save(page):
 
 def load(page, text, name="decisions.csv"):
     file = {"name": name, "mimeType": "text/csv", "buffer": text.encode("utf-8-sig")}
+    page.evaluate("document.getElementById('told').textContent = ''")
     page.locator("#file").set_input_files(file)
-    page.locator("#told:not(:empty)").wait_for()
-    return page.locator("#told").inner_text()
+    told = page.locator("#told").filter(has_text=name)
+    told.wait_for()
+    return told.inner_text()
 
 
 def press(page, *keys):
@@ -164,6 +166,9 @@ def test_files_that_are_not_this_reports(page):
     told = load(page, "image;decision\nimage 9.png;defect\nnone.png;normal\nimage 10.png;bad\n")
     assert told.startswith("1 decision loaded from decisions.csv; 2 left out, of images that")
     assert marks(page) == {"image 9.png": "defect"}
+    table = "image,score,decision\nphotos/new/image 9.png,1.5,unsure\nphotos/image 10.png,0.5,\n"
+    assert load(page, table) == "1 decision loaded from decisions.csv."
+    assert marks(page) == {"image 9.png": "unsure"}
     told = load(page, "a,b\n1,2\n", "table.csv")
     assert told.startswith("table.csv is no file of decisions: it has no columns")
 

@@ -126,22 +126,32 @@ function saveDecisions() {
   download("decisions.csv", [["image", "decision", "score", "rank"], ...rows]);
 }
 
+// The value of a name, or of the end of a path: tables of the command line have more folders.
+function findByName(cards, path) {
+  for (let name = path; name; name = name.replace(/^[^/\\]*[/\\]?/, "")) {
+    if (cards.has(name)) return cards.get(name);
+  }
+  return null;
+}
+
 // Take the decisions of a file that was saved before, here or from another report.
 async function loadDecisions(file) {
-  const [header = [], ...rows] = parseCsv(await file.text());
+  const [header = [], ...lines] = parseCsv(await file.text());
   const [image, decision] = ["image", "decision"].map((name) => header.indexOf(name));
   if (image < 0 || decision < 0) {
     tell(`${file.name} is no file of decisions: it has no columns "image" and "decision".`);
     return;
   }
   const cards = new Map(ranking.map((card) => [safe(card.dataset.name), card]));
-  const known = Object.values(decisions);
-  const taken = rows.filter((row) => cards.has(row[image]) && known.includes(row[decision]));
-  if (taken.length) mark(taken.map((row) => [cards.get(row[image]), row[decision]]));
-  const left = rows.length - taken.length;
+  const rows = lines.filter((row) => row[decision]);
+  const pairs = rows
+    .map((row) => [findByName(cards, row[image]), row[decision]])
+    .filter(([card, decided]) => card && Object.values(decisions).includes(decided));
+  if (pairs.length) mark(pairs);
+  const left = rows.length - pairs.length;
   const others = left
-    ? `; ${counted(left)} left out, of images that are not in this report or without a decision`
+    ? `; ${counted(left)} left out, of images that are not in this report or no decision`
     : "";
-  const what = taken.length === 1 ? "decision" : "decisions";
-  tell(`${counted(taken.length)} ${what} loaded from ${file.name}${others}.`);
+  const what = pairs.length === 1 ? "decision" : "decisions";
+  tell(`${counted(pairs.length)} ${what} loaded from ${file.name}${others}.`);
 }
