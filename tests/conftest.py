@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 # Their asserts say what they compare, like those of the tests.
-pytest.register_assert_rewrite("_images", "_persistence", "_strange")
+pytest.register_assert_rewrite("_images", "_persistence", "_reports", "_strange")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # One thread each: those of several processes would wait for each other most of the time.

@@ -14,6 +14,7 @@ __all__ = [
     "STRENGTH",
     "TOP",
     "VEIL",
+    "draw_outline",
     "heat_picture",
     "overlay",
 ]
@@ -79,11 +80,15 @@ def overlay(pixels, scores, region):
     size = right - left, bottom - top
     heat = heat_picture(scores).convert("RGBA").resize(size, Image.Resampling.BILINEAR)
     image.paste(heat, (left, top), heat.getchannel("A").point(lambda alpha: alpha * STRENGTH))
-    outline = find_outline(scores, region)
-    width = max(1, round(min(image.size) / _PIXELS_FOR_ONE))
-    _draw(image, outline, _HALO_WIDTHS * width, HALO)
-    _draw(image, outline, width, LINE)
+    draw_outline(image, find_outline(scores, region))
     return image
+
+
+def draw_outline(image, lines):
+    """Draw horizontal and vertical lines (k, 4) in pixels, with a halo that is seen on any grey."""
+    width = max(1, round(min(image.size) / _PIXELS_FOR_ONE))
+    _draw(image, lines, _HALO_WIDTHS * width, HALO)
+    _draw(image, lines, width, LINE)
 
 
 def _draw(image, lines, width, colour):

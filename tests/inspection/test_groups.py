@@ -85,7 +85,9 @@ def test_the_report_asks(model, images, tmp_path):
     audit.to_html(tmp_path / "audit.html")
     text = (tmp_path / "audit.html").read_text(encoding="utf-8")
     asked = re.search(
-        r"These 4 look alike: .*? If normal: <code>model\.trust\((.*?)\)</code>", text
+        r"These 4 look alike: .*?If normal</summary><code>model\.trust\((.*?)\)</code>",
+        text,
+        re.DOTALL,
     )
     named = re.findall(r"&#39;(image \d+)&#39;", asked.group(1))
     assert sorted(named) == [f"image {number}" for number in range(36, 40)]
@@ -118,7 +120,7 @@ def test_declared_images_are_not_suspicious(model, images, tmp_path):
     cards = re.findall(r'<li class="card([^"]*)"[^>]*data-name="image (\d+)"([^>]*)', text)
     assert len(cards) == 40
     for classes, number, data in cards:
-        assert ("data-declared" in data) == declared[int(number)]
+        assert ('data-known="normal"' in data) == declared[int(number)]
         assert ("alarm" in classes) == audit.is_suspicious[int(number)]
 
 

@@ -56,8 +56,8 @@ def test_audit(audit, tmp_path):
     np.testing.assert_array_equal(removed, audit.removed.sum(axis=(1, 2))[audit.ranking])
     text = path.read_text(encoding="utf-8")
     assert f"skpatch {skpatch.__version__}" in text
-    assert "<dt>images</dt><dd>30</dd>" in text
-    assert f"<dt>suspicious</dt><dd>{audit.is_suspicious.sum()}</dd>" in text
+    n_suspicious = audit.is_suspicious.sum()
+    assert f"<h1>Audit of the training images: {n_suspicious} of 30 suspicious</h1>" in text
 
 
 def test_scored_images(model, data, tmp_path):
@@ -119,7 +119,7 @@ def test_nothing_is_loaded_from_elsewhere(audit, tmp_path):
 def test_pictures_are_small(model, tmp_path):
     path = tmp_path / "report.html"
     images = np.random.RandomState(0).randint(0, 256, (2, 600, 900, 3), np.uint8)
-    score_report(path, model, images)
+    score_report(path, model, images, patch_scores=np.zeros((2, 8, 8)))
     assert [image.size for image in pictures(path, "jpeg")] == [(320, 213)] * 2
     assert [image.size for image in pictures(path, "png")] == [(8, 8)] * 2
     many = tmp_path / "many.html"
@@ -152,7 +152,7 @@ def test_outlines_are_those_of_the_regions(model, data, tmp_path):
     text = path.read_text(encoding="utf-8")
     found = re.findall(r'<g transform="([^"]*)"><g class="outline"><path[^>]* d="([^"]*)"/>', text)
     assert found == [("translate(0.0 0.0) scale(8.0 8.0)", "M3 2L6 2M3 3L6 3M3 2L3 3M6 2L6 3")]
-    assert "1 region, 5 %" in text
+    assert "1 place, 5 % of the image" in text
 
 
 def test_verdicts_are_words(model, audit, data, tmp_path):

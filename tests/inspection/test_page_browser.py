@@ -1,112 +1,26 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Reports in a real browser: the system's Chromium or the one that Playwright installs.
+"""Reports in a real browser: how images are ordered, filtered, looked at and saved."""
 
-Without one they are skipped, but fail where the variable CI is set, as in .ci/run.
-"""
-
+import copy
 import csv
 import io
-import os
-import shutil
+import json
 
 import numpy as np
 import pytest
+from _reports import NAMES, RANKING, SCORES, ranked, shown, write
 from PIL import Image
 
-from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
-from skpatch.datasets import make_contaminated_images
-from skpatch.report import score_report
-
 sync_api = pytest.importorskip("playwright.sync_api")
-
-NAMES = [
-    "image 10.png",
-    "image 9.png",
-    "=HYPERLINK(0);=A1\u202e.png",
-    'a "quoted", name.png',
-    "<script>alert(1)</script>.png",
-    "Größe 見本.png",
-]
-# In units of the threshold, in the order of the names.
-SCORES = [0.5, 1.5, 0.25, 1.25, 2.5, 0.75]
-RANKING = [4, 1, 3, 5, 0, 2]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    found = found or shutil.which("google-chrome")
-    with sync_api.sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(
-                executable_path=found, args=["--no-sandbox", "--disable-dev-shm-usage"]
-            )
-        except sync_api.Error as error:
-            give_up = pytest.fail if os.environ.get("CI") else pytest.skip
-            give_up(f"No Chromium can be started: {str(error).splitlines()[0]}")
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def model():
-    data = make_contaminated_images(n_normal=10, n_defective=1, image_size=64, random_state=0)
-    extractor = PatchFeatureExtractor(image_size=64)
-    return make_pipeline(extractor, SoftPatchDetector(random_state=0)).fit(data.images)
-
-
-def write(path, model, scores, names):
-    """Report of grey images with one patch of the given score each."""
-    images = np.full((len(scores), 64, 64), 128, np.uint8)
-    patch_scores = np.zeros((len(scores), 8, 8))
-    patch_scores[:, 4, 4] = -model[-1].offset_ * np.array(scores)
-    score_report(path, model, images, patch_scores=patch_scores, names=names)
-    return path.as_uri()
-
-
-@pytest.fixture(scope="module")
-def address(model, tmp_path_factory):
-    return write(tmp_path_factory.mktemp("report") / "report.html", model, SCORES, NAMES)
-
-
-@pytest.fixture
-def open_page(browser):
-    """Open an address; anything the browser complains about fails the test."""
-    complaints, contexts = [], []
-
-    def open_page(address, **options):
-        contexts.append(browser.new_context(**options))
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: complaints.append(dialog.message))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(address)
-        return page
-
-    requests = []
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
-    assert all(url.startswith(("file:", "data:", "blob:")) for url in requests)
-
-
-def shown(page):
-    # Not the inner texts: those of a card that the browser has not drawn yet are empty.
-    return page.locator(".card:visible .name").all_text_contents()
-
-
-def ranked(*positions):
-    return [NAMES[RANKING[position]] for position in positions]
 
 
 def test_opens_with_the_ranking(address, open_page):
     page = open_page(address)
-    assert page.title() == "Inspected images · skpatch"
+    heading = "Inspected images: 3 of 6 anomalous"
+    assert page.title() == f"{heading} · skpatch"
+    assert page.get_by_role("heading", level=1).inner_text() == heading
     assert shown(page) == ranked(*range(6))
     assert page.get_by_role("status").inner_text() == "6 images"
-    assert page.locator(".totals").inner_text().split() == ["images", "6", "anomalous", "3"]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +79,7 @@ def test_a_key_hides_the_colours_and_leaves_the_outlines(address, open_page):
     visibility = "element => getComputedStyle(element).visibility"
     page.keyboard.press("h")
     assert (heat.evaluate(visibility), outline.evaluate(visibility)) == ("hidden", "visible")
-    page.locator(".card button").first.click()
+    page.locator(".card .open").first.click()
     assert page.locator("#marked .heat").evaluate(visibility) == "hidden"
     page.keyboard.press("h")
     assert page.locator("#marked .heat").evaluate(visibility) == "visible"
@@ -190,17 +104,17 @@ def test_outlines_follow_the_patch_at_any_size(address, open_page):
             expected = offset[axis] + scale * np.array([32, 40])
             np.testing.assert_allclose(places[[0, -1]], expected, atol=2)
         if where == ".card svg":
-            page.locator(".card button").first.click()
+            page.locator(".card .open").first.click()
 
 
 def test_viewer_with_the_keyboard(address, open_page):
     page = open_page(address)
     page.get_by_label("Only anomalous").check()
-    first, second, _ = page.locator(".card:visible button").all()
+    first, second, _ = page.locator(".card:visible .open").all()
     first.focus()
     page.keyboard.press("Enter")
     viewer = page.get_by_role("dialog")
-    heading = viewer.get_by_role("heading")
+    heading = viewer.get_by_role("heading", level=2)
     assert heading.inner_text() == NAMES[4]
     facts = viewer.locator("#facts").inner_text().splitlines()
     assert [line for line in facts if line][:4] == ["Rank", "1 of 6", "Score", "2.50, anomalous"]
@@ -227,27 +141,58 @@ def test_viewer_with_the_mouse(address, open_page):
     viewer.click(position={"x": 5, "y": 5})
     assert viewer.is_visible()
     viewer.get_by_role("button", name="Next").click()
-    assert viewer.get_by_role("heading").inner_text() == NAMES[5]
+    assert viewer.get_by_role("heading", level=2).inner_text() == NAMES[5]
     viewer.get_by_role("button", name="Close").click()
     assert not viewer.is_visible()
 
 
-def test_csv(address, open_page):
-    page = open_page(address)
-    page.get_by_label("Only anomalous").check()
+def saved(page, button):
+    """Name of what a button saves, and its text."""
     with page.expect_download() as download:
-        page.get_by_role("button", name="Save ranking").click()
-    assert download.value.suggested_filename == "skpatch-ranking.csv"
+        page.get_by_role("button", name=button).click()
     with open(download.value.path(), encoding="utf-8-sig", newline="") as file:
-        text = file.read()
+        return download.value.suggested_filename, file.read()
+
+
+def test_csv(address, open_page):
+    name, text = saved(open_page(address), "Save ranking")
+    assert name == "skpatch-ranking.csv"
     assert text.count("\r\n") == text.count("\n") == 7
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["rank"] for row in rows] == list("123456")
     guarded = [name.replace("=", "'=").replace("\u202e", r"\u202e") for name in ranked(*range(6))]
-    assert [row["name"] for row in rows] == guarded
+    assert [row["image"] for row in rows] == guarded
     assert [float(row["score"]) for row in rows] == sorted(SCORES, reverse=True)
-    assert [row["anomalous"] for row in rows] == ["yes"] * 3 + ["no"] * 3
+    assert [row["label"] for row in rows] == ["anomalous"] * 3 + ["normal"] * 3
     assert all(0 < float(row["p_value"]) <= 1 for row in rows)
+    assert [row["n_regions"] for row in rows] == list("111000")
+    region = {"box": [32, 32, 40, 40], "area": 64, "score": 2.5}
+    assert json.loads(rows[0]["regions"]) == [region]
+
+
+def test_csv_has_what_is_shown(address, open_page):
+    page = open_page(address)
+    page.get_by_label("Only anomalous").check()
+    page.get_by_label("Name contains").fill(" ")
+    rows = list(csv.DictReader(io.StringIO(saved(page, "Save ranking")[1])))
+    assert [row["image"] for row in rows] == shown(page) == ranked(1, 2)
+
+
+def test_csv_of_an_audit_is_its_table(model, data, open_page, tmp_path):
+    audit = copy.deepcopy(model).trust([4]).forget([5]).audit(data.images)
+    audit.to_html(tmp_path / "a.html")
+    page = open_page((tmp_path / "a.html").as_uri())
+    page.locator(".card").nth(1).get_by_role("button", name="unsure").click()
+    rows = list(csv.DictReader(io.StringIO(saved(page, "Save ranking")[1])))
+    assert [row["image"] for row in rows] == [f"image {index}" for index in audit.ranking]
+    assert [int(row["noise_patches"]) for row in rows] == audit.n_removed[audit.ranking].tolist()
+    labels = {row["image"]: row["label"] for row in rows}
+    for index, is_suspicious in enumerate(audit.is_suspicious):
+        expected = "suspicious" if is_suspicious else "not suspicious"
+        assert labels[f"image {index}"] == ("no score" if index == 5 else expected)
+    decided = {row["image"]: row["decision"] for row in rows if row["decision"]}
+    second = f"image {audit.ranking[1]}"
+    assert decided == {"image 4": "normal", "image 5": "defect", second: "unsure"}
 
 
 @pytest.mark.parametrize("width", [1280, 360])
@@ -274,18 +219,22 @@ def test_print_shows_all_images_in_light_colours(address, open_page):
 def test_without_scripts(address, open_page):
     page = open_page(address, java_script_enabled=False)
     assert shown(page) == ranked(*range(6))
+    assert page.locator(".card svg").count() == 6
     assert not page.locator("#controls").is_visible()
+    assert page.locator("[data-mark]").count() == 0
 
 
-def test_a_thousand_images(model, open_page, tmp_path):
+def test_a_thousand_images(small_model, open_page, tmp_path):
     scores = np.random.RandomState(0).permutation(1000) / 500
     names = [f"{index}.png" for index in range(1000)]
     path = tmp_path / "report.html"
-    page = open_page(write(path, model, scores, names))
+    page = open_page(write(path, small_model, scores, names))
     assert page.locator(".card").count() == 1000
+    # Pictures that are out of sight are not made, so the page opens at once.
+    assert 0 < page.locator(".card svg").count() < 200
     assert page.get_by_role("status").inner_text() == "1,000 images"
     page.get_by_label("Order").select_option("name")
     page.locator(".card").last.scroll_into_view_if_needed()
     sync_api.expect(page.locator(".card .name").last).to_have_text("999.png", use_inner_text=True)
-    page.locator(".card button").last.click()
-    assert page.get_by_role("dialog").get_by_role("heading").inner_text() == "999.png"
+    page.locator(".card .open").last.click()
+    assert page.get_by_role("dialog").get_by_role("heading", level=2).inner_text() == "999.png"

@@ -24,6 +24,7 @@ class _Detector(BaseEstimator):
     unlike_limit_ = 3.0
     verbose = False
     calibration_scores_ = np.array([-6.0, -4, -3, -1])
+    kept_, memory_bank_ = np.ones((4, 2, 3), bool), np.zeros((4, 5))
 
     def fit(self, X, y=None):
         return self
@@ -33,7 +34,7 @@ class _Detector(BaseEstimator):
 
 
 class _Extractor(BaseEstimator):
-    crop_share_, n_jobs = None, 1
+    crop_share_, n_jobs, image_size_ = None, 1, (20, 60)
 
 
 # In feature units; the threshold is 4.

@@ -169,7 +169,7 @@ def test_an_audit_tells_copies(tmp_path):
     audit = model.audit(images)
     np.testing.assert_array_equal(audit.to_dict()["copy_of"], np.r_[np.full(20, -1), 4])
     audit.to_html(tmp_path / "audit.html")
-    assert "copy of image 4" in (tmp_path / "audit.html").read_text(encoding="utf-8")
+    assert 'data-original="image 4"' in (tmp_path / "audit.html").read_text(encoding="utf-8")
 
 
 def test_files_of_before_and_damaged_ones(patches):

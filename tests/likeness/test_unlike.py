@@ -111,7 +111,7 @@ def test_a_black_image_is_told_everywhere(line, tmp_path, capsys):
     np.testing.assert_array_equal(inspection.is_unlike, [False, False, True])
     inspection.to_html(tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert text.count('data-note="unlike everything learned"') == 1
+    assert text.count('data-unlike="yes"') == 1
     skpatch.save(model, tmp_path / "model.skpatch")
     table = tmp_path / "new.csv"
     assert run("score", tmp_path / "model.skpatch", folder, "-o", table, "--quiet") == 0
