@@ -9,14 +9,17 @@ from pathlib import Path
 import click
 
 from .. import __version__
-from ..bench.settings import ELPV_SETS, METHODS
 from ..inspection.words import PVALUE, REGION, REGION_SCORE, SCORE
 from ..runtime.memory import memory_errors
 from ..runtime.text import say, shown_lines
+from .experiments import bench, demo
 from .options import (
+    contamination_option,
+    decisions_option,
     device_option,
     engine_option,
     force_option,
+    form_option,
     run_options,
     training_options,
 )
@@ -46,11 +49,15 @@ class _Commands(click.Group):
         return result
 
 
+# Files, folders, patterns, and lists of them on standard input.
+_images = click.argument("images", type=_TEXT, nargs=-1, required=True)
+
+
 def _table(rows):
     """Names with what they mean, in lines for a terminal."""
-    indents = {"initial_indent": "  ", "subsequent_indent": " " * 13}
+    indents = {"initial_indent": "  ", "subsequent_indent": " " * 17}
     return "\n".join(
-        textwrap.fill(f"{key:<9}  {text}", 78, **indents) for key, text in rows.items()
+        textwrap.fill(f"{key:<13}  {text}", 78, **indents) for key, text in rows.items()
     )
 
 
@@ -99,6 +106,7 @@ def main(argv=None):
 Examples:
   skpatch audit photos                      which images of a folder are defective?
   skpatch fit photos -o line.skpatch        learn from a folder
+  skpatch info line.skpatch                 what was it learned from?
   skpatch score line.skpatch new -o new.csv inspect other images
 \b
 Exit codes: 0 done, 1 an error that the message explains, 2 wrong usage,
@@ -114,27 +122,36 @@ def commands():
     epilog="""\b
 Examples:
   skpatch audit photos
-  skpatch audit photos -o monday.html --csv monday.csv --top 20"""
+  skpatch audit monday tuesday -o week.html --csv week.csv --top 20
+  find . -name "*.png" | skpatch audit - --csv - --format jsonl"""
 )
-@click.argument("folder", type=_PATH)
+@_images
 @click.option(
-    "-o", "--output", type=_TEXT, default="skpatch-audit.html", help="HTML report to write."
+    "-o",
+    "--output",
+    type=_TEXT,
+    show_default="<folder>-audit.html",
+    help="HTML report to write.",
 )
-@click.option("--csv", type=_TEXT, help="Also write the ranking to this .csv file.")
+@click.option(
+    "--csv", type=_TEXT, help="Also write the ranking to this .csv file; - for standard output."
+)
+@form_option("the ranking")
 @click.option("--top", type=click.IntRange(min=0), default=10, help="Images to print.")
 @force_option
 @training_options
 def audit(**options):
-    """Find the defective images of an unlabelled FOLDER.
+    """Find the defective images of an unlabelled folder.
 
-    Learns from all images in FOLDER and its subfolders, scores each of them without itself, and
+    Learns from IMAGES (files, folders with their subfolders, patterns, and - for a list of them on
+    standard input), scores each of them without itself, and
     writes a report to look at in a browser: all images in the order of suspicion, with heat maps.
     The score is the mean of the worst patches of the image, in units of the model's threshold:
     above 1 it is suspicious. The p-value is the share of normal images that look at least as
     unusual. Of a folder with a known layout, such as
     MVTec AD, only the training images are taken.
     """
-    from .train import run_audit
+    from .audit import run_audit
 
     run_audit(**options)
 
@@ -144,21 +161,94 @@ def audit(**options):
     epilog="""\b
 Examples:
   skpatch fit photos -o line.skpatch
+  skpatch fit photos -o line.skpatch --decisions decisions.csv
   skpatch fit photos -o line.skpatch --contamination 0.01 --image-size 320""",
 )
-@click.argument("folder", type=_PATH)
+@_images
 @click.option("-o", "--output", type=_TEXT, required=True, help="Model to write, a .skpatch file.")
 @force_option
 @training_options
 def fit(**options):
-    """Learn from all images in FOLDER and its subfolders, and save a model.
+    """Learn from IMAGES (files, folders with their subfolders, - for a list), and save a model.
 
-    The images need no labels, and some of them may be defective. Of a folder with a known layout,
-    such as MVTec AD, only the training images are learned from.
+    The images need no labels, and some of them may be defective. Those that --decisions calls
+    defects are left out, and those that it calls normal are trusted. Of a folder with a known
+    layout, such as MVTec AD, only the training images are learned from.
     """
-    from .train import run_fit
+    from .fit import run_fit
 
     run_fit(**options)
+
+
+@commands.command(
+    short_help="Forget, trust and add images of a saved model.",
+    epilog="""\b
+Examples:
+  skpatch update line.skpatch --decisions decisions.csv -o line2.skpatch
+  skpatch update line.skpatch --add monday --add tuesday -o line2.skpatch""",
+)
+@click.argument("model", type=_PATH)
+@decisions_option
+@click.option(
+    "--add",
+    multiple=True,
+    type=_TEXT,
+    metavar="IMAGES",
+    help="Files, and folders with their subfolders, to learn from too. Repeatable.",
+)
+@click.option("-o", "--output", type=_TEXT, required=True, help="Model to write, a .skpatch file.")
+@force_option
+@click.option("--weights", type=_TEXT, help="File of the network's weights, if it had one.")
+@device_option
+@engine_option(None, "The model's own by default.")
+@run_options
+def update(**options):
+    """Take decisions over into a saved MODEL, without the images that it was learned from.
+
+    Training images that --decisions calls defects are forgotten, and those that it calls normal
+    are trusted. Images to --add may be among them: their defects are left out.
+    """
+    if not (options["decisions"] or options["add"]):
+        raise click.UsageError("Nothing to do: pass --decisions, or --add.")
+    from .fit import run_update
+
+    run_update(**options)
+
+
+@commands.command(short_help="Say what a saved model was learned from.")
+@click.argument("model", type=_TEXT)
+def info(model):
+    """Say what a saved MODEL was learned from: images, decisions, sizes, noise, threshold."""
+    from .info import run_info
+
+    run_info(model)
+
+
+@commands.command(
+    short_help="Sort images into folders by decisions.",
+    epilog="""\b
+Example:
+  skpatch sort photos --decisions decisions.csv --to sorted""",
+)
+@_images
+@click.option(
+    "--decisions",
+    type=_TEXT,
+    required=True,
+    help="CSV file with the columns image and decision, as a report saves it.",
+)
+@click.option(
+    "--to", "target", type=_PATH, required=True, help="Folder for the folders; made if missing."
+)
+@click.option("--move", is_flag=True, help="Move the images instead of copying them.")
+def sort(**options):
+    """Copy IMAGES (files and folders) into the folders defect, normal and unsure.
+
+    Subfolders are kept. Nothing is overwritten, and images without a decision stay where they are.
+    """
+    from .sort import run_sort
+
+    run_sort(**options)
 
 
 @commands.command(
@@ -169,7 +259,9 @@ Examples:
   skpatch score line.skpatch a.png b.png -o new.csv --maps heat --report new.html
   skpatch score line.skpatch new -o new.csv --fail-on-anomaly || echo look at new.csv
 \b
-Columns of the CSV:
+  ls today/*.png | skpatch score line.skpatch - -o - --format jsonl
+\b
+Columns of the table:
 """
     + _table(
         {
@@ -178,16 +270,22 @@ Columns of the CSV:
             "p_value": PVALUE,
             "label": "anomalous if the score is above 1, else normal; unreadable, with nothing in "
             "the other columns, for an image that was skipped",
-            "unlike": "whether it looks like another product or camera",
+            "rank": "place among all images, 1 for the worst",
             "n_regions": f"number of regions; each is a {REGION}",
             "regions": 'JSON, the worst first: [{"box": [left, top, right, bottom] in pixels, '
             f'"area": pixels, "score": {REGION_SCORE}}}, ...]',
+            "noise_patches": "of audits: patches that were taken for noise",
+            "decision": "of audits: what was decided on the image",
+            "unlike": "only if one is: whether it looks like another product or camera",
         }
     ),
 )
 @click.argument("model", type=_PATH)
-@click.argument("images", type=_TEXT, nargs=-1, required=True)
-@click.option("-o", "--output", type=_TEXT, required=True, help="CSV file to write.")
+@_images
+@click.option(
+    "-o", "--output", type=_TEXT, required=True, help="Table to write; - for standard output."
+)
+@form_option("the table")
 @click.option(
     "--maps",
     type=_PATH,
@@ -200,13 +298,14 @@ Columns of the CSV:
     is_flag=True,
     help="Exit with 3 if any image is anomalous, with 4 if none is but one was unreadable.",
 )
+@contamination_option(None, "The model's own by default.")
 @click.option("--weights", type=_TEXT, help="File of the network's weights, if it had one.")
 @device_option
 @engine_option(None, "The model's own by default.")
 @run_options
 @click.pass_context  # type: ignore[arg-type]
 def score(context, fail_on_anomaly, **options):
-    """Inspect IMAGES (files, and folders with their subfolders) with a saved MODEL.
+    """Inspect IMAGES (files, folders with their subfolders, - for a list) with a saved MODEL.
 
     Of a folder with a known layout, such as MVTec AD, the test images are inspected; masks never.
 
@@ -222,88 +321,5 @@ def score(context, fail_on_anomaly, **options):
         context.exit(_ANOMALOUS if n_anomalous else _UNREADABLE)
 
 
-@commands.command()
-@click.option(
-    "-o",
-    "--output",
-    type=_PATH,
-    default="skpatch-demo.png",
-    help="PNG file to write.",
-)
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Chooses the images.")
-@force_option
-def demo(output, seed, force):
-    """Find defective solar cells after training on a contaminated set.
-
-    Trains PatchCore and skpatch on 200 normal and 20 defective photographs of solar cells, given as
-    one unlabelled set; scores 300 others; prints one table and writes a picture of heat maps. Needs
-    the package extra 'demo'.
-    """
-    from .demo import run_demo
-
-    run_demo(output, seed, force=force)
-
-
-@commands.command(
-    epilog="""\b
-Examples:
-  skpatch bench
-  skpatch bench --sets mono --noise 0 --noise 0.1 --seeds 10
-  skpatch bench --sets none --data mvtec/bottle --data mvtec/cable"""
-)
-@click.option(
-    "--sets",
-    multiple=True,
-    type=click.Choice([*ELPV_SETS, "none"]),
-    default=ELPV_SETS,
-    help="Solar cells; repeatable.",
-)
-@click.option(
-    "--data",
-    "folders",
-    multiple=True,
-    type=_TEXT,
-    help="A folder laid out as MVTec AD or the like; repeatable.",
-)
-@click.option(
-    "--noise",
-    multiple=True,
-    type=click.FloatRange(0, 1),
-    default=[0.0, 0.1, 0.2, 0.4],
-    help="Injected defects divided by normal training images; repeatable.",
-)
-@click.option(
-    "--seeds",
-    multiple=True,
-    type=click.IntRange(0, 2**32 - 1),
-    default=[10, 11, 12],
-    help="Draw the images and seed the detector; repeatable.",
-)
-@click.option(
-    "--methods",
-    multiple=True,
-    type=click.Choice(list(METHODS)),
-    default=list(METHODS),
-    help="Repeatable.",
-)
-@click.option(
-    "--output", default="robustness", type=_TEXT, help="The .csv and .png without ending."
-)
-@click.option("--cache", type=_PATH, help="Folder for the features; by default <output>-features.")
-def bench(sets, folders, **options):
-    """Measure accuracy against the share of defects in the training set.
-
-    The protocol of the SoftPatch paper on photographs of solar cells and on any folders: a CSV, a
-    plot, tables. It takes hours. Rows are written as soon as they are measured, and a run that was
-    stopped goes on where it was: delete the CSV, or its rows of a method, to measure anew. Needs
-    the package extra 'demo'.
-    """
-    sets = [name for name in sets if name != "none"]
-    if not (sets or folders):
-        raise click.UsageError("--sets is none and there is no --data.")
-    from ..plotting.checks import check_matplotlib
-
-    check_matplotlib("The benchmark")
-    from ..bench.run import run_bench
-
-    run_bench(sets=sets, folders=folders, **options)
+commands.add_command(demo)
+commands.add_command(bench)

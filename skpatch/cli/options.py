@@ -3,12 +3,16 @@
 
 import click
 
+from ..inspection.table_files import FORMS
 from ..runtime.memory import memory_bytes
 
 __all__ = [
+    "contamination_option",
+    "decisions_option",
     "device_option",
     "engine_option",
     "force_option",
+    "form_option",
     "limit_threads",
     "run_options",
     "training_options",
@@ -65,8 +69,40 @@ def _allow_pixels(context, _, number):
 
 
 device_option = click.option(
-    "--device", default="auto", help="Torch device: cpu, cuda; auto takes a GPU if there is one."
+    "--device",
+    default="auto",
+    metavar="cpu|cuda|auto",
+    help="Torch device; auto takes a GPU if there is one.",
 )
+
+
+decisions_option = click.option(
+    "--decisions",
+    type=click.Path(readable=False),
+    help="CSV file with the columns image and decision, as a report saves it: each is defect, "
+    "normal or unsure.",
+)
+
+
+def form_option(what):
+    """Option for the form of a table."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(FORMS),
+        help=f"Form of {what}; by the ending of its name by default, and csv for -.",
+    )
+
+
+def contamination_option(default, note):
+    """Option for the share of false alarms."""
+    return click.option(
+        "--contamination",
+        type=_AutoOr(click.FloatRange(0, 0.5, min_open=True)),
+        default=default,
+        help="Share of normal images that may be called anomalous by mistake; n images cannot "
+        f"promise less than 1 / (n + 1). {note}",
+    )
 
 
 force_option = click.option(
@@ -105,16 +141,10 @@ _TRAINING = [
         help="Memory patches: a share of all patches such as 0.1, or a number such as 5000. auto: "
         "a tenth, at most 20000.",
     ),
-    click.option(
-        "--contamination",
-        type=_AutoOr(click.FloatRange(0, 0.5, min_open=True)),
-        default="auto",
-        help="Share of normal images that may be called anomalous by mistake; n images cannot "
-        "promise less than 1 / (n + 1). auto: 5 %, or what is beyond three robust standard "
-        "deviations.",
-    ),
+    contamination_option("auto", "auto: 5 %, or what is beyond three robust standard deviations."),
     click.option(
         "--backbone",
+        metavar="NAME",
         default="efficientnet_lite0",
         help="Network: efficientnet_lite0, or a torchvision model (downloads its weights).",
     ),
@@ -127,6 +157,7 @@ _TRAINING = [
         "--image-size",
         type=_AutoOr(click.IntRange(1)),
         default="auto",
+        metavar="SIZE|auto",
         help="Shorter side, in pixels, to which images are resized for the network. A larger one "
         "finds smaller defects, and takes time with its square. auto: 320 for square images, as "
         "many pixels in all for others, but 224 at least.",
@@ -142,6 +173,7 @@ _TRAINING = [
     click.option(
         "--tile-size",
         type=click.IntRange(1),
+        metavar="SIZE",
         help="Largest side of tiles, in pixels, that pass the network one by one; for a large "
         "--image-size.",
     ),
@@ -164,6 +196,7 @@ _TRAINING = [
         help="An image that is known to be normal, such as a rare variant; the end of its path "
         "will do. Repeatable.",
     ),
+    decisions_option,
     click.option(
         "--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Seed of the random choices."
     ),

@@ -1,24 +1,33 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What commands print and write."""
 
-import csv
 import errno
 import os
 import re
+import sys
 import warnings
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 
-from ..runtime.files import check_output, open_regular, replacing
-from ..runtime.text import cell
+from ..inspection.table_files import table_form
+from ..runtime.files import check_output, open_regular
 
-__all__ = ["check_free", "check_replaced", "heard", "in_words", "write_csv"]
+__all__ = [
+    "check_free",
+    "check_replaced",
+    "check_table",
+    "heard",
+    "in_words",
+    "table_stream",
+]
+
 
 # How files begin that skpatch has written.
 _BEGINNING = 4096
 _SIGNS = {
     ".skpatch": rb"\A\x89skpatch",
     ".html": rb'<meta name="generator" content="skpatch ',
-    ".csv": rb"\A\xef\xbb\xbf(rank,)?image,score,p_value,",
+    ".csv": rb"\A\xef\xbb\xbfimage,score,p_value,",
+    **dict.fromkeys((".json", ".jsonl"), rb'\A\[?\{"image": "[^\n]*", "score": '),
     ".png": rb"tEXtSoftware\0skpatch",
 }
 _ADVICE = {
@@ -41,6 +50,12 @@ def check_free(output, suffix, name, force):
     check_output(output, suffix, name)
     if output is not None and not force:
         check_replaced(output, suffix, name)
+
+
+def check_table(output, form, name, force):
+    """As :func:`check_free` of a table in one of `FORMS`, unless it is printed."""
+    if output not in (None, "-"):
+        check_free(output, f".{table_form(output, form)}", name, force)
 
 
 def check_replaced(output, suffix, name):
@@ -84,13 +99,12 @@ def in_words(error):
     return f"{name}{error.strerror}." + (f" {advice}." if advice else "")
 
 
-def write_csv(path, header, rows):
-    """Write a CSV file as reports do: with the mark of UTF-8, and without formulas.
-
-    Names of files that are no UTF-8 keep their bytes.
-    """
-    text = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
-    with replacing(path, **text) as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows([cell(str(value)) for value in row] for row in rows)
+@contextmanager
+def table_stream(output):
+    """Give where a table is printed: None for a file; with "-" all else goes to standard error."""
+    if output != "-":
+        yield None
+        return
+    stream = sys.stdout
+    with redirect_stdout(sys.stderr):
+        yield stream

@@ -13,6 +13,7 @@ from PIL import Image
 import skpatch
 from skpatch.cli import score as _cli_score
 from skpatch.cli.commands import main
+from skpatch.cli.maps import map_targets
 from skpatch.inspection.heat import overlay
 from skpatch.inspection.regions import find_regions
 
@@ -175,7 +176,7 @@ def test_folders_of_maps_are_looked_up_once(tmp_path, monkeypatch):
     found = []
     realpath = os.path.realpath
     monkeypatch.setattr(os.path, "realpath", lambda path: found.append(path) or realpath(path))
-    targets = _cli_score._check_maps(tmp_path / "maps", paths, str(images), [str(images)], False)
+    targets = map_targets(tmp_path / "maps", paths, str(images), [str(images)], False)
     assert len(found) < 10
     assert targets[paths[0]] == tmp_path / "maps" / "a" / "0.png.png"
 
@@ -255,8 +256,9 @@ def errors(photos, model, tmp_path):
     damaged.write_bytes(model.read_bytes()[:-10])
     table, missing = tmp_path / "scores.csv", tmp_path / "missing"
     return [
-        (["audit", missing], "There is no folder"),
-        (["audit", model], "is a file; pass the folder"),
+        (["audit", missing], "1 of the images and folders do not exist:\n.*missing"),
+        (["audit", model], "holds 1 image, while at least 2"),
+        (["audit", "lost*.png"], "No file or folder is named by lost"),
         (["audit", photos, "-o", missing / "a.html"], r"--output=.*the folder .* does not exist"),
         (["audit", photos, "-o", "a.txt"], "--output='a.txt' must be the name of a .html file"),
         (["audit", photos, "--csv", "a.txt"], "--csv='a.txt' must be the name of a .csv file"),

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a saved model is: the command info, and what fit and update say at the end."""
+
+import numpy as np
+
+from ..inspection.words import FEW
+from ..persistence.summary import summarize
+from ..runtime.text import listed, say, shown
+
+__all__ = ["print_model", "run_info"]
+
+_WIDTH = 16
+# Names that are printed of the images on which somebody has decided.
+_NAMED = 5
+
+
+def run_info(model):
+    """Print what a saved model was made from."""
+    found = summarize(model)
+    print_model(model, found)
+    versions = sorted(found.versions.items(), key=lambda item: item[0] != "skpatch")
+    _print({"saved by": ", ".join(f"{shown(name)} {shown(text)}" for name, text in versions)})
+
+
+def print_model(path, found=None, **more):
+    """Print facts about a saved model, and more of them, by name."""
+    found = summarize(path) if found is None else found
+    rows = {
+        "images": _images(found),
+        "decisions": _decisions(found),
+        **_network(found),
+        "memory patches": found.n_patches,
+        "noise threshold": _noise_threshold(found),
+        "taken for noise": f"{found.noise_share:.1%} of the patches",
+        "threshold": f"{found.threshold:.4g}, a distance between features; "
+        f"contamination {shown(found.params['contamination'])}",
+        **more,
+        "model": f"{shown(path)}, {found.n_bytes / 1e6:.1f} MB",
+    }
+    _print(rows)
+    if found.finding is not None:
+        say(shown(found.finding["reason"]))
+
+
+def _print(rows):
+    for name, value in rows.items():
+        say(f"{name:<{_WIDTH}}  {value}")
+
+
+def _images(found):
+    n_left = int((~found.forgotten).sum())
+    place = "" if found.folder is None else f" of {shown(found.folder)}"
+    told = f"{found.n_suspicious} of them suspicious" if n_left >= FEW else "too few to tell noise"
+    copies = f", {found.n_copies} copies of others" if found.n_copies else ""
+    return f"{n_left}{place}, {told}{copies}"
+
+
+def _decisions(found):
+    """Images that were forgotten, and those declared normal, with the names of some."""
+    told = []
+    for word, chosen in (("forgotten", found.forgotten), ("trusted", found.declared)):
+        numbers = np.flatnonzero(chosen)
+        names = [f"image {i}" if found.names is None else found.names[i] for i in numbers]
+        some = f" ({listed(names, _NAMED)})" if names else ""
+        told.append(f"{len(numbers)} {word}{some}")
+    return ", ".join(told)
+
+
+def _network(found):
+    """Rows on what the network is given; none of a detector without one."""
+    if found.network is None:
+        return {}
+    (height, width), (rows, columns) = found.network["image_size_"], found.grid
+    backbone = found.network["backbone"]
+    region = {} if found.network["region"] is None else {"region": "a part of the images"}
+    return {
+        "network": f"{shown(backbone or 'a module of its own')}, {shown(found.network['engine'])}",
+        "network input": f"{width:d} x {height:d} pixels, {columns} x {rows} patches",
+        "intensity range": _intensity_range(found.network["intensity_range_"]),
+        **region,
+    }
+
+
+def _intensity_range(intensity_range):
+    if intensity_range is None:
+        return "8-bit images"
+    black, white = intensity_range
+    return f"{black:g} is black and {white:g} white in images that are not 8-bit"
+
+
+def _noise_threshold(found):
+    """The noise threshold, and what "auto" has decided."""
+    name, threshold, finding = (
+        found.params["discriminator"],
+        found.params["noise_threshold"],
+        found.finding,
+    )
+    name = name["class"] if isinstance(name, dict) else name
+    if name is None:
+        return "none, since nothing tells noise"
+    if threshold != "auto":
+        return f"{threshold:g}"
+    if finding is None:
+        return f"auto, the default of {shown(name)}"
+    evidence = finding["evidence"]
+    return f"auto: {'no' if evidence == 'none' else shown(evidence)} evidence of noise"
