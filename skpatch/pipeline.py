@@ -47,6 +47,8 @@ class PatchPipeline(Pipeline):
         those of a fit or an update; "image 0" and so on of others.
     image_folder_ : str or None
         That folder, at the time of the fit; None if their paths were not all absolute.
+    left_out_names_ : list of str
+        Names of images that the command line left out of the fit as defects.
 
     See Also
     --------
@@ -55,6 +57,7 @@ class PatchPipeline(Pipeline):
 
     image_names_: list[str]
     image_folder_: str | None
+    left_out_names_: list[str]
 
     def fit(
         self, X: Images, y: None = None, *, trusted: ArrayLike | None = None, **params: Any
@@ -79,7 +82,7 @@ class PatchPipeline(Pipeline):
         names = training_names(X)
         with told_once(names):
             self._learn(self._stamped(X), y, **self._with_trusted(names, trusted, params))
-        self.image_names_, self.image_folder_ = names, training_folder(X)
+        self._remember(X, names)
         return self
 
     def fit_predict(
@@ -101,8 +104,13 @@ class PatchPipeline(Pipeline):
         params = self._with_trusted(names, trusted, params)
         with told_once(names):
             predicted = super().fit_predict(self._stamped(X), y, **params)
-        self.image_names_, self.image_folder_ = names, training_folder(X)
+        self._remember(X, names)
         return predicted
+
+    def _remember(self, X, names):
+        """Keep what the images of a fit are called."""
+        self.image_names_, self.image_folder_ = names, training_folder(X)
+        self.left_out_names_ = []
 
     def _with_trusted(self, names, trusted, params):
         """Parameters of a fit, with the numbers of trusted images for the detector."""

@@ -53,8 +53,12 @@ def run_audit(
         if not quiet:
             _print_audit(audit, rows[:top], model.image_names_)
             say(f"Report: {shown(output)}{' (replaced)' if is_replaced else ''}")
-            if csv is not None:
+            if csv not in (None, "-"):
                 say(f"Ranking: {shown(csv)}")
+            say(
+                "Next: mark the images in the report, save decisions.csv, and: skpatch fit "
+                f"{shown(shlex.join(images))} --decisions decisions.csv -o model.skpatch"
+            )
 
 
 def _print_audit(audit, rows, names):

@@ -2,7 +2,6 @@
 """The command line. What the commands do is in modules that load when a command runs."""
 
 import sys
-import textwrap
 import warnings
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from ..inspection.words import PVALUE, REGION, REGION_SCORE, SCORE
 from ..runtime.memory import memory_errors
 from ..runtime.text import say, shown_lines
 from .experiments import bench, demo
+from .helping import Command, help_width, table
 from .options import (
     contamination_option,
     decisions_option,
@@ -35,6 +35,8 @@ _TEXT, _PATH = click.Path(readable=False), click.Path(readable=False, path_type=
 class _Commands(click.Group):
     """Commands whose errors are messages, not tracebacks."""
 
+    command_class = Command
+
     def invoke(self, ctx):
         """Run a command."""
         try:
@@ -51,14 +53,6 @@ class _Commands(click.Group):
 
 # Files, folders, patterns, and lists of them on standard input.
 _images = click.argument("images", type=_TEXT, nargs=-1, required=True)
-
-
-def _table(rows):
-    """Names with what they mean, in lines for a terminal."""
-    indents = {"initial_indent": "  ", "subsequent_indent": " " * 17}
-    return "\n".join(
-        textwrap.fill(f"{key:<13}  {text}", 78, **indents) for key, text in rows.items()
-    )
 
 
 def main(argv=None):
@@ -101,7 +95,11 @@ def main(argv=None):
 
 @click.group(
     cls=_Commands,
-    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "show_default": True,
+        "terminal_width": help_width(),
+    },
     epilog="""\b
 Examples:
   skpatch audit photos                      which images of a folder are defective?
@@ -137,7 +135,9 @@ Examples:
     "--csv", type=_TEXT, help="Also write the ranking to this .csv file; - for standard output."
 )
 @form_option("the ranking")
-@click.option("--top", type=click.IntRange(min=0), default=10, help="Images to print.")
+@click.option(
+    "--top", metavar="NUMBER", type=click.IntRange(min=0), default=10, help="Images to print."
+)
 @force_option
 @training_options
 def audit(**options):
@@ -258,12 +258,11 @@ Examples:
   skpatch score line.skpatch new -o new.csv
   skpatch score line.skpatch a.png b.png -o new.csv --maps heat --report new.html
   skpatch score line.skpatch new -o new.csv --fail-on-anomaly || echo look at new.csv
-\b
   ls today/*.png | skpatch score line.skpatch - -o - --format jsonl
 \b
 Columns of the table:
 """
-    + _table(
+    + table(
         {
             "image": "path as given",
             "score": SCORE,
@@ -298,7 +297,7 @@ Columns of the table:
     is_flag=True,
     help="Exit with 3 if any image is anomalous, with 4 if none is but one was unreadable.",
 )
-@contamination_option(None, "The model's own by default.")
+@contamination_option(click.option, None, "The model's own by default.")
 @click.option("--weights", type=_TEXT, help="File of the network's weights, if it had one.")
 @device_option
 @engine_option(None, "The model's own by default.")

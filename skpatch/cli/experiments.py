@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from ..bench.settings import ELPV_SETS, METHODS
+from .helping import Command
 from .options import force_option
 from .output import check_free
 
@@ -14,7 +15,7 @@ __all__ = ["bench", "demo"]
 _TEXT, _PATH = click.Path(readable=False), click.Path(readable=False, path_type=Path)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "-o",
     "--output",
@@ -38,11 +39,12 @@ def demo(output, seed, force):
 
 
 @click.command(
+    cls=Command,
     epilog="""\b
 Examples:
   skpatch bench
   skpatch bench --sets mono --noise 0 --noise 0.1 --seeds 10
-  skpatch bench --sets none --data mvtec/bottle --data mvtec/cable"""
+  skpatch bench --sets none --data mvtec/bottle --data mvtec/cable""",
 )
 @click.option(
     "--sets",

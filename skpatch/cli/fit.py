@@ -2,6 +2,7 @@
 """The commands that save a model: fit, and update without the images of before."""
 
 import os
+import shlex
 import time
 
 from ..inspection.decisions import numbers_by_decision, read_decisions
@@ -39,11 +40,16 @@ def run_update(
     say_progress(f"Reading {shown(model)}{f' and {len(added)} images' if added else ''} ...", quiet)
     model = load_pipeline(model, weights, device, engine, jobs)
     model[1].set_params(verbose=not quiet)
-    names, n_known = getattr(model, "image_names_", None), len(model[1].forgotten_images_)
+    names, n_known = _known_names(model)
     found = numbers_by_decision(decided, decisions, names, added)
-    _check_left(model, found["normal"])
-    forgotten = [number for number in found["defect"] if number < n_known]
-    wanted = [path for i, path in enumerate(added) if n_known + i not in found["defect"]]
+    first = n_known + len(model.left_out_names_)
+    old = {kind: [i for i in numbers if i < n_known] for kind, numbers in found.items()}
+    new = {
+        kind: {added[i - first] for i in numbers if i >= first} for kind, numbers in found.items()
+    }
+    is_gone = [*model[1].forgotten_images_, *[True] * len(model.left_out_names_)]
+    _check_left([names[i] for i in found["normal"] if i < first and is_gone[i]])
+    wanted = [path for path in added if path not in new["defect"]]
     if wanted:
         wanted = readable_images(
             wanted,
@@ -53,57 +59,49 @@ def run_update(
             intensity_range=model[0].intensity_range_,
             grid=model[0].grid_size_,
         )
-    trusted = _change(model, forgotten, wanted, {*found["normal"]}, added)
+    if old["defect"]:
+        model.forget(old["defect"])
+    trusted = old["normal"] + [
+        n_known + number for number, path in enumerate(wanted) if path in new["normal"]
+    ]
+    if added:
+        _add(model, wanted, added, new["defect"])
+    if trusted:
+        model.trust(trusted)
     if not quiet:
         say(
-            f"{len(forgotten)} images forgotten, {len(wanted)} added, {trusted} trusted; "
+            f"{len(old['defect'])} images forgotten, {len(wanted)} added, {len(trusted)} trusted; "
             f"{len(found['unsure'])} are unsure."
         )
     _save(model, output, started, quiet)
 
 
-def _check_left(model, numbers):
-    """Raise for images that are normal now, but were forgotten."""
-    is_gone = model[1].forgotten_images_
-    gone = [model.image_names_[i] for i in numbers if i < len(is_gone) and is_gone[i]]
+def _known_names(model):
+    """Names of the training images, then of those left out, and how many the former are."""
+    n_known, names = len(model[1].forgotten_images_), getattr(model, "image_names_", None)
+    return names if names is None else names + model.left_out_names_, n_known
+
+
+def _check_left(gone):
+    """Raise for images that are normal now, but were taken out."""
     if gone:
         raise ValueError(
-            f"{len(gone)} images that are decided to be normal were forgotten by an earlier "
-            f"update, and the model knows nothing of them any more: {listed(gone)}. Add them again "
-            "with --add, under another name, or fit again."
+            f"{len(gone)} images that are decided to be normal were forgotten or left out before, "
+            f"and the model knows nothing of them: {listed(gone)}. Add them with --add, from a "
+            "folder of their own, or fit again."
         )
 
 
-def _change(model, forgotten, wanted, normal, added):
-    """Forget, add and trust images of a model; how many are trusted.
-
-    Parameters
-    ----------
-    model : PatchPipeline
-    forgotten : list of int
-    wanted : list of str
-        Paths of images to add.
-    normal : set of int
-        Images to trust, of which those to add are numbered on as in `added`.
-    added : list of str
-        Paths of all images that could have been added.
-    """
-    names, n_before = getattr(model, "image_names_", None), len(model[1].forgotten_images_)
-    if forgotten:
-        model.forget(forgotten)
-    trusted = [number for number in normal if number < n_before]
+def _add(model, wanted, added, defects):
+    """Learn from images too, which are some of those in a folder; the defects in it are noted."""
+    # With the name of their folder, or those of several days would be the same.
+    above = os.path.dirname(common_folder(added))
+    names = getattr(model, "image_names_", None)
     if wanted:
         model.partial_fit(wanted)
-        if names is not None:
-            # With the name of their folder, or those of several days would be the same.
-            above = os.path.dirname(common_folder(added))
-            model.image_names_ = names + [os.path.relpath(path, above) for path in wanted]
-        trusted += [
-            n_before + i for i, path in enumerate(wanted) if n_before + added.index(path) in normal
-        ]
-    if trusted:
-        model.trust(trusted)
-    return len(trusted)
+    if names is not None:
+        model.image_names_ = names + [os.path.relpath(path, above) for path in wanted]
+    model.left_out_names_ += [os.path.relpath(path, above) for path in added if path in defects]
 
 
 def _save(model, output, started, quiet):
@@ -116,3 +114,4 @@ def _save(model, output, started, quiet):
     save(model, output)
     if not quiet:
         print_model(output, seconds=f"{time.monotonic() - started:.1f}")
+        say(f"Next: skpatch score {shown(shlex.quote(output))} FOLDER -o scores.csv")

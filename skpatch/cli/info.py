@@ -56,14 +56,18 @@ def _images(found):
 
 
 def _decisions(found):
-    """Images that were forgotten, and those declared normal, with the names of some."""
-    told = []
-    for word, chosen in (("forgotten", found.forgotten), ("trusted", found.declared)):
-        numbers = np.flatnonzero(chosen)
-        names = [f"image {i}" if found.names is None else found.names[i] for i in numbers]
-        some = f" ({listed(names, _NAMED)})" if names else ""
-        told.append(f"{len(numbers)} {word}{some}")
-    return ", ".join(told)
+    """Images on which somebody has decided, with the names of some."""
+    known = [f"image {i}" for i in range(len(found.forgotten))]
+    known = known if found.names is None else found.names
+    decided = {
+        "left out": found.left_out,
+        "forgotten": [known[i] for i in np.flatnonzero(found.forgotten)],
+        "trusted": [known[i] for i in np.flatnonzero(found.declared)],
+    }
+    return ", ".join(
+        f"{len(names)} {word}{f' ({listed(names, _NAMED)})' if names else ''}"
+        for word, names in decided.items()
+    )
 
 
 def _network(found):

@@ -175,7 +175,7 @@ def _decode_all(images, grid, quiet, jobs):
 
     with (
         execution(None, not quiet),
-        progress(len(images), "check") as bar,
+        progress(len(images), "reading images") as bar,
         thread_pool(jobs) as pool,
     ):
         reasons = []

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Options that commands share."""
 
+from functools import partial
+
 import click
 
 from ..inspection.table_files import FORMS
 from ..runtime.memory import memory_bytes
+from .helping import Option
 
 __all__ = [
     "contamination_option",
@@ -68,7 +71,11 @@ def _allow_pixels(context, _, number):
         Image.MAX_IMAGE_PIXELS = -(-number // 2)
 
 
-device_option = click.option(
+_training = partial(click.option, cls=Option, heading="What is learned")
+_run = partial(click.option, cls=Option, heading="Images and machine")
+
+
+device_option = _run(
     "--device",
     default="auto",
     metavar="cpu|cuda|auto",
@@ -94,10 +101,11 @@ def form_option(what):
     )
 
 
-def contamination_option(default, note):
-    """Option for the share of false alarms."""
-    return click.option(
+def contamination_option(option, default, note):
+    """Option, made by a function, for the share of false alarms."""
+    return option(
         "--contamination",
+        metavar="SHARE|auto",
         type=_AutoOr(click.FloatRange(0, 0.5, min_open=True)),
         default=default,
         help="Share of normal images that may be called anomalous by mistake; n images cannot "
@@ -112,7 +120,7 @@ force_option = click.option(
 
 def engine_option(default, note):
     """Option for what runs the network; importing the engines' names would load numpy."""
-    return click.option(
+    return _run(
         "--engine",
         type=click.Choice(["torch", "openvino"]),
         default=default,
@@ -121,39 +129,43 @@ def engine_option(default, note):
 
 
 _TRAINING = [
-    click.option(
+    _training(
         "--discriminator",
         type=click.Choice(["support", "lof", "gaussian", "nearest", "none"]),
         default="support",
         help="What tells noise. lof and gaussian: SoftPatch, for aligned objects; none: PatchCore.",
     ),
-    click.option(
+    _training(
         "--noise-threshold",
+        metavar="SHARE|auto",
         type=_AutoOr(click.FloatRange(0, 1, max_open=True)),
         default="auto",
         help="Share of patches to drop as noise. auto: found in the images; 0.15 for the others "
         "than support.",
     ),
-    click.option(
+    _training(
         "--coreset-size",
+        metavar="SHARE|NUMBER|auto",
         type=_AutoOr(_Size()),
         default="auto",
         help="Memory patches: a share of all patches such as 0.1, or a number such as 5000. auto: "
         "a tenth, at most 20000.",
     ),
-    contamination_option("auto", "auto: 5 %, or what is beyond three robust standard deviations."),
-    click.option(
+    contamination_option(
+        _training, "auto", "auto: 5 %, or what is beyond three robust standard deviations."
+    ),
+    _training(
         "--backbone",
         metavar="NAME",
         default="efficientnet_lite0",
         help="Network: efficientnet_lite0, or a torchvision model (downloads its weights).",
     ),
-    click.option(
+    _training(
         "--weights",
         type=click.Path(readable=False),
         help="State dict of the network, instead of a download.",
     ),
-    click.option(
+    _training(
         "--image-size",
         type=_AutoOr(click.IntRange(1)),
         default="auto",
@@ -162,7 +174,7 @@ _TRAINING = [
         "finds smaller defects, and takes time with its square. auto: 320 for square images, as "
         "many pixels in all for others, but 224 at least.",
     ),
-    click.option(
+    _training(
         "--intensity-range",
         type=float,
         nargs=2,
@@ -170,25 +182,26 @@ _TRAINING = [
         help="Numbers that are black and white in images that are not 8-bit, such as 0 4095; "
         "learned from the images by default.",
     ),
-    click.option(
+    _training(
         "--tile-size",
         type=click.IntRange(1),
         metavar="SIZE",
         help="Largest side of tiles, in pixels, that pass the network one by one; for a large "
         "--image-size.",
     ),
-    click.option(
+    _training(
         "--memory-limit",
+        metavar="MEMORY",
         type=_Memory(),
         help="Memory to take, such as 2G. More images than fit are learned from in shards, and "
         "pass the network twice.",
     ),
-    click.option(
+    _training(
         "--region",
         type=click.Path(readable=False),
         help="Picture of the images' proportions, white where they are inspected.",
     ),
-    click.option(
+    _training(
         "--trust",
         "trusted",
         multiple=True,
@@ -197,30 +210,40 @@ _TRAINING = [
         "will do. Repeatable.",
     ),
     decisions_option,
-    click.option(
-        "--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Seed of the random choices."
+    _training(
+        "--seed",
+        metavar="NUMBER",
+        type=click.IntRange(0, 2**32 - 1),
+        default=0,
+        help="Seed of the random choices.",
     ),
     device_option,
     engine_option("torch", "It is saved with the model."),
 ]
 _RUN = [
-    click.option(
+    _run(
         "--layout",
         type=click.Choice(["auto", "mvtec", "btad", "visa", "sorted", "beside", "plain"]),
         default="auto",
         help="What folders hold: labelled images and masks in a layout that is known (auto finds "
         "it), or plain images.",
     ),
-    click.option("--jobs", type=click.IntRange(1), help="Threads; as many as cores by default."),
-    click.option(
+    _run(
+        "--jobs",
+        metavar="NUMBER",
+        type=click.IntRange(1),
+        help="Threads; as many as cores by default.",
+    ),
+    _run(
         "--max-pixels",
+        metavar="NUMBER",
         type=click.IntRange(1),
         callback=_allow_pixels,
         expose_value=False,
         help="Pixels of the largest image that is read; 178956970 by default.",
     ),
-    click.option("--skip-bad", is_flag=True, help="Go on without images that cannot be read."),
-    click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only."),
+    _run("--skip-bad", is_flag=True, help="Go on without images that cannot be read."),
+    _run("-q", "--quiet", is_flag=True, help="Print errors and warnings only."),
 ]
 
 

@@ -4,6 +4,7 @@
 import math
 import os
 import sys
+import warnings
 from typing import NamedTuple
 
 from ..images.names import find_by_name
@@ -17,6 +18,8 @@ __all__ = ["TrainingSet", "list_training", "train"]
 
 # Bytes that are worth a word.
 _MUCH = 2**30
+# Shorter side of the network's input that is hardly of use.
+_SMALL = 64
 # From one shorter side of the network's input to the next that is worth trying.
 _STEP_UP = 1.4
 
@@ -29,8 +32,9 @@ class TrainingSet(NamedTuple):
     paths: list[str]
     # Paths from the folder.
     names: list[str]
-    # Names of those that are known to be normal.
+    # Names of those that are known to be normal, and of those left out as defects.
     trusted: set[str]
+    left_out: list[str]
 
 
 def list_training(inputs, *, layout, region, quiet, decisions, trusted):
@@ -62,7 +66,11 @@ def list_training(inputs, *, layout, region, quiet, decisions, trusted):
             f"image{'s' * (len(left) != 1)}{without}, while at least 2 are needed."
         )
     return TrainingSet(
-        os.path.normpath(folder), [paths[i] for i in left], [names[i] for i in left], normal
+        folder=os.path.normpath(folder),
+        paths=[paths[number] for number in left],
+        names=[names[number] for number in left],
+        trusted=normal,
+        left_out=[names[number] for number in sorted(defects)],
     )
 
 
@@ -77,6 +85,13 @@ def train(training, *, quiet, skip_bad, jobs, device, engine, weights, seed, **o
     features : array-like of shape (n, h, w, d)
         Perhaps lazy.
     """
+    size = options["image_size"]
+    if size != "auto" and size < _SMALL:
+        warnings.warn(
+            f"--image-size {size} leaves {size // 8} patches along the shorter side, too few to "
+            "find small defects; auto is a good start.",
+            stacklevel=1,
+        )
     if weights is not None and not os.path.isfile(weights):
         raise FileNotFoundError(f"--weights={weights!r} is not a file.")
     say_progress(f"Reading {len(training.paths)} images ...", quiet)
@@ -125,26 +140,24 @@ def train(training, *, quiet, skip_bad, jobs, device, engine, weights, seed, **o
         verbose=not quiet,
     )
     model = make_pipeline(extractor, detector)
-    names = dict(zip(training.paths, training.names, strict=True))
-    model.image_names_ = [names[path] for path in paths]
-    model.image_folder_ = training.folder
-    trusted = [i for i, name in enumerate(model.image_names_) if name in training.trusted]
-    features = _fit(model, paths, trusted, quiet)
+    known = dict(zip(training.paths, training.names, strict=True))
+    names = [known[path] for path in paths]
+    trusted = [number for number, name in enumerate(names) if name in training.trusted]
+    features = _fit(model, paths, names, trusted, quiet)
+    model.image_names_, model.image_folder_ = names, training.folder
+    model.left_out_names_ = training.left_out
     check_threshold(detector)
     return model, paths, features
 
 
-def _fit(model, paths, trusted, quiet):
-    """Fit to images; their features."""
+def _fit(model, paths, names, trusted, quiet):
+    """Fit to images, and return their features."""
     from ..features.lazy import lazy_features
     from ..runtime.telling import told_once
 
     extractor, detector = model[0], model[1]
-    names, folder = model.image_names_, model.image_folder_
     if detector.memory_limit is not None:
-        model.fit(paths, trusted=trusted)
-        model.image_names_, model.image_folder_ = names, folder
-        return lazy_features(model, paths)
+        return lazy_features(model.fit(paths, trusted=trusted), paths)
     with told_once(names):
         extractor.fit(paths)
         if not quiet:

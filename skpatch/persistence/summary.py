@@ -31,6 +31,8 @@ class ModelSummary(NamedTuple):
     folder : str or None
         Of the training images, as it was called then.
     names : list of str or None
+    left_out : list of str
+        Images that the command line left out as defects.
     forgotten, declared : ndarray of shape (n,), bool
         Training images that were forgotten, and declared normal.
     n_copies, n_suspicious : int
@@ -51,6 +53,7 @@ class ModelSummary(NamedTuple):
     n_patches: int
     folder: str | None
     names: list[str] | None
+    left_out: list[str]
     forgotten: np.ndarray
     declared: np.ndarray
     n_copies: int
@@ -108,6 +111,7 @@ def _summary(content, arrays, n_bytes):
         n_patches=len(arrays.take("memory_source_", "i8", "m3")),
         folder=packed.get("image_folder"),
         names=packed.get("image_names"),
+        left_out=packed.get("left_out_names", []),
         forgotten=forgotten,
         declared=declared,
         n_copies=int((given.copy_of[~forgotten] >= 0).sum()),

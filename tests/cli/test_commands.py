@@ -87,7 +87,7 @@ def test_output_that_is_not_utf8(data, tmp_path, monkeypatch, encoding):
     lines = written.getvalue().decode(encoding).splitlines()
     assert sum("Größe" in line and line.endswith(".png") for line in lines) == 6
     shown = report if encoding == "utf-8" else tmp_path / r"\u898b.html"
-    assert lines[-1] == f"Report: {shown}"
+    assert lines[-2] == f"Report: {shown}"
 
 
 def test_audit(photos, tmp_path, monkeypatch, capsys):

@@ -100,6 +100,23 @@ def test_update_is_forget_and_trust(photos, line, decide, tmp_path, capsys):
     assert "3 images that are decided to be normal were forgotten" in capsys.readouterr().err
 
 
+def test_update_knows_what_fit_left_out(photos, decide, tmp_path, capsys):
+    bad, output = names_of(photos, "bad"), tmp_path / "m.skpatch"
+    arguments = ["--decisions", decide(defect=bad), "-o", output, *SMALL, "-q"]
+    assert run("fit", photos, *arguments) == 0
+    model = output.read_bytes()
+    assert run("update", output, "--decisions", tmp_path / "d.csv", "-o", output) == 0
+    printed = capsys.readouterr().out
+    assert "0 images forgotten, 0 added, 0 trusted; 0 are unsure.\n" in printed
+    assert f"decisions         3 left out ({', '.join(bad)}), 0 forgotten, 0 trusted\n" in printed
+    assert output.read_bytes() == model
+    arguments = ["--decisions", decide(normal=bad[:1]), "-o", output]
+    assert run("update", output, *arguments) == 1
+    assert f"left out before, and the model knows nothing of them: {bad[0]}. Add them" in (
+        capsys.readouterr().err
+    )
+
+
 def test_update_adds_images(photos, line, tmp_path):
     new = tmp_path / "tuesday"
     shutil.copytree(photos / "line1", new)
@@ -129,7 +146,7 @@ def test_info(photos, line, capsys):
     rows = dict(re.findall(r"^(\S.*?)  +(.*)$", printed, re.MULTILINE))
     model = skpatch.load(line)
     assert rows["images"].startswith(f"30 of {photos}, ")
-    assert rows["decisions"] == "0 forgotten, 0 trusted"
+    assert rows["decisions"] == "0 left out, 0 forgotten, 0 trusted"
     assert rows["network"] == "efficientnet_lite0, torch"
     assert rows["network input"] == "64 x 64 pixels, 8 x 8 patches"
     assert rows["memory patches"] == str(len(model[1].memory_bank_))

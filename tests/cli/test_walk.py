@@ -90,9 +90,11 @@ def test_walk(cells, monkeypatch, capsys):
     # 6. What was it learned from?
     found = info("line2.skpatch", capsys)
     assert found["images"].startswith("23 of photos, ")
-    name = defects[3].removeprefix("photos/")
+    *left_out, name = (path.removeprefix("photos/") for path in defects)
+    left_out = ", ".join(left_out)
     assert found["decisions"] == (
-        f"1 forgotten ({name}), 1 trusted ({normal.removeprefix('photos/')})"
+        f"4 left out ({left_out}, new/module1/cell03D.png), 1 forgotten ({name}), "
+        f"1 trusted ({normal.removeprefix('photos/')})"
     )
     # 7. And the photographs are sorted.
     shutil.move("archive", "photos")

@@ -93,7 +93,5 @@ def test_all_wrong_names_are_one_error():
 
 def test_two_decisions_on_one_image():
     decisions = {"2.png": "defect", "photos/line0/2.png": "normal"}
-    with pytest.raises(
-        ValueError, match=r"2\.png' is normal, but under another name defect"
-    ):
+    with pytest.raises(ValueError, match=r"2\.png' is normal, but under another name defect"):
         numbers_by_decision(decisions, "d.csv", NAMES)
