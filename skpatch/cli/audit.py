@@ -51,7 +51,7 @@ def run_audit(
             write_table(csv, table_form(csv, form), rows, stream)
         audit.to_html(output, model.image_names_, warned)
         if not quiet:
-            _print_audit(audit, rows[:top], model.image_names_)
+            _print_audit(audit, rows[:top], model.image_names_, output)
             say(f"Report: {shown(output)}{' (replaced)' if is_replaced else ''}")
             if csv not in (None, "-"):
                 say(f"Ranking: {shown(csv)}")
@@ -61,13 +61,13 @@ def run_audit(
             )
 
 
-def _print_audit(audit, rows, names):
-    """Print the first rows, what was found in all, and what to ask the user."""
+def _print_audit(audit, rows, names, output):
+    """Print the first rows, where the others are, what was found, and what to ask the user."""
     n_suspicious = np.count_nonzero(audit.is_suspicious)
     _print_ranking(rows, audit.inspection.n_normal)
     more = n_suspicious - sum(row["label"] == SUSPICIOUS for row in rows)
     if more:
-        say(f"... and {more} more")
+        say(f"... and {more} more are suspicious: see {shown(output)}")
     say(summary(len(audit.scores), n_suspicious, SUSPICIOUS))
     if audit.finding is not None:
         say(audit.finding.reason)

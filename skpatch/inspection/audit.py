@@ -16,6 +16,7 @@ from ..images.collection import Images
 from ..runtime.parameters import check_is_fitted
 from ..runtime.telling import told_once
 from ..runtime.threads import execution
+from .glance import as_html, as_text
 from .groups import group_images
 from .maps import image_maps
 from .result import Inspection
@@ -122,6 +123,14 @@ class NoiseAudit:
         self.is_suspicious = self.inspection.is_anomalous & ~self.declared_normal
         suspicious = self.ranking[self.is_suspicious[self.ranking]]
         self.groups = group_images(fitted_state(detector), suspicious, detector.device)
+
+    def __repr__(self) -> str:
+        """How many images are suspicious, and the worst of them."""
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        """The same as a table of a notebook."""
+        return as_html(self)
 
     @classmethod
     def from_estimator(cls, model: Pipeline, images: Images) -> "NoiseAudit":
