@@ -113,5 +113,5 @@ def _save(model, output, started, quiet):
     model[1].set_params(device="cpu", verbose=False)
     save(model, output)
     if not quiet:
-        print_model(output, seconds=f"{time.monotonic() - started:.1f}")
+        print_model(output, lambda _: {"seconds": f"{time.monotonic() - started:.1f}"})
         say(f"Next: skpatch score {shown(shlex.quote(output))} FOLDER -o scores.csv")

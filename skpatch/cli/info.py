@@ -16,16 +16,37 @@ _NAMED = 5
 
 def run_info(model):
     """Print what a saved model was made from."""
-    found = summarize(model)
-    print_model(model, found)
-    versions = sorted(found.versions.items(), key=lambda item: item[0] != "skpatch")
-    _print({"saved by": ", ".join(f"{shown(name)} {shown(text)}" for name, text in versions)})
+    print_model(model, _versions)
 
 
-def print_model(path, found=None, **more):
-    """Print facts about a saved model, and more of them, by name."""
-    found = summarize(path) if found is None else found
-    rows = {
+def print_model(path, last):
+    """Print facts about a saved model, and more rows, which a function makes of them."""
+    try:
+        found = summarize(path)
+        rows = {
+            **_rows(found),
+            **last(found),
+            "model": f"{shown(path)}, {found.n_bytes / 1e6:.1f} MB",
+        }
+        reason = "" if found.finding is None else shown(found.finding["reason"])
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        # It need not be a model, and what is in it need not be what it should be.
+        raise ValueError(f"{path!r} cannot be read: {shown(error)}") from error
+    for name, value in rows.items():
+        say(f"{name:<{_WIDTH}}  {value}")
+    if reason:
+        say(reason)
+
+
+def _rows(found):
+    return {
         "images": _images(found),
         "decisions": _decisions(found),
         **_network(found),
@@ -34,17 +55,12 @@ def print_model(path, found=None, **more):
         "taken for noise": f"{found.noise_share:.1%} of the patches",
         "threshold": f"{found.threshold:.4g}, a distance between features; "
         f"contamination {shown(found.params['contamination'])}",
-        **more,
-        "model": f"{shown(path)}, {found.n_bytes / 1e6:.1f} MB",
     }
-    _print(rows)
-    if found.finding is not None:
-        say(shown(found.finding["reason"]))
 
 
-def _print(rows):
-    for name, value in rows.items():
-        say(f"{name:<{_WIDTH}}  {value}")
+def _versions(found):
+    versions = sorted(found.versions.items(), key=lambda item: item[0] != "skpatch")
+    return {"saved by": ", ".join(f"{shown(name)} {shown(text)}" for name, text in versions)}
 
 
 def _images(found):

@@ -3,12 +3,14 @@
 
 import io
 import json
+import random
 import re
 import shutil
 
 import numpy as np
 import pytest
 from _cli import SMALL, read_csv, run
+from _mutations_models import damaged_model
 
 import skpatch
 
@@ -172,6 +174,20 @@ def test_info_of_a_detector_and_of_what_is_none(small, photos, capsys):
     assert "it is not a model saved by skpatch.save" in capsys.readouterr().err
     assert run("info", "lost.skpatch") == 1
     assert "lost.skpatch': No such file" in capsys.readouterr().err
+
+
+def test_info_of_changed_models(line, tmp_path, capsys):
+    """It is an error that names the file, or what the file says, harmless to a terminal."""
+    rng = random.Random(0)
+    files, damaged = {"model": [line.read_bytes()]}, tmp_path / "damaged.skpatch"
+    codes = set()
+    for _ in range(150):
+        damaged.write_bytes(damaged_model(files, "model", rng))
+        codes.add(run("info", damaged))
+        printed = capsys.readouterr()
+        assert "damaged.skpatch" in printed.err + printed.out
+        assert (printed.out + printed.err).replace("\n", "").isprintable()
+    assert codes == {0, 1}
 
 
 @pytest.mark.parametrize("move", [False, True])
