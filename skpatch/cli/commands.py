@@ -9,6 +9,7 @@ import click
 
 from .. import __version__
 from ..inspection.words import PVALUE, REGION, REGION_SCORE, SCORE
+from ..runtime.files import in_words
 from ..runtime.memory import memory_errors
 from ..runtime.text import say, shown_lines
 from .experiments import bench, demo
@@ -23,7 +24,6 @@ from .options import (
     run_options,
     training_options,
 )
-from .output import in_words
 
 __all__ = ["commands", "main"]
 

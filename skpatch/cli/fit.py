@@ -27,9 +27,7 @@ def run_fit(*, images, output, force, quiet, layout, region, decisions, trusted,
     _save(model, output, started, quiet)
 
 
-def run_update(
-    *, model, decisions, add, output, force, quiet, layout, weights, device, engine, jobs, skip_bad
-):
+def run_update(*, model, decisions, add, output, force, quiet, layout, jobs, skip_bad, **options):
     """Forget, add and trust training images, and save the model."""
     started = time.monotonic()
     check_free(output, ".skpatch", "--output", force)
@@ -38,7 +36,7 @@ def run_update(
     added = training_images(inputs, layout, quiet=quiet)
     os.stat(model)
     say_progress(f"Reading {shown(model)}{f' and {len(added)} images' if added else ''} ...", quiet)
-    model = load_pipeline(model, weights, device, engine, jobs)
+    model = load_pipeline(model, jobs=jobs, **options)
     model[1].set_params(verbose=not quiet)
     names, n_known = _known_names(model)
     found = numbers_by_decision(decided, decisions, names, added)
@@ -70,8 +68,8 @@ def run_update(
         model.trust(trusted)
     if not quiet:
         say(
-            f"{len(old['defect'])} images forgotten, {len(wanted)} added, {len(trusted)} trusted; "
-            f"{len(found['unsure'])} are unsure."
+            f"{len(old['defect'])} forgotten, {len(wanted)} added, {len(trusted)} trusted, "
+            f"{len(found['unsure'])} unsure."
         )
     _save(model, output, started, quiet)
 

@@ -48,7 +48,7 @@ def print_model(path, last):
 def _rows(found):
     return {
         "images": _images(found),
-        "decisions": _decisions(found),
+        **_decisions(found),
         **_network(found),
         "memory patches": found.n_patches,
         "noise threshold": _noise_threshold(found),
@@ -72,7 +72,7 @@ def _images(found):
 
 
 def _decisions(found):
-    """Images on which somebody has decided, with the names of some."""
+    """Rows on the images on which somebody has decided, with the names of some."""
     known = [f"image {i}" for i in range(len(found.forgotten))]
     known = known if found.names is None else found.names
     decided = {
@@ -80,10 +80,8 @@ def _decisions(found):
         "forgotten": [known[i] for i in np.flatnonzero(found.forgotten)],
         "trusted": [known[i] for i in np.flatnonzero(found.declared)],
     }
-    return ", ".join(
-        f"{len(names)} {word}{f' ({listed(names, _NAMED)})' if names else ''}"
-        for word, names in decided.items()
-    )
+    rows = {word: f"{len(some)}: {listed(some, _NAMED)}" for word, some in decided.items() if some}
+    return rows or {"decisions": "none"}
 
 
 def _network(found):

@@ -6,7 +6,7 @@ from .options import limit_threads
 __all__ = ["load_pipeline"]
 
 
-def load_pipeline(path, weights, device, engine, jobs):
+def load_pipeline(path, *, weights, device, engine, jobs):
     """Load a pipeline, to run as a command is asked to."""
     from ..inspection.result import check_threshold
     from ..persistence import load

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What commands print and write."""
 
-import errno
 import os
 import re
 import sys
-import warnings
 from contextlib import contextmanager, redirect_stdout, suppress
 
 from ..inspection.table_files import table_form
@@ -15,8 +13,6 @@ __all__ = [
     "check_free",
     "check_replaced",
     "check_table",
-    "heard",
-    "in_words",
     "table_stream",
 ]
 
@@ -26,22 +22,9 @@ _BEGINNING = 4096
 _SIGNS = {
     ".skpatch": rb"\A\x89skpatch",
     ".html": rb'<meta name="generator" content="skpatch ',
-    ".csv": rb"\A\xef\xbb\xbfimage,score,p_value,",
+    ".csv": rb"\A\xef\xbb\xbf(rank,)?image,score,p_value,",
     **dict.fromkeys((".json", ".jsonl"), rb'\A\[?\{"image": "[^\n]*", "score": '),
     ".png": rb"tEXtSoftware\0skpatch",
-}
-_ADVICE = {
-    errno.ENOENT: "Check its name, and the folder that it is looked for in",
-    errno.ENOTDIR: "A part of its path is a file",
-    errno.EISDIR: "Name a file",
-    errno.EACCES: "Ask its owner for the right, or name another file",
-    errno.EPERM: "Ask its owner for the right, or name another file",
-    errno.EROFS: "Name a file on another disk",
-    errno.ENOSPC: "Make room, or name a file on another disk",
-    errno.EDQUOT: "Make room, or name a file on another disk",
-    errno.EFBIG: "Raise the limit, or name a file on another disk",
-    errno.ENAMETOOLONG: "Give a shorter name",
-    errno.ELOOP: "Its links lead in a circle",
 }
 
 
@@ -54,8 +37,17 @@ def check_free(output, suffix, name, force):
 
 def check_table(output, form, name, force):
     """As :func:`check_free` of a table in one of `FORMS`, unless it is printed."""
-    if output not in (None, "-"):
-        check_free(output, f".{table_form(output, form)}", name, force)
+    if output in (None, "-"):
+        return
+    check_free(output, f".{table_form(output, form)}", name, force)
+    if not force and os.path.exists(output):
+        from ..inspection.decisions import holds_decisions
+
+        if holds_decisions(output):
+            raise FileExistsError(
+                f"{name}={str(output)!r} holds decisions, which would be lost; give another name, "
+                "or pass --force to replace it."
+            )
 
 
 def check_replaced(output, suffix, name):
@@ -71,32 +63,6 @@ def check_replaced(output, suffix, name):
             f"{name}={str(output)!r} exists, and skpatch has not written it; give another name, or "
             "pass --force to replace it."
         )
-
-
-@contextmanager
-def heard():
-    """Give a list of what is warned of inside, each once; it is shown as ever."""
-    show, messages = warnings.showwarning, []
-
-    def show_and_keep(message, category, *others):
-        if issubclass(category, UserWarning) and str(message) not in messages:
-            messages.append(str(message))
-        show(message, category, *others)
-
-    warnings.showwarning = show_and_keep
-    try:
-        yield messages
-    finally:
-        warnings.showwarning = show
-
-
-def in_words(error):
-    """Message of an error; of one of the system, the file, what is wrong, and what to do."""
-    if not isinstance(error, OSError) or error.errno is None:
-        return str(error)
-    name = "" if error.filename is None else f"{os.fsdecode(error.filename)!r}: "
-    advice = _ADVICE.get(error.errno)
-    return f"{name}{error.strerror}." + (f" {advice}." if advice else "")
 
 
 @contextmanager

@@ -8,13 +8,13 @@ import numpy as np
 
 from ..inspection.table_files import rows_of, table_form, write_table
 from ..inspection.words import ANOMALOUS, summary
-from ..runtime.telling import told_once
+from ..runtime.telling import heard, told_once
 from ..runtime.text import pvalue_text, say, score_text, shown
 from ..runtime.threads import execution, progress, thread_pool
 from .inputs import common_folder, images_to_score, named_inputs, readable_images
 from .loading import load_pipeline
 from .maps import make_folders, map_targets, write_map
-from .output import check_free, check_table, heard, table_stream
+from .output import check_free, check_table, table_stream
 from .terminal import say_progress, say_table
 
 __all__ = ["run_score"]
@@ -36,12 +36,10 @@ def run_score(
     report,
     force,
     contamination,
-    weights,
-    device,
-    engine,
-    jobs,
     skip_bad,
     quiet,
+    jobs,
+    **options,
 ):
     """Score images; write a table, heat maps and a report.
 
@@ -58,7 +56,7 @@ def run_score(
         targets = None if maps is None else map_targets(maps, given, root, inputs, force)
         os.stat(model)
         say_progress(f"Reading {shown(model)} and {len(given)} images ...", quiet)
-        model = load_pipeline(model, weights, device, engine, jobs)
+        model = load_pipeline(model, jobs=jobs, **options)
         if contamination is not None:
             _promise(model[1], contamination)
         paths = readable_images(
@@ -73,20 +71,16 @@ def run_score(
             make_folders(targets, maps)
         with heard() as warned:
             table, patch_scores = _inspect(model, paths, targets, report is not None, quiet, jobs)
-        rows = rows_of(table)
-        write_table(output, table_form(output, form), _with_unread(rows, given + unread), stream)
+        rows, every = rows_of(table), given + unread
+        write_table(output, table_form(output, form), _with_unread(rows, every), stream)
         if report is not None:
             _write_report(report, model, paths, patch_scores, root, warned, quiet)
-        n_unreadable = len(given) + len(unread) - len(paths)
         anomalous = [row for row in rows if row["label"] == ANOMALOUS]
+        n_unreadable = len(every) - len(rows)
         if not quiet:
-            where = next(path for path in (report, output, "the table") if path not in (None, "-"))
-            _print_anomalous(anomalous, len(rows), where, len(model[1].calibration_scores_))
-            if n_unreadable:
-                say(f"{n_unreadable} more are unreadable, and not inspected.")
-            for name, path in {"Scores": output, "Heat maps": maps, "Report": report}.items():
-                if path not in (None, "-"):
-                    say(f"{name}: {shown(path)}")
+            outputs = {"Scores": output, "Heat maps": maps, "Report": report}
+            _print_anomalous(anomalous, len(rows), model[1], outputs)
+            _print_others(n_unreadable, outputs)
     return len(anomalous), n_unreadable
 
 
@@ -139,13 +133,25 @@ def _write_report(report, model, paths, patch_scores, root, warned, quiet):
     inspection.to_html(report, [os.path.relpath(path, root) for path in paths], warned)
 
 
-def _print_anomalous(anomalous, n_images, where, n_normal):
+def _print_anomalous(anomalous, n_images, detector, outputs):
     """Say how many images are anomalous, which are the worst, and where the others are."""
     say(summary(n_images, len(anomalous), ANOMALOUS))
+    n_normal = len(detector.calibration_scores_)
     lines = [
         (score_text(row["score"]), pvalue_text(row["p_value"], n_normal), shown(row["image"]))
         for row in sorted(anomalous, key=lambda row: row["rank"])[:_MOST]
     ]
     say_table(("score", "p-value", "image"), lines, [True] * len(lines), narrow=("score", "image"))
     if len(anomalous) > _MOST:
-        say(f"... and {len(anomalous) - _MOST} more: see {shown(where)}")
+        where = outputs["Report"] or outputs["Scores"]
+        named = "the table" if where == "-" else shown(where)
+        say(f"... and {len(anomalous) - _MOST} more: see {named}")
+
+
+def _print_others(n_unreadable, outputs):
+    """Say how many images were not inspected, and what was written."""
+    if n_unreadable:
+        say(f"{n_unreadable} more are unreadable, and not inspected.")
+    for name, path in outputs.items():
+        if path not in (None, "-"):
+            say(f"{name}: {shown(path)}")

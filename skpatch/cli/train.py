@@ -50,8 +50,8 @@ def list_training(inputs, *, layout, region, quiet, decisions, trusted):
         defects = found["defect"]
         if not quiet:
             say(
-                f"{shown(decisions)}: {len(defects)} defects are left out, {len(found['normal'])} "
-                f"images are trusted, {len(found['unsure'])} are unsure."
+                f"{shown(decisions)}: {len(defects)} left out as defects, {len(found['normal'])} "
+                f"trusted, {len(found['unsure'])} unsure."
             )
     if wrong := sorted(normal.intersection(names[number] for number in defects)):
         raise ValueError(
@@ -74,7 +74,7 @@ def list_training(inputs, *, layout, region, quiet, decisions, trusted):
     )
 
 
-def train(training, *, quiet, skip_bad, jobs, device, engine, weights, seed, **options):
+def train(training, *, quiet, skip_bad, jobs, **options):
     """Fit a pipeline to a TrainingSet.
 
     Returns
@@ -85,69 +85,74 @@ def train(training, *, quiet, skip_bad, jobs, device, engine, weights, seed, **o
     features : array-like of shape (n, h, w, d)
         Perhaps lazy.
     """
-    size = options["image_size"]
-    if size != "auto" and size < _SMALL:
-        warnings.warn(
-            f"--image-size {size} leaves {size // 8} patches along the shorter side, too few to "
-            "find small defects; auto is a good start.",
-            stacklevel=1,
-        )
-    if weights is not None and not os.path.isfile(weights):
-        raise FileNotFoundError(f"--weights={weights!r} is not a file.")
+    _check_files(options["image_size"], options["weights"])
     say_progress(f"Reading {len(training.paths)} images ...", quiet)
     from ..engines.choosing import check_engine
     from ..runtime.devices import check_device
 
-    check_device(device)
-    check_engine(engine, device, "float32")
+    check_device(options["device"])
+    check_engine(options["engine"], options["device"], "float32")
     limit_threads(jobs)
-    intensity_range = options["intensity_range"] or "auto"
+    options["intensity_range"] = options["intensity_range"] or "auto"
     paths = readable_images(
         training.paths,
         skip_bad=skip_bad,
         quiet=quiet,
         jobs=jobs,
-        intensity_range=intensity_range,
+        intensity_range=options["intensity_range"],
         at_least=2,
     )
-    from ..detector.estimator import SoftPatchDetector
-    from ..features.extractor import PatchFeatureExtractor
     from ..inspection.result import check_threshold
-    from ..pipeline import make_pipeline
 
-    extractor = PatchFeatureExtractor(
-        backbone=options["backbone"],
-        weights="default" if weights is None else weights,
-        image_size=options["image_size"],
-        region=options["region"],
-        intensity_range=intensity_range,
-        tile_size=options["tile_size"],
-        device=device,
-        engine=engine,
-        n_jobs=jobs,
-        random_state=seed,
-        verbose=not quiet,
-    )
-    name = options["discriminator"]
-    detector = SoftPatchDetector(
-        discriminator=None if name == "none" else name,
-        noise_threshold=options["noise_threshold"],
-        coreset_size=options["coreset_size"],
-        contamination=options["contamination"],
-        memory_limit=options["memory_limit"],
-        device=device,
-        random_state=seed,
-        verbose=not quiet,
-    )
-    model = make_pipeline(extractor, detector)
+    model = _unfitted(jobs, quiet, **options)
     known = dict(zip(training.paths, training.names, strict=True))
     names = [known[path] for path in paths]
     trusted = [number for number, name in enumerate(names) if name in training.trusted]
     features = _fit(model, paths, names, trusted, quiet)
     model.image_names_, model.image_folder_ = names, training.folder
     model.left_out_names_ = training.left_out
-    check_threshold(detector)
+    check_threshold(model[1])
     return model, paths, features
+
+
+def _check_files(image_size, weights):
+    """Raise for weights that are not there, and warn of an input that is hardly of use."""
+    if image_size != "auto" and image_size < _SMALL:
+        warnings.warn(
+            f"--image-size {image_size} leaves {image_size // 8} patches along the shorter side, "
+            "too few to find small defects; auto is a good start.",
+            stacklevel=1,
+        )
+    if weights is not None and not os.path.isfile(weights):
+        raise FileNotFoundError(f"--weights={weights!r} is not a file.")
+
+
+def _unfitted(jobs, quiet, *, discriminator, weights, device, engine, seed, **options):
+    """Pipeline with the parameters that options stand for."""
+    from ..detector.estimator import SoftPatchDetector
+    from ..features.extractor import PatchFeatureExtractor
+    from ..pipeline import make_pipeline
+
+    def some(*names):
+        return {name: options[name] for name in names}
+
+    extractor = PatchFeatureExtractor(
+        **some("backbone", "image_size", "region", "intensity_range", "tile_size"),
+        weights="default" if weights is None else weights,
+        device=device,
+        engine=engine,
+        n_jobs=jobs,
+        random_state=seed,
+        verbose=not quiet,
+    )
+    detector = SoftPatchDetector(
+        **some("noise_threshold", "coreset_size", "contamination", "memory_limit"),
+        discriminator=None if discriminator == "none" else discriminator,
+        device=device,
+        random_state=seed,
+        verbose=not quiet,
+    )
+    return make_pipeline(extractor, detector)
 
 
 def _fit(model, paths, names, trusted, quiet):

@@ -133,7 +133,8 @@ def _problem(given, found, names):
     """What is wrong with a name that not exactly one image has."""
     if found:
         same = listed([f"{names[number]!r} (image {number})" for number in found], _SHOWN)
-        return f"{shown(repr(given))} is the name of {len(found)} images: {same}."
+        name = shown(repr(given))
+        return f"{name} is the name of {len(found)} images: {same}. Write more of its path."
     close = listed(list(map(repr, get_close_matches(given, names, _SHOWN) or names)), _SHOWN)
     return f"There is no training image {shown(repr(given))}; there are: {close}."
 

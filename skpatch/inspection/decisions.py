@@ -4,12 +4,19 @@
 import csv
 import io
 import os
+from contextlib import suppress
 
 from ..images.names import find_by_name
 from ..runtime.files import open_regular
 from ..runtime.text import shown
 
-__all__ = ["DECISIONS", "numbers_by_decision", "read_decisions", "relative_names"]
+__all__ = [
+    "DECISIONS",
+    "holds_decisions",
+    "numbers_by_decision",
+    "read_decisions",
+    "relative_names",
+]
 
 DECISIONS = ("defect", "normal", "unsure")
 _KINDS = f"{', '.join(DECISIONS[:-1])} or {DECISIONS[-1]}"
@@ -82,6 +89,13 @@ def _rows(path):
                 yield reader.line_num, row[image], row[decision]
     except csv.Error as error:
         raise ValueError(f"{shown(path)}, line {reader.line_num}: {error}.") from error
+
+
+def holds_decisions(path):
+    """Whether a file is a table with anything in its column of decisions."""
+    with suppress(ValueError):
+        return any(text.strip() for _, _, text in _rows(path))
+    return False
 
 
 def numbers_by_decision(decisions, path, names, others=(), folder=None):

@@ -45,7 +45,7 @@ def test_fit_says_what_it_leaves_out(photos, decide, tmp_path, capsys):
     output = tmp_path / "m.skpatch"
     assert run("fit", photos, "--decisions", decisions, "-o", output, *SMALL) == 0
     printed = capsys.readouterr().out
-    assert "d.csv: 3 defects are left out, 2 images are trusted, 1 are unsure.\n" in printed
+    assert "d.csv: 3 left out as defects, 2 trusted, 1 unsure.\n" in printed
     assert skpatch.load(output).image_names_ == [
         name for name in skpatch.load(output).image_names_ if name not in bad
     ]
@@ -90,7 +90,7 @@ def test_update_is_forget_and_trust(photos, line, decide, tmp_path, capsys):
     output = tmp_path / "m.skpatch"
     assert run("update", line, "--decisions", decisions, "-o", output) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("3 images forgotten, 0 added, 1 trusted; 0 are unsure.\n")
+    assert printed.startswith("3 forgotten, 0 added, 1 trusted, 0 unsure.\n")
     expected, found = skpatch.load(line), skpatch.load(output)
     expected.forget(bad).trust(good[0])
     np.testing.assert_array_equal(found[1].memory_bank_, expected[1].memory_bank_)
@@ -109,8 +109,8 @@ def test_update_knows_what_fit_left_out(photos, decide, tmp_path, capsys):
     model = output.read_bytes()
     assert run("update", output, "--decisions", tmp_path / "d.csv", "-o", output) == 0
     printed = capsys.readouterr().out
-    assert "0 images forgotten, 0 added, 0 trusted; 0 are unsure.\n" in printed
-    assert f"decisions         3 left out ({', '.join(bad)}), 0 forgotten, 0 trusted\n" in printed
+    assert "0 forgotten, 0 added, 0 trusted, 0 unsure.\n" in printed
+    assert f"left out          3: {', '.join(bad)}\n" in printed
     assert output.read_bytes() == model
     arguments = ["--decisions", decide(normal=bad[:1]), "-o", output]
     assert run("update", output, *arguments) == 1
@@ -148,7 +148,7 @@ def test_info(photos, line, capsys):
     rows = dict(re.findall(r"^(\S.*?)  +(.*)$", printed, re.MULTILINE))
     model = skpatch.load(line)
     assert rows["images"].startswith(f"30 of {photos}, ")
-    assert rows["decisions"] == "0 left out, 0 forgotten, 0 trusted"
+    assert rows["decisions"] == "none"
     assert rows["network"] == "efficientnet_lite0, torch"
     assert rows["network input"] == "64 x 64 pixels, 8 x 8 patches"
     assert rows["memory patches"] == str(len(model[1].memory_bank_))
@@ -248,6 +248,21 @@ def test_tables_for_other_programs(photos, line, tmp_path, monkeypatch, capsys):
     assert "skpatch has not written it" in capsys.readouterr().err
     assert run("score", line, photos, "-o", "t.csv", "--format", "json") == 1
     assert "'t.csv' must be the name of a .json file" in capsys.readouterr().err
+
+
+def test_decisions_are_not_replaced(photos, line, tmp_path, capsys):
+    """Somebody has filled the last column of a table that skpatch had written."""
+    table = tmp_path / "t.csv"
+    assert run("score", line, photos, "-o", table, "-q") == 0
+    content = table.read_bytes()
+    for decision in (b"defect", b"bad"):
+        decided = content.replace(b"[],,", b"[],," + decision, 1)
+        table.write_bytes(decided)
+        assert run("score", line, photos, "-o", table, "-q") == 1
+        assert "t.csv' holds decisions, which would be lost" in capsys.readouterr().err
+        assert table.read_bytes() == decided
+    assert run("score", line, photos, "-o", table, "-q", "--force") == 0
+    assert table.read_bytes() == content
 
 
 @pytest.mark.filterwarnings("default")

@@ -10,10 +10,11 @@ from _cli import run
 
 import skpatch
 from skpatch.cli.info import _noise_threshold
-from skpatch.cli.output import check_free, in_words
+from skpatch.cli.output import check_free
 from skpatch.cli.score import _print_anomalous
 from skpatch.inspection.table_files import FORMS, rows_of, write_table
 from skpatch.persistence.summary import summarize
+from skpatch.runtime.files import in_words
 
 
 @pytest.fixture(scope="module")
@@ -92,17 +93,18 @@ def test_rankings_are_known(audit, tmp_path):
     check_free(tmp_path / "a.html", ".html", "--output", force=False)
 
 
-def test_the_worst_images_are_printed(capsys):
+def test_the_worst_images_are_printed(audit, capsys):
     anomalous = [
         {"score": 1 + i / 10, "p_value": 0.05, "image": f"{i}.png", "rank": 20 - i}
         for i in range(1, 20)
     ]
-    _print_anomalous(anomalous, 60, "scores.csv", 50)
+    outputs = {"Scores": "scores.csv", "Report": None}
+    _print_anomalous(anomalous, 60, audit.inspection.model[-1], outputs)
     first, _, *rows, last = capsys.readouterr().out.splitlines()
     assert first == "19 of 60 images are anomalous (score above 1)."
     assert [row.split()[-1] for row in rows] == [f"{i}.png" for i in range(19, 9, -1)]
     assert last == "... and 9 more: see scores.csv"
-    _print_anomalous([], 30, "scores.csv", 50)
+    _print_anomalous([], 30, audit.inspection.model[-1], outputs)
     assert capsys.readouterr().out == "0 of 30 images are anomalous (score above 1).\n"
 
 

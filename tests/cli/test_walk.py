@@ -91,11 +91,9 @@ def test_walk(cells, monkeypatch, capsys):
     found = info("line2.skpatch", capsys)
     assert found["images"].startswith("23 of photos, ")
     *left_out, name = (path.removeprefix("photos/") for path in defects)
-    left_out = ", ".join(left_out)
-    assert found["decisions"] == (
-        f"4 left out ({left_out}, new/module1/cell03D.png), 1 forgotten ({name}), "
-        f"1 trusted ({normal.removeprefix('photos/')})"
-    )
+    assert found["left out"] == f"4: {', '.join(left_out)}, new/module1/cell03D.png"
+    assert found["forgotten"] == f"1: {name}"
+    assert found["trusted"] == f"1: {normal.removeprefix('photos/')}"
     # 7. And the photographs are sorted.
     shutil.move("archive", "photos")
     assert run("sort", "photos", "--decisions", "decisions.csv", "--to", "sorted") == 0
