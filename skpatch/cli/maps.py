@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..runtime.files import check_length, remove_abandoned, replaced_file, replacing
+from ..runtime.text import score_text
 from .output import check_replaced
 
 __all__ = ["make_folders", "map_targets", "write_map"]
@@ -82,10 +83,14 @@ def make_folders(targets, maps):
 
 
 def write_map(inspection, targets, index):
-    """Write the heat map of one image."""
+    """Write the heat map of one image; the file says what its colours mean."""
     from PIL.PngImagePlugin import PngInfo
+
+    from ..inspection.heat import TOP
 
     mark = PngInfo()
     mark.add_text("Software", f"skpatch {__version__}")
+    score = score_text(inspection.scores[index])
+    mark.add_text("Description", f"Score {score}; 1 = threshold, outlined; colours up to {TOP:g}")
     with replacing(targets[inspection.names[index]], sweep=False) as file:
         inspection.overlay(index).save(file, "PNG", pnginfo=mark)

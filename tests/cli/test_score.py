@@ -90,6 +90,8 @@ def test_score(photos, model, tmp_path, capsys, monkeypatch):
     assert written == {f"{name}.png" for name in names}
     with Image.open(maps / "line0" / "0-good.png.png") as picture:
         assert picture.size == (64, 64)
+        score = next(row["score"] for row in rows if row["image"] == str(single))
+        assert f"Score {float(score):.2f}; 1 = threshold" in picture.info["Description"]
 
 
 def test_fail_on_anomaly(photos, model, tmp_path):
