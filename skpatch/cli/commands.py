@@ -210,7 +210,7 @@ def update(**options):
     """
     if not (options["decisions"] or options["add"]):
         raise click.UsageError("Nothing to do: pass --decisions, or --add.")
-    from .fit import run_update
+    from .update import run_update
 
     run_update(**options)
 

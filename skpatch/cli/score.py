@@ -9,13 +9,13 @@ import numpy as np
 from ..inspection.table_files import rows_of, table_form, write_table
 from ..inspection.words import ANOMALOUS, summary
 from ..runtime.telling import heard, told_once
+from ..runtime.terminal import say_progress, say_table
 from ..runtime.text import pvalue_text, say, score_text, shown
 from ..runtime.threads import execution, progress, thread_pool
 from .inputs import common_folder, images_to_score, named_inputs, readable_images
 from .loading import load_pipeline
 from .maps import make_folders, map_targets, write_map
 from .output import check_free, check_table, table_stream
-from .terminal import say_progress, say_table
 
 __all__ = ["run_score"]
 

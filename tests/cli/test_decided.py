@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from _cli import SMALL, read_csv, run
 from _mutations_models import damaged_model
+from PIL import Image, ImageOps
 
 import skpatch
 
@@ -64,7 +65,7 @@ def test_fit_says_what_it_leaves_out(photos, decide, tmp_path, capsys):
 def test_wrong_decisions_are_told_before_the_work(
     photos, line, decide, tmp_path, monkeypatch, capsys
 ):
-    for module in ("train", "fit"):
+    for module in ("train", "update"):
         monkeypatch.setattr(f"skpatch.cli.{module}.readable_images", None)
     decisions = decide(defect=["lost.png", "gone.png"])
     output = tmp_path / "m.skpatch"
@@ -96,7 +97,10 @@ def test_update_is_forget_and_trust(photos, line, decide, tmp_path, capsys):
     np.testing.assert_array_equal(found[1].memory_bank_, expected[1].memory_bank_)
     np.testing.assert_array_equal(found[1].training_scores_, expected[1].training_scores_)
     # What is decided already is decided; what is forgotten cannot be trusted.
-    assert run("update", output, "--decisions", decisions, "-o", output, "-q") == 0
+    content = output.read_bytes()
+    assert run("update", output, "--decisions", decisions, "-o", output) == 0
+    assert "0 forgotten, 0 added, 0 trusted, 0 unsure.\n" in capsys.readouterr().out
+    assert output.read_bytes() == content
     decisions = decide(normal=bad)
     assert run("update", output, "--decisions", decisions, "-o", output) == 1
     assert "3 images that are decided to be normal were forgotten" in capsys.readouterr().err
@@ -119,13 +123,11 @@ def test_update_knows_what_fit_left_out(photos, decide, tmp_path, capsys):
     )
 
 
-def test_update_adds_images(photos, line, tmp_path):
+def test_update_adds_images(photos, line, tmp_path, capsys):
     new = tmp_path / "tuesday"
     shutil.copytree(photos / "line1", new)
     for path in new.iterdir():
         # Images of before, turned around: no copies.
-        from PIL import Image, ImageOps
-
         with Image.open(path) as image:
             ImageOps.mirror(ImageOps.flip(image)).save(path)
     output = tmp_path / "m.skpatch"
@@ -135,6 +137,8 @@ def test_update_adds_images(photos, line, tmp_path):
     assert names[:30] == before.image_names_
     assert sorted(names[30:]) == sorted(f"tuesday/{path.name}" for path in new.iterdir())
     assert len(found[1].training_scores_) == 45
+    assert run("update", output, "--add", new, "-o", output) == 1
+    assert "The model knows 15 images by the names of those to add" in capsys.readouterr().err
 
 
 def test_update_needs_something_to_do(line, tmp_path, capsys):

@@ -8,7 +8,7 @@ import sys
 import pytest
 from _cli import SMALL, run
 
-from skpatch.cli.terminal import say_table
+from skpatch.runtime.terminal import say_table
 
 HEADER = ("rank", "score", "p-value", "image")
 ROWS = [("1", "1.20", "0.01", "a.png"), ("2", "0.90", "0.2", "a long name.png")]

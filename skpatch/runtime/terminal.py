@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 
-from ..runtime.text import say
+from .text import say
 
 __all__ = ["say_progress", "say_table"]
 
