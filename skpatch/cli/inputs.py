@@ -27,14 +27,15 @@ def named_inputs(given):
     """Paths that a user names: "-" is a list of them on standard input, patterns are looked up."""
     names = []
     for one in given:
-        names += sys.stdin.read().splitlines() if one == "-" else [one]
+        names += [line.rstrip("\r\n") for line in sys.stdin] if one == "-" else [one]
     found = []
     for name in filter(None, names):
         # A file may have the name of a pattern.
         is_pattern = not os.path.lexists(name) and glob.has_magic(name)
-        found += sorted(glob.glob(name, recursive=True), key=natural_key) if is_pattern else [name]
+        matches = glob.glob(name, recursive=True) if is_pattern else []
+        found += sorted(matches, key=natural_key) or [name]
     if not found:
-        raise ValueError(f"No file or folder is named by {', '.join(map(shown, given))}.")
+        raise ValueError("Standard input names no file or folder; give one a line.")
     missing = [path for path in found if not os.path.exists(path)]
     if missing:
         listed = "".join(f"\n  {shown(path)}" for path in missing)

@@ -231,8 +231,12 @@ def test_several_inputs_patterns_and_a_list(photos, tmp_path, monkeypatch, capsy
     names = skpatch.load(output).image_names_
     assert len(names) == 30
     assert set(names) == {*names_of(photos, "bad"), *names_of(photos, "good")}
-    assert run("fit", "nothing-*.png", "-o", output) == 1
-    assert "No file or folder is named by nothing-*.png." in capsys.readouterr().err
+    assert run("fit", "line1", "nothing-*.png", "-o", output) == 1
+    said = "1 of the images and folders do not exist:\n  nothing-*.png\n"
+    assert said in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    assert run("fit", "-", "-o", output) == 1
+    assert "Standard input names no file or folder" in capsys.readouterr().err
 
 
 def test_tables_for_other_programs(photos, line, tmp_path, monkeypatch, capsys):

@@ -260,7 +260,7 @@ def errors(photos, model, tmp_path):
     return [
         (["audit", missing], "1 of the images and folders do not exist:\n.*missing"),
         (["audit", model], "holds 1 image, while at least 2"),
-        (["audit", "lost*.png"], "No file or folder is named by lost"),
+        (["audit", "lost*.png"], "do not exist:\n  lost"),
         (["audit", photos, "-o", missing / "a.html"], r"--output=.*the folder .* does not exist"),
         (["audit", photos, "-o", "a.txt"], "--output='a.txt' must be the name of a .html file"),
         (["audit", photos, "--csv", "a.txt"], "--csv='a.txt' must be the name of a .csv file"),
