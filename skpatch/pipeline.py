@@ -16,7 +16,7 @@ from sklearn.utils import get_tags
 
 from .features.lazy import LazyFeatures, iterate_patch_maps, score_in_parts
 from .images.collection import Images, check_images
-from .images.names import find_by_name, training_names
+from .images.names import find_by_name, training_folder, training_names
 from .images.stamps import stamp_images
 from .inspection.audit import NoiseAudit
 from .inspection.maps import image_maps
@@ -45,6 +45,10 @@ class PatchPipeline(Pipeline):
     image_names_ : list of str
         Names of the training images: their paths, of absolute ones from the folder that holds all
         those of a fit or an update; "image 0" and so on of others.
+    image_folder_ : str or None
+        That folder, at the time of the fit; None if their paths were not all absolute.
+    left_out_names_ : list of str
+        Names of images that the command line left out of the fit as defects.
 
     See Also
     --------
@@ -52,6 +56,8 @@ class PatchPipeline(Pipeline):
     """
 
     image_names_: list[str]
+    image_folder_: str | None
+    left_out_names_: list[str]
 
     def fit(
         self, X: Images, y: None = None, *, trusted: ArrayLike | None = None, **params: Any
@@ -76,7 +82,7 @@ class PatchPipeline(Pipeline):
         names = training_names(X)
         with told_once(names):
             self._learn(self._stamped(X), y, **self._with_trusted(names, trusted, params))
-        self.image_names_ = names
+        self._remember(X, names)
         return self
 
     def fit_predict(
@@ -98,8 +104,13 @@ class PatchPipeline(Pipeline):
         params = self._with_trusted(names, trusted, params)
         with told_once(names):
             predicted = super().fit_predict(self._stamped(X), y, **params)
-        self.image_names_ = names
+        self._remember(X, names)
         return predicted
+
+    def _remember(self, X, names):
+        """Keep what the images of a fit are called."""
+        self.image_names_, self.image_folder_ = names, training_folder(X)
+        self.left_out_names_ = []
 
     def _with_trusted(self, names, trusted, params):
         """Parameters of a fit, with the numbers of trusted images for the detector."""
@@ -315,11 +326,17 @@ class PatchPipeline(Pipeline):
         ----------
         images : array-like of shape (k,), int or str
             Numbers of the images, for instance ``audit.ranking[:3]``; or names, of which the last
-            part is enough if no other image has it.
+            part is enough if no other image has it, and which may be those in another folder.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            If there are names that no image has, or several have; all of them are listed. Else as
+            of the detector.
         """
         self.steps[-1][1].forget(find_by_name(images, self._names))
         return self

@@ -4,6 +4,9 @@ import csv
 from skpatch.cli.commands import main
 
 SMALL = ["--image-size", "64"]
+# Of every table; what would say nothing is left out at the end.
+COLUMNS = ["image", "score", "p_value", "label", "rank", "n_regions", "regions"]
+COLUMNS += ["noise_patches", "decision"]
 
 
 def run(*arguments):

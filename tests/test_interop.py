@@ -48,16 +48,16 @@ def test_audit_as_columns(audit):
     assert {len(column) for column in columns.values()} == {len(audit.scores)}
     np.testing.assert_array_equal(np.argsort(columns["rank"]), audit.ranking)
     assert columns["rank"].min() == 1
-    np.testing.assert_array_equal(columns["score"], audit.scores)
-    np.testing.assert_array_equal(columns["n_removed"], audit.removed.sum(axis=(1, 2)))
+    np.testing.assert_array_equal(columns["score"], audit.inspection.scores)
+    np.testing.assert_array_equal(columns["noise_patches"], audit.removed.sum(axis=(1, 2)))
 
 
 def test_audit_as_a_frame(audit):
     pytest.importorskip("pandas")
     frame = audit.to_frame().sort_values("rank")
     assert list(frame.index) == list(audit.ranking)
-    assert frame["is_suspicious"].dtype == bool
-    assert frame["score"].is_monotonic_increasing
+    assert (frame["label"] == "suspicious").sum() == audit.is_suspicious.sum()
+    assert frame["score"].is_monotonic_decreasing
 
 
 def test_column_of_paths(model, data, audit, tmp_path):

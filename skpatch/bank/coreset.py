@@ -92,7 +92,7 @@ def greedy_coreset(points, size, start, rows=None, device="cpu", enough=0.0):
     if gpu is not None:
         return greedy_coreset_on(gpu, points, size, start, rows, enough)
     selection = _Selection(points, rows, size)
-    with progress(size, "coreset") as bar:
+    with progress(size, "choosing memory patches") as bar:
         selection.add(np.searchsorted(rows, np.atleast_1d(start)))
         while True:
             bar.update(selection.count - bar.n)

@@ -25,7 +25,7 @@ def greedy_coreset_on(device, points, size, start, rows, enough):
     picks = torch.empty(size, dtype=torch.int64, device=device)
     radii = torch.empty(size, device=device)
     first = farthest = torch.from_numpy(np.searchsorted(rows, np.atleast_1d(start))).to(device)
-    with progress(size, "coreset") as bar:
+    with progress(size, "choosing memory patches") as bar:
         for count in range(size):
             pick = first[count : count + 1] if count < len(first) else farthest
             picks[count : count + 1] = pick

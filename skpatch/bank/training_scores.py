@@ -40,7 +40,7 @@ def score_training(bank, patches, own):
         Its scores are high = anomalous, and inf where there is nothing to compare with.
     """
     n_spare = min(SPARE_PATCHES, patches[0, ..., 0].size - bank.rule.n_worst)
-    scores, rows = bank.score_images(patches, own, "calibration", n_spare)
+    scores, rows = bank.score_images(patches, own, "calibrating", n_spare)
     flat = patches.reshape(len(patches), -1, patches.shape[-1])
     typical = score_typical(bank, patches, own)
     return TrainingImages(

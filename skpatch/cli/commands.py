@@ -2,26 +2,28 @@
 """The command line. What the commands do is in modules that load when a command runs."""
 
 import sys
-import textwrap
 import warnings
 from pathlib import Path
 
 import click
 
 from .. import __version__
-from ..bench.settings import ELPV_SETS, METHODS, PRESETS
 from ..inspection.words import PVALUE, REGION, REGION_SCORE, SCORE
+from ..runtime.files import in_words
 from ..runtime.memory import memory_errors
 from ..runtime.text import say, shown_lines
+from .experiments import bench, demo, reproduce
+from .helping import Command, help_width, table
 from .options import (
-    bench_options,
+    contamination_option,
+    decisions_option,
     device_option,
     engine_option,
     force_option,
+    form_option,
     run_options,
     training_options,
 )
-from .output import in_words
 
 __all__ = ["commands", "main"]
 
@@ -32,6 +34,8 @@ _TEXT, _PATH = click.Path(readable=False), click.Path(readable=False, path_type=
 
 class _Commands(click.Group):
     """Commands whose errors are messages, not tracebacks."""
+
+    command_class = Command
 
     def invoke(self, ctx):
         """Run a command."""
@@ -47,12 +51,8 @@ class _Commands(click.Group):
         return result
 
 
-def _table(rows):
-    """Names with what they mean, in lines for a terminal."""
-    indents = {"initial_indent": "  ", "subsequent_indent": " " * 13}
-    return "\n".join(
-        textwrap.fill(f"{key:<9}  {text}", 78, **indents) for key, text in rows.items()
-    )
+# Files, folders, patterns, and lists of them on standard input.
+_images = click.argument("images", type=_TEXT, nargs=-1, required=True)
 
 
 def main(argv=None):
@@ -95,11 +95,16 @@ def main(argv=None):
 
 @click.group(
     cls=_Commands,
-    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "show_default": True,
+        "terminal_width": help_width(),
+    },
     epilog="""\b
 Examples:
   skpatch audit photos                      which images of a folder are defective?
   skpatch fit photos -o line.skpatch        learn from a folder
+  skpatch info line.skpatch                 what was it learned from?
   skpatch score line.skpatch new -o new.csv inspect other images
 \b
 Exit codes: 0 done, 1 an error that the message explains, 2 wrong usage,
@@ -115,27 +120,38 @@ def commands():
     epilog="""\b
 Examples:
   skpatch audit photos
-  skpatch audit photos -o monday.html --csv monday.csv --top 20"""
+  skpatch audit monday tuesday -o week.html --csv week.csv --top 20
+  find . -name "*.png" | skpatch audit - --csv - --format jsonl"""
 )
-@click.argument("folder", type=_PATH)
+@_images
 @click.option(
-    "-o", "--output", type=_TEXT, default="skpatch-audit.html", help="HTML report to write."
+    "-o",
+    "--output",
+    type=_TEXT,
+    show_default="<folder>-audit.html",
+    help="HTML report to write.",
 )
-@click.option("--csv", type=_TEXT, help="Also write the ranking to this .csv file.")
-@click.option("--top", type=click.IntRange(min=0), default=10, help="Images to print.")
+@click.option(
+    "--csv", type=_TEXT, help="Also write the ranking to this .csv file; - for standard output."
+)
+@form_option("the ranking")
+@click.option(
+    "--top", metavar="NUMBER", type=click.IntRange(min=0), default=10, help="Images to print."
+)
 @force_option
 @training_options
 def audit(**options):
-    """Find the defective images of an unlabelled FOLDER.
+    """Find the defective images of an unlabelled folder.
 
-    Learns from all images in FOLDER and its subfolders, scores each of them without itself, and
+    Learns from IMAGES (files, folders with their subfolders, patterns, and - for a list of them on
+    standard input), scores each of them without itself, and
     writes a report to look at in a browser: all images in the order of suspicion, with heat maps.
     The score is the mean of the worst patches of the image, in units of the model's threshold:
     above 1 it is suspicious. The p-value is the share of normal images that look at least as
     unusual. Of a folder with a known layout, such as
     MVTec AD, only the training images are taken.
     """
-    from .train import run_audit
+    from .audit import run_audit
 
     run_audit(**options)
 
@@ -145,21 +161,94 @@ def audit(**options):
     epilog="""\b
 Examples:
   skpatch fit photos -o line.skpatch
+  skpatch fit photos -o line.skpatch --decisions decisions.csv
   skpatch fit photos -o line.skpatch --contamination 0.01 --image-size 320""",
 )
-@click.argument("folder", type=_PATH)
+@_images
 @click.option("-o", "--output", type=_TEXT, required=True, help="Model to write, a .skpatch file.")
 @force_option
 @training_options
 def fit(**options):
-    """Learn from all images in FOLDER and its subfolders, and save a model.
+    """Learn from IMAGES (files, folders with their subfolders, - for a list), and save a model.
 
-    The images need no labels, and some of them may be defective. Of a folder with a known layout,
-    such as MVTec AD, only the training images are learned from.
+    The images need no labels, and some of them may be defective. Those that --decisions calls
+    defects are left out, and those that it calls normal are trusted. Of a folder with a known
+    layout, such as MVTec AD, only the training images are learned from.
     """
-    from .train import run_fit
+    from .fit import run_fit
 
     run_fit(**options)
+
+
+@commands.command(
+    short_help="Forget, trust and add images of a saved model.",
+    epilog="""\b
+Examples:
+  skpatch update line.skpatch --decisions decisions.csv -o line2.skpatch
+  skpatch update line.skpatch --add monday --add tuesday -o line2.skpatch""",
+)
+@click.argument("model", type=_PATH)
+@decisions_option
+@click.option(
+    "--add",
+    multiple=True,
+    type=_TEXT,
+    metavar="IMAGES",
+    help="Files, and folders with their subfolders, to learn from too. Repeatable.",
+)
+@click.option("-o", "--output", type=_TEXT, required=True, help="Model to write, a .skpatch file.")
+@force_option
+@click.option("--weights", type=_TEXT, help="File of the network's weights, if it had one.")
+@device_option
+@engine_option(None, "The model's own by default.")
+@run_options
+def update(**options):
+    """Take decisions over into a saved MODEL, without the images that it was learned from.
+
+    Training images that --decisions calls defects are forgotten, and those that it calls normal
+    are trusted. Images to --add may be among them: their defects are left out.
+    """
+    if not (options["decisions"] or options["add"]):
+        raise click.UsageError("Nothing to do: pass --decisions, or --add.")
+    from .update import run_update
+
+    run_update(**options)
+
+
+@commands.command(short_help="Say what a saved model was learned from.")
+@click.argument("model", type=_TEXT)
+def info(model):
+    """Say what a saved MODEL was learned from: images, decisions, sizes, noise, threshold."""
+    from .info import run_info
+
+    run_info(model)
+
+
+@commands.command(
+    short_help="Sort images into folders by decisions.",
+    epilog="""\b
+Example:
+  skpatch sort photos --decisions decisions.csv --to sorted""",
+)
+@_images
+@click.option(
+    "--decisions",
+    type=_TEXT,
+    required=True,
+    help="CSV file with the columns image and decision, as a report saves it.",
+)
+@click.option(
+    "--to", "target", type=_PATH, required=True, help="Folder for the folders; made if missing."
+)
+@click.option("--move", is_flag=True, help="Move the images instead of copying them.")
+def sort(**options):
+    """Copy IMAGES (files and folders) into the folders defect, normal and unsure.
+
+    Subfolders are kept. Nothing is overwritten, and images without a decision stay where they are.
+    """
+    from .sort import run_sort
+
+    run_sort(**options)
 
 
 @commands.command(
@@ -169,26 +258,33 @@ Examples:
   skpatch score line.skpatch new -o new.csv
   skpatch score line.skpatch a.png b.png -o new.csv --maps heat --report new.html
   skpatch score line.skpatch new -o new.csv --fail-on-anomaly || echo look at new.csv
+  ls today/*.png | skpatch score line.skpatch - -o - --format jsonl
 \b
-Columns of the CSV:
+Columns of the table:
 """
-    + _table(
+    + table(
         {
             "image": "path as given",
             "score": SCORE,
             "p_value": PVALUE,
             "label": "anomalous if the score is above 1, else normal; unreadable, with nothing in "
             "the other columns, for an image that was skipped",
-            "unlike": "whether it looks like another product or camera",
+            "rank": "place among all images, 1 for the worst",
             "n_regions": f"number of regions; each is a {REGION}",
             "regions": 'JSON, the worst first: [{"box": [left, top, right, bottom] in pixels, '
             f'"area": pixels, "score": {REGION_SCORE}}}, ...]',
+            "noise_patches": "of audits: patches that were taken for noise",
+            "decision": "of audits: what was decided on the image",
+            "unlike": "only if one is: whether it looks like another product or camera",
         }
     ),
 )
 @click.argument("model", type=_PATH)
-@click.argument("images", type=_TEXT, nargs=-1, required=True)
-@click.option("-o", "--output", type=_TEXT, required=True, help="CSV file to write.")
+@_images
+@click.option(
+    "-o", "--output", type=_TEXT, required=True, help="Table to write; - for standard output."
+)
+@form_option("the table")
 @click.option(
     "--maps",
     type=_PATH,
@@ -201,13 +297,14 @@ Columns of the CSV:
     is_flag=True,
     help="Exit with 3 if any image is anomalous, with 4 if none is but one was unreadable.",
 )
+@contamination_option(click.option, None, "The model's own by default.")
 @click.option("--weights", type=_TEXT, help="File of the network's weights, if it had one.")
 @device_option
 @engine_option(None, "The model's own by default.")
 @run_options
 @click.pass_context  # type: ignore[arg-type]
 def score(context, fail_on_anomaly, **options):
-    """Inspect IMAGES (files, and folders with their subfolders) with a saved MODEL.
+    """Inspect IMAGES (files, folders with their subfolders, - for a list) with a saved MODEL.
 
     Of a folder with a known layout, such as MVTec AD, the test images are inspected; masks never.
 
@@ -223,119 +320,6 @@ def score(context, fail_on_anomaly, **options):
         context.exit(_ANOMALOUS if n_anomalous else _UNREADABLE)
 
 
-@commands.command()
-@click.option(
-    "-o",
-    "--output",
-    type=_PATH,
-    default="skpatch-demo.png",
-    help="PNG file to write.",
-)
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Chooses the images.")
-@force_option
-def demo(output, seed, force):
-    """Find defective solar cells after training on a contaminated set.
-
-    Trains PatchCore and skpatch on 200 normal and 20 defective photographs of solar cells, given as
-    one unlabelled set; scores 300 others; prints one table and writes a picture of heat maps. Needs
-    the package extra 'demo'.
-    """
-    from .demo import run_demo
-
-    run_demo(output, seed, force=force)
-
-
-@commands.command(
-    epilog="""\b
-Examples:
-  skpatch bench
-  skpatch bench --sets mono --noise 0 --noise 0.1 --seeds 10
-  skpatch bench --sets none --data mvtec/bottle --data mvtec/cable
-  skpatch bench --preset softpatch --backbone resnet18 --layers layer2,layer3"""
-)
-@click.option(
-    "--preset",
-    type=click.Choice(list(PRESETS)),
-    default="default",
-    help="What is measured where no option says otherwise.",
-)
-@click.option(
-    "--sets",
-    multiple=True,
-    type=click.Choice([*ELPV_SETS, "none"]),
-    default=ELPV_SETS,
-    help="Solar cells; repeatable.",
-)
-@click.option(
-    "--data",
-    "folders",
-    multiple=True,
-    type=_TEXT,
-    help="A folder laid out as MVTec AD or the like, or of such ones; repeatable.",
-)
-@click.option(
-    "--noise",
-    multiple=True,
-    type=click.FloatRange(0, 1),
-    help="Injected defects divided by normal training images; repeatable.",
-)
-@click.option(
-    "--methods",
-    multiple=True,
-    type=click.Choice(list(METHODS)),
-    help="Repeatable.",
-)
-@bench_options
-def bench(sets, folders, **options):
-    """Measure accuracy against the share of defects in the training set.
-
-    The protocol of the SoftPatch paper on photographs of solar cells and on any folders: a CSV, a
-    plot, tables. It takes hours. Rows are written as soon as they are measured, and a run that was
-    stopped goes on where it was: delete the CSV, or its rows of a method, to measure anew. Needs
-    the package extra 'demo'.
-    """
-    sets = [name for name in sets if name != "none"]
-    if not (sets or folders):
-        raise click.UsageError("--sets is none and there is no --data.")
-    _measure(sets=sets, folders=folders, **options)
-
-
-@commands.command(
-    epilog="""\b
-Examples:
-  skpatch reproduce softpatch --data mvtec
-  skpatch reproduce patchcore --data mvtec/bottle --weights wide_resnet50_2.pth"""
-)
-@click.argument("preset", type=click.Choice([name for name in PRESETS if name != "default"]))
-@click.option(
-    "--data",
-    "folders",
-    multiple=True,
-    required=True,
-    type=_TEXT,
-    help="A folder laid out as MVTec AD or the like, or of such ones; repeatable.",
-)
-@bench_options
-def reproduce(preset, folders, **options):
-    r"""Measure a published method by its own protocol.
-
-    \b
-    patchcore  PatchCore on clean training sets
-    softpatch  PatchCore and SoftPatch with 10 % of defects among the training images
-
-    The network is a WideResNet-50-2, whose weights torchvision downloads; the published figures
-    are printed beside. Else as skpatch bench.
-    """
-    _measure(preset=preset, sets=[], folders=folders, **options)
-
-
-def _measure(**options):
-    from ..plotting.checks import check_matplotlib
-
-    check_matplotlib("The benchmark")
-    from ..bench.run import run_bench
-
-    own = ("preset", "sets", "folders", "noise", "methods", "seeds", "style", "output", "cache")
-    run = {name: options.pop(name) for name in own if name in options}
-    parameters = {name: value for name, value in options.items() if value is not None}
-    run_bench(**run, parameters=parameters)
+commands.add_command(demo)
+commands.add_command(bench)
+commands.add_command(reproduce)

@@ -1,30 +1,79 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Images that a command is given: listed, and all of them decoded once before the work."""
 
+import glob
 import os
 import sys
 from pathlib import Path
 
 from ..datasets.folder import images_to_inspect, read_folder
 from ..datasets.layouts import LAYOUTS
+from ..datasets.listing import list_folder, natural_key
 from ..images.collection import ImageList
 from ..runtime.text import say, shown
 from ..runtime.threads import execution, progress, thread_pool
 
-__all__ = ["common_folder", "given_images", "readable_images", "training_images"]
+__all__ = [
+    "all_images",
+    "common_folder",
+    "images_to_score",
+    "named_inputs",
+    "readable_images",
+    "training_images",
+]
 
 
-def training_images(folder, layout, region=None, quiet=True):
-    """Paths of the images in a folder to learn from; says which, if not all are.
+def named_inputs(given):
+    """Paths that a user names: "-" is a list of them on standard input, patterns are looked up."""
+    names = []
+    for one in given:
+        names += [line.rstrip("\r\n") for line in sys.stdin] if one == "-" else [one]
+    found = []
+    for name in filter(None, names):
+        # A file may have the name of a pattern.
+        is_pattern = not os.path.lexists(name) and glob.has_magic(name)
+        matches = glob.glob(name, recursive=True) if is_pattern else []
+        found += sorted(matches, key=natural_key) or [name]
+    if not found:
+        raise ValueError("Standard input names no file or folder; give one a line.")
+    missing = [path for path in found if not os.path.exists(path)]
+    if missing:
+        listed = "".join(f"\n  {shown(path)}" for path in missing)
+        raise FileNotFoundError(f"{len(missing)} of the images and folders do not exist:{listed}")
+    return found
 
-    A picture of the region that is inspected, which may lie among them, is none of them.
+
+def all_images(inputs):
+    """Paths of files and of all images in folders, each once, whatever they are of."""
+    paths = {}
+    for given in inputs:
+        is_folder = os.path.isdir(given)
+        for path in _join(Path(given), list_folder(given).images) if is_folder else [given]:
+            paths.setdefault(os.path.abspath(path), path)
+    return list(paths.values())
+
+
+def training_images(inputs, layout, region=None, quiet=True):
+    """Paths of files and of all images to learn from in folders, each once.
+
+    Says which, if not all are. A picture of the region that is inspected, which may lie among them,
+    is none of them.
     """
-    parts = read_folder(folder, layout, without=region)
-    _say(parts, "learning from", parts.train, quiet)
-    return _join(folder, parts.train)
+    paths = {}
+    for given in inputs:
+        found = [given]
+        if os.path.isdir(given):
+            parts = read_folder(Path(given), layout, without=region)
+            _say(parts, "learning from", parts.train, quiet)
+            found = _join(Path(given), parts.train)
+        for path in found:
+            paths.setdefault(os.path.abspath(path), path)
+    if region is not None:
+        paths.pop(os.path.abspath(region), None)
+    return list(paths.values())
 
 
-def given_images(inputs, layout, quiet=True):
+def images_to_score(inputs, layout, quiet=True):
     """Paths of files and of all images to inspect in folders, each once.
 
     Returns
@@ -32,10 +81,6 @@ def given_images(inputs, layout, quiet=True):
     paths, unread : list of str
         Those, and what looks like an image in the folders but is of a format that is not read.
     """
-    missing = [path for path in inputs if not os.path.exists(path)]
-    if missing:
-        listed = "".join(f"\n  {shown(path)}" for path in missing)
-        raise FileNotFoundError(f"{len(missing)} of the images and folders do not exist:{listed}")
     paths, unread = {}, {}
     for given in inputs:
         is_folder = os.path.isdir(given)
@@ -131,7 +176,7 @@ def _decode_all(images, grid, quiet, jobs):
 
     with (
         execution(None, not quiet),
-        progress(len(images), "check") as bar,
+        progress(len(images), "reading images") as bar,
         thread_pool(jobs) as pool,
     ):
         reasons = []

@@ -1,151 +1,176 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The commands that learn from a folder: fit and audit."""
+"""A model learned from the images that a command is given."""
 
 import math
 import os
-import shlex
 import sys
-import time
+import warnings
+from typing import NamedTuple
 
-import numpy as np
-
-from ..inspection.words import FEW, SUSPICIOUS, summary
-from ..runtime.text import number, pvalue_text, say, score_text, shown
-from .inputs import readable_images, training_images
+from ..images.names import find_by_name
+from ..inspection.decisions import numbers_by_decision, read_decisions, relative_names
+from ..runtime.terminal import say_progress
+from ..runtime.text import listed, say, shown
+from .inputs import common_folder, named_inputs, readable_images, training_images
 from .options import limit_threads
-from .output import check_free, heard, write_csv
 
-__all__ = ["run_audit", "run_fit"]
+__all__ = ["TrainingSet", "list_training", "train"]
 
 # Bytes that are worth a word.
 _MUCH = 2**30
+# Shorter side of the network's input that is hardly of use.
+_SMALL = 64
 # From one shorter side of the network's input to the next that is worth trying.
 _STEP_UP = 1.4
 
-_COLUMNS = (
-    "rank",
-    "image",
-    "score",
-    "p_value",
-    "suspicious",
-    "noise_patches",
-    "group",
-    "copy_of",
-)
+
+class TrainingSet(NamedTuple):
+    """Images to learn from, before they are read."""
+
+    # As the user names it.
+    folder: str
+    paths: list[str]
+    # Paths from the folder.
+    names: list[str]
+    # Names of those that are known to be normal, and of those left out as defects.
+    trusted: set[str]
+    left_out: list[str]
 
 
-def run_fit(*, folder, output, force, quiet, **options):
-    """Learn from the images of a folder and save the model."""
-    started = time.monotonic()
-    check_free(output, ".skpatch", "--output", force)
-    model, paths, _ = _train(folder, quiet=quiet, **options)
-    from ..persistence import save
-
-    # What the library does by default, wherever the model is loaded.
-    model[0].set_params(device="auto", n_jobs=None, verbose=False)
-    model[1].set_params(device="cpu", verbose=False)
-    save(model, output)
-    if not quiet:
-        _print_fit(model, len(paths), output, time.monotonic() - started)
-
-
-def run_audit(*, folder, output, csv, top, force, quiet, **options):
-    """Rank the images of a folder, each scored without itself; write report and ranking."""
-    check_free(output, ".html", "--output", force)
-    check_free(csv, ".csv", "--csv", force)
-    with heard() as warned:
-        model, paths, features = _train(folder, quiet=quiet, **options)
-        from ..inspection.audit import NoiseAudit
-
-        audit = NoiseAudit(model, paths, features)
-    rows = _ranked_rows(audit)
-    if csv is not None:
-        write_csv(csv, _COLUMNS, map(_csv_row, rows))
-    audit.to_html(output, model.image_names_, warned)
-    if quiet:
-        return
-    _print_ranking(rows[:top], audit.inspection.n_normal)
-    say(summary(len(paths), np.count_nonzero(audit.is_suspicious), SUSPICIOUS))
-    if audit.finding is not None:
-        say(audit.finding.reason)
-    _print_groups(audit.groups, model.image_names_)
-    say(f"Report: {shown(output)}")
-    if csv is not None:
-        say(f"Ranking: {shown(csv)}")
+def list_training(inputs, *, layout, region, quiet, decisions, trusted):
+    """Images to learn from in files and folders, without those that were decided to be defects."""
+    inputs = named_inputs(inputs)
+    paths, root = training_images(inputs, layout, region, quiet), common_folder(inputs)
+    names = [os.path.relpath(path, root) for path in paths]
+    normal = {names[number] for number in find_by_name(relative_names(trusted, root), names)}
+    defects = []
+    if decisions is not None:
+        found = numbers_by_decision(read_decisions(decisions), decisions, names, folder=root)
+        normal |= {names[number] for number in found["normal"]}
+        defects = found["defect"]
+        if not quiet:
+            say(
+                f"{shown(decisions)}: {len(defects)} left out as defects, {len(found['normal'])} "
+                f"trusted, {len(found['unsure'])} unsure."
+            )
+    if wrong := sorted(normal.intersection(names[number] for number in defects)):
+        raise ValueError(
+            f"--trust contradicts {shown(decisions)}, by which {listed(wrong)} is a defect."
+        )
+    left = sorted(set(range(len(names))).difference(defects))
+    folder = inputs[0] if len(inputs) == 1 and os.path.isdir(inputs[0]) else os.path.relpath(root)
+    if len(left) < 2:
+        without = f" without {len(defects)} defects" if defects else ""
+        raise ValueError(
+            f"{listed(list(map(repr, inputs)))} hold{'s' * (len(inputs) == 1)} {len(left)} "
+            f"image{'s' * (len(left) != 1)}{without}, while at least 2 are needed."
+        )
+    return TrainingSet(
+        folder=os.path.normpath(folder),
+        paths=[paths[number] for number in left],
+        names=[names[number] for number in left],
+        trusted=normal,
+        left_out=[names[number] for number in sorted(defects)],
+    )
 
 
-def _train(folder, *, quiet, skip_bad, jobs, device, engine, weights, seed, trusted, **options):
-    """Fitted pipeline, the paths of its images, and their features (n, h, w, d), perhaps lazy."""
-    paths = training_images(folder, options["layout"], options["region"], quiet)
-    if len(paths) == 1:
-        raise ValueError(f"{str(folder)!r} holds 1 image, while at least 2 are needed.")
-    if weights is not None and not os.path.isfile(weights):
-        raise FileNotFoundError(f"--weights={weights!r} is not a file.")
+def train(training, *, quiet, skip_bad, jobs, **options):
+    """Fit a pipeline to a TrainingSet.
+
+    Returns
+    -------
+    model : PatchPipeline
+    paths : list of str
+        Those of the images that could be read.
+    features : array-like of shape (n, h, w, d)
+        Perhaps lazy.
+    """
+    _check_files(options["image_size"], options["weights"])
+    say_progress(f"Reading {len(training.paths)} images ...", quiet)
     from ..engines.choosing import check_engine
     from ..runtime.devices import check_device
 
-    check_device(device)
-    check_engine(engine, device, "float32")
+    check_device(options["device"])
+    check_engine(options["engine"], options["device"], "float32")
     limit_threads(jobs)
-    intensity_range = options["intensity_range"] or "auto"
+    options["intensity_range"] = options["intensity_range"] or "auto"
     paths = readable_images(
-        paths,
+        training.paths,
         skip_bad=skip_bad,
         quiet=quiet,
         jobs=jobs,
-        intensity_range=intensity_range,
+        intensity_range=options["intensity_range"],
         at_least=2,
     )
+    from ..inspection.result import check_threshold
+
+    model = _unfitted(jobs, quiet, **options)
+    known = dict(zip(training.paths, training.names, strict=True))
+    names = [known[path] for path in paths]
+    trusted = [number for number, name in enumerate(names) if name in training.trusted]
+    features = _fit(model, paths, names, trusted, quiet)
+    model.image_names_, model.image_folder_ = names, training.folder
+    model.left_out_names_ = training.left_out
+    check_threshold(model[1])
+    return model, paths, features
+
+
+def _check_files(image_size, weights):
+    """Raise for weights that are not there, and warn of an input that is hardly of use."""
+    if image_size != "auto" and image_size < _SMALL:
+        warnings.warn(
+            f"--image-size {image_size} leaves {image_size // 8} patches along the shorter side, "
+            "too few to find small defects; auto is a good start.",
+            stacklevel=1,
+        )
+    if weights is not None and not os.path.isfile(weights):
+        raise FileNotFoundError(f"--weights={weights!r} is not a file.")
+
+
+def _unfitted(jobs, quiet, *, discriminator, weights, device, engine, seed, **options):
+    """Pipeline with the parameters that options stand for."""
     from ..detector.estimator import SoftPatchDetector
     from ..features.extractor import PatchFeatureExtractor
-    from ..features.lazy import lazy_features
-    from ..images.names import find_by_name
-    from ..inspection.result import check_threshold
     from ..pipeline import make_pipeline
-    from ..runtime.telling import told_once
 
-    names = [os.path.relpath(path, folder) for path in paths]
-    # A shell completes paths from the working directory.
-    trusted = [os.path.relpath(one, folder) if os.path.isfile(one) else one for one in trusted]
-    trusted = find_by_name(trusted, names)
+    def some(*names):
+        return {name: options[name] for name in names}
+
     extractor = PatchFeatureExtractor(
-        backbone=options["backbone"],
+        **some("backbone", "image_size", "region", "intensity_range", "tile_size"),
         weights="default" if weights is None else weights,
-        image_size=options["image_size"],
-        region=options["region"],
-        intensity_range=intensity_range,
-        tile_size=options["tile_size"],
         device=device,
         engine=engine,
         n_jobs=jobs,
         random_state=seed,
         verbose=not quiet,
     )
-    name = options["discriminator"]
     detector = SoftPatchDetector(
-        discriminator=None if name == "none" else name,
-        noise_threshold=options["noise_threshold"],
-        coreset_size=options["coreset_size"],
-        contamination=options["contamination"],
-        memory_limit=options["memory_limit"],
+        **some("noise_threshold", "coreset_size", "contamination", "memory_limit"),
+        discriminator=None if discriminator == "none" else discriminator,
         device=device,
         random_state=seed,
         verbose=not quiet,
     )
-    model = make_pipeline(extractor, detector)
-    if options["memory_limit"] is None:
-        with told_once(names):
-            extractor.fit(paths)
-            if not quiet:
-                _tell_resolution(extractor, paths)
-                _tell_memory(extractor, len(paths))
-            features = extractor.transform(paths)
-            detector.fit(features, trusted=trusted)
-    else:
-        features = lazy_features(model.fit(paths, trusted=trusted), paths)
-    model.image_names_ = names
-    check_threshold(detector)
-    return model, paths, features
+    return make_pipeline(extractor, detector)
+
+
+def _fit(model, paths, names, trusted, quiet):
+    """Fit to images, and return their features."""
+    from ..features.lazy import lazy_features
+    from ..runtime.telling import told_once
+
+    extractor, detector = model[0], model[1]
+    if detector.memory_limit is not None:
+        return lazy_features(model.fit(paths, trusted=trusted), paths)
+    with told_once(names):
+        extractor.fit(paths)
+        if not quiet:
+            _tell_resolution(extractor, paths)
+            _tell_memory(extractor, len(paths))
+        features = extractor.transform(paths)
+        detector.fit(features, trusted=trusted)
+    return features
 
 
 def _tell_resolution(extractor, paths):
@@ -172,94 +197,4 @@ def _tell_memory(extractor, n_images):
             f"The features of {n_images} images take {n_bytes / 2**30:.1f} GB of memory, and the "
             "fit about half as much again; --memory-limit bounds it.",
             sys.stderr,
-        )
-
-
-def _print_fit(model, n_images, output, seconds):
-    extractor, detector = model[0], model[1]
-    noise = 1 - detector.kept_[:, detector.inspected_].mean()
-    finding = detector.noise_finding_
-    is_suspicious = detector.training_scores_ < detector.offset_
-    n_suspicious = np.count_nonzero(is_suspicious & ~detector.declared_normal_)
-    (height, width), (rows, columns) = extractor.image_size_, extractor.grid_size_
-    found = f"{n_suspicious} of them suspicious" if n_images >= FEW else "too few to tell noise"
-    for name, value in {
-        "images": f"{n_images}, {found}",
-        "network input": f"{width} x {height} pixels, {columns} x {rows} patches",
-        "intensity range": _range_in_words(extractor.intensity_range_),
-        "memory patches": len(detector.memory_bank_),
-        "noise threshold": _noise_in_words(detector),
-        "taken for noise": f"{noise:.1%} of the patches",
-        "threshold": f"{-detector.offset_:.4g}, a distance between features",
-        "seconds": f"{seconds:.1f}",
-        "model": f"{shown(output)}, {os.path.getsize(output) / 1e6:.1f} MB",
-    }.items():
-        say(f"{name:<16}  {value}")
-    if finding is not None:
-        say(finding.reason)
-
-
-def _noise_in_words(detector):
-    """The noise threshold, and what "auto" has decided."""
-    finding = detector.noise_finding_
-    if detector.discriminator is None:
-        return "none, since nothing tells noise"
-    if detector.noise_threshold != "auto":
-        return f"{detector.noise_threshold:g}"
-    if finding is None:
-        return f"auto, the default of {detector.discriminator}"
-    return f"auto: {'no' if finding.evidence == 'none' else finding.evidence} evidence of noise"
-
-
-def _range_in_words(intensity_range):
-    if intensity_range is None:
-        return "8-bit images"
-    black, white = intensity_range
-    return f"{black:g} is black and {white:g} white in images that are not 8-bit"
-
-
-def _ranked_rows(audit):
-    """Values of `_COLUMNS` for each image, the most suspicious first."""
-    found = audit.inspection
-    return [
-        (
-            rank,
-            found.names[index],
-            found.scores[index],
-            found.pvalues[index],
-            "yes" if audit.is_suspicious[index] else "no",
-            audit.n_removed[index],
-            audit.groups[index] + 1 or "",
-            found.names[audit.copy_of[index]] if audit.copy_of[index] >= 0 else "",
-        )
-        for rank, index in enumerate(found.ranking, start=1)
-    ]
-
-
-def _csv_row(row):
-    rank, path, score, pvalue, *others = row
-    return rank, path, number(score), number(pvalue), *others
-
-
-def _print_ranking(rows, n_normal):
-    """Print the first rows, under headings."""
-    table = [("rank", "score", "p-value", "suspicious", "noise patches", "image")]
-    for rank, path, score, pvalue, suspicious, removed, _, original in rows:
-        copied = f", a copy of {shown(original)}" if original else ""
-        numbers = str(rank), score_text(score), pvalue_text(pvalue, n_normal)
-        table.append((*numbers, suspicious, str(removed), f"{shown(path)}{copied}"))
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)][:-1]
-    for *cells, name in table if rows else []:
-        right = (text.rjust(width) for text, width in zip(cells, widths, strict=True))
-        say("  ".join([*right, name]))
-
-
-def _print_groups(groups, names):
-    """Ask what each group of images that look alike is, and say how to answer."""
-    for group in range(groups.max() + 1):
-        found = np.flatnonzero(groups == group)
-        options = [f"--trust {shown(shlex.quote(names[index]))}" for index in found]
-        say(
-            f"These {len(options)} look alike: a normal variant, or the same defect? If normal: "
-            f"{' '.join(options)}"
         )

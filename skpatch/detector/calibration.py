@@ -4,7 +4,6 @@
 import warnings
 
 import numpy as np
-from scipy.stats import beta
 
 __all__ = [
     "calibration_scores",
@@ -75,6 +74,9 @@ def expected_false_alarms(calibration, threshold):
 
     The share below the k lowest of n scores is distributed as Beta(k, n + 1 - k).
     """
+    # Whoever only reads a threshold does not wait for it to load.
+    from scipy.stats import beta
+
     n, k = len(calibration), np.searchsorted(calibration, threshold)
     return k / (n + 1), float(beta.ppf(_SURE, k, n + 1 - k))
 

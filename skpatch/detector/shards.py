@@ -230,7 +230,7 @@ def _score_in_shards(features, shards, fit, bank, own):
     tasks = (_Task(fit, features[images], images, (bank, own[images])) for images in shards)
     found = Parallel(return_as="generator")(delayed(_score_shard)(task) for task in tasks)
     whole = None
-    with progress(len(features), "calibration") as bar:
+    with progress(len(features), "calibrating") as bar:
         for images, part in zip(shards, found, strict=True):
             if whole is None:
                 n_images = len(features)

@@ -76,7 +76,7 @@ def _accuse(jury, coordinates, shape, images, inspected, numbers):
             points = np.ascontiguousarray(queries[:, position - start])
             logs[:, :, position] = np.log(_factors(points, own, among, numbers))
 
-    run_blocks(score, shape[1], 8, "accusations")
+    run_blocks(score, shape[1], 8, "looking for suspicious places")
     return np.exp([_average(some, inspected) for some in logs])
 
 

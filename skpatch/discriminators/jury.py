@@ -242,7 +242,7 @@ class Jury:
         found = np.zeros((len(points), 1), np.int64)
         n_judges, n_patches, n_axes = self.coordinates.shape
         step = max(1, _ROWS // n_patches)
-        with progress(n_judges, "support") as bar:
+        with progress(n_judges, "looking for noise") as bar:
             for first in range(0, n_judges, step):
                 some = slice(first, first + step)
                 rows = self.coordinates[some].reshape(-1, n_axes).astype(np.float32)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a model says of a set of images: audit, maps, regions, heat pictures and the HTML page.
+"""What a model says of a set of images: audit, table, maps, regions, heat pictures, HTML page.
 
 Imports detector, bank, features, images, likeness and runtime.
 """

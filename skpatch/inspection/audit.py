@@ -3,7 +3,7 @@
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,11 @@ from ..images.collection import Images
 from ..runtime.parameters import check_is_fitted
 from ..runtime.telling import told_once
 from ..runtime.threads import execution
+from .glance import as_html, as_text
 from .groups import group_images
 from .maps import image_maps
-from .result import Inspection, as_frame
+from .result import Inspection
+from .table import as_frame
 
 if TYPE_CHECKING:
     import pandas
@@ -61,6 +63,9 @@ class NoiseAudit:
         Images whose patches could support others; see ``trusted_images_`` of the detector.
     declared_normal : ndarray of shape (n,), bool
         Images that the user declared normal, and their copies.
+    decisions : list of str
+        What was decided on each image: "defect" for forgotten ones, "normal" for those declared
+        normal, else "".
     copy_of : ndarray of shape (n,), int64
         Number of the image that each is a copy of, -1 for none. Copies count once, and have one
         score.
@@ -100,6 +105,9 @@ class NoiseAudit:
         self.trusted = detector.trusted_images_
         self.finding = detector.noise_finding_
         self.declared_normal = detector.declared_normal_
+        self.decisions = np.select(
+            [detector.forgotten_images_, detector.declared_normal_], ["defect", "normal"], ""
+        ).tolist()
         self.copy_of = detector.copy_of_
         self.inspection = Inspection(
             model,
@@ -115,6 +123,14 @@ class NoiseAudit:
         self.is_suspicious = self.inspection.is_anomalous & ~self.declared_normal
         suspicious = self.ranking[self.is_suspicious[self.ranking]]
         self.groups = group_images(fitted_state(detector), suspicious, detector.device)
+
+    def __repr__(self) -> str:
+        """How many images are suspicious, and the worst of them."""
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        """The same as a table of a notebook."""
+        return as_html(self)
 
     @classmethod
     def from_estimator(cls, model: Pipeline, images: Images) -> "NoiseAudit":
@@ -170,28 +186,16 @@ class NoiseAudit:
         images = [self.inspection.images[index] for index in indices]
         return image_maps(extractor, self.patch_scores[list(indices)], images, sigma)
 
-    def to_dict(self) -> dict[str, NDArray]:
-        """Columns of a table with a row for each training image, in their order.
+    def to_dict(self) -> dict[str, Any]:
+        """Columns of a table with an entry for each training image, in their order.
 
         Returns
         -------
-        dict of str to ndarray of shape (n,)
-            - rank : place in the ranking, 1 for the most suspicious image;
-            - score, pvalue, is_suspicious, trusted, declared_normal, copy_of : as the attributes;
-            - group : as `groups`;
-            - n_removed : number of patches that were kept out of the memory bank.
+        dict of str to list or ndarray of length n
+            Those of :meth:`skpatch.Inspection.to_dict`: scores are in units of the threshold there,
+            high = anomalous.
         """
-        return {
-            "rank": np.argsort(self.ranking) + 1,
-            "score": self.scores,
-            "pvalue": self.pvalues,
-            "is_suspicious": self.is_suspicious,
-            "trusted": self.trusted,
-            "declared_normal": self.declared_normal,
-            "group": self.groups,
-            "n_removed": self.n_removed,
-            "copy_of": self.copy_of,
-        }
+        return self.inspection.to_dict()
 
     def to_frame(self) -> "pandas.DataFrame":
         """Table with a row for each training image, numbered like them.
@@ -199,7 +203,7 @@ class NoiseAudit:
         Returns
         -------
         pandas.DataFrame
-            The columns of :meth:`to_dict`. Those of ``inspection.to_frame()`` name the images.
+            The columns of :meth:`to_dict`.
 
         Raises
         ------

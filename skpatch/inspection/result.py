@@ -22,12 +22,13 @@ from .heat import overlay
 from .maps import image_maps
 from .page import write_report
 from .regions import find_outline, find_regions
+from .table import as_frame, make_table
 
 if TYPE_CHECKING:
     import pandas
     from PIL import Image
 
-__all__ = ["Inspection", "as_frame", "check_threshold"]
+__all__ = ["Inspection", "check_threshold"]
 
 _REPORT = {
     "title": "Inspected images",
@@ -295,29 +296,28 @@ class Inspection:
         return self.model.steps[-1][1].match(features)[0]
 
     def to_dict(self) -> dict[str, Any]:
-        """Columns of a table with a row for each image, in their order.
+        """Columns of a table with an entry for each image, in their order.
 
         Returns
         -------
         dict of str to list or ndarray of length n
             - image : name;
-            - score, p_value : as the attributes;
-            - label : "anomalous" or "normal";
-            - unlike : "yes" or "no", as `is_unlike`;
+            - score : in units of the threshold, high = anomalous;
+            - p_value : as the attribute;
+            - label : "anomalous" or "normal"; of training images "suspicious" or "not suspicious",
+              and "no score" for forgotten ones;
             - rank : place in the ranking, 1 for the most suspicious image;
-            - n_regions, regions : number of regions, and what :meth:`regions` says of them.
+            - n_regions, regions : number of regions, and what :meth:`regions` says of them;
+            - noise_patches : patches of a training image that were kept out of the memory bank,
+              None for other images;
+            - decision : "defect" for forgotten training images, "normal" for those that were
+              declared so, else "".
+
+            Only if an image has something to say there: unlike, "yes" or "no" as `is_unlike`;
+            group, numbers from 1 on of suspicious training images that look alike; copy_of, the
+            name of the training image that one is a copy of.
         """
-        regions = [self.regions(index) for index in range(len(self.images))]
-        return {
-            "image": self.names,
-            "score": self.scores,
-            "p_value": self.pvalues,
-            "label": np.where(self.is_anomalous, "anomalous", "normal").tolist(),
-            "unlike": np.where(self.is_unlike, "yes", "no").tolist(),
-            "rank": np.argsort(self.ranking) + 1,
-            "n_regions": np.array([len(found) for found in regions]),
-            "regions": regions,
-        }
+        return make_table(self, self._report.get("audit"))
 
     def to_frame(self) -> "pandas.DataFrame":
         """Table with a row for each image, in their order.
@@ -378,17 +378,6 @@ def check_threshold(detector):
             "of it. It is learned from the training images: are they all the same, or too few?"
         )
     return threshold
-
-
-def as_frame(columns, caller):
-    """Frame of the columns that a function returns."""
-    try:
-        import pandas
-    except ImportError as error:
-        raise ImportError(
-            f"{caller} needs pandas. Install it with `pip install pandas`."
-        ) from error
-    return pandas.DataFrame(columns())
 
 
 def _check_names(names, images):

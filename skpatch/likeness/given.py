@@ -107,7 +107,14 @@ def check_image_numbers(images, n_images, name="images"):
     """Return distinct numbers of images as an integer array, or raise."""
     numbers = np.atleast_1d(np.asarray(images))
     if numbers.size and not np.issubdtype(numbers.dtype, np.integer):
-        raise ValueError(f"{name} must be integers, the numbers of images; it is {images!r}.")
+        known = (
+            "; a pipeline of skpatch.make_pipeline knows names"
+            if numbers.dtype.kind in "OU"
+            else ""
+        )
+        raise ValueError(
+            f"{name} must be integers, the numbers of images; it is {images!r}{known}."
+        )
     wrong = numbers[(numbers < 0) | (numbers >= n_images)]
     if len(wrong):
         raise ValueError(

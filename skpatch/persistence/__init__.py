@@ -5,6 +5,7 @@ Imports pipeline, detector, discriminators, bank, features, likeness, networks, 
 distances and runtime.
 """
 
-from .models import load, save
+import lazy_loader
 
-__all__ = ["load", "save"]
+# The names are those of __init__.pyi: whoever only looks into a file has no use for torch.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -77,6 +77,8 @@ def save(model: Pipeline | SoftPatchDetector, path: str | os.PathLike) -> None:
             "steps": names,
             "verbose": bool(model.verbose),
             "image_names": getattr(model, "image_names_", None),
+            "image_folder": getattr(model, "image_folder_", None),
+            "left_out_names": getattr(model, "left_out_names_", []),
             "extractor": pack_extractor(extractor, arrays),
             "detector": packed,
         }
@@ -185,9 +187,13 @@ def _check_fit_together(extractor, detector):
 
 
 def _unpack_pipeline(packed, versions, arrays, backbone, weights):
-    # Files of 0.1.0.dev0 may lack the names of images.
-    names, verbose, extractor, detector, image_names = entries(
-        packed, "steps", "verbose", "extractor", "detector", image_names=None
+    # Files of 0.1.0.dev0 may lack all of these names.
+    names, verbose, extractor, detector, image_names, folder, left_out = entries(
+        packed,
+        *("steps", "verbose", "extractor", "detector"),
+        image_names=None,
+        image_folder=None,
+        left_out_names=[],
     )
     detector = unpack_detector(detector, arrays)
     extractor = unpack_extractor(extractor, versions, arrays, backbone, weights, detector)
@@ -198,6 +204,10 @@ def _unpack_pipeline(packed, versions, arrays, backbone, weights):
     pipeline._validate_names(names)
     if image_names is not None:
         pipeline.image_names_ = _check_image_names(image_names, len(detector.kept_))
+    pipeline.left_out_names_ = _check_image_names(left_out, len(left_out))
+    if not isinstance(folder, str | None):
+        raise ValueError("the folder of its images is no text")
+    pipeline.image_folder_ = folder
     return pipeline
 
 

@@ -19,6 +19,19 @@ _TEMPORARY = re.compile(r"\.skpatch-[0-9a-f]{32}")
 # A file may be this young and not locked: just created, or about to take its place.
 _SECONDS_WITHOUT_LOCK = 60
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_ADVICE = {
+    errno.ENOENT: "Check its name, and the folder that it is looked for in",
+    errno.ENOTDIR: "A part of its path is a file",
+    errno.EISDIR: "Name a file",
+    errno.EACCES: "Ask its owner for the right, or name another file",
+    errno.EPERM: "Ask its owner for the right, or name another file",
+    errno.EROFS: "Name a file on another disk",
+    errno.ENOSPC: "Make room, or name a file on another disk",
+    errno.EDQUOT: "Make room, or name a file on another disk",
+    errno.EFBIG: "Raise the limit, or name a file on another disk",
+    errno.ENAMETOOLONG: "Give a shorter name",
+    errno.ELOOP: "Its links lead in a circle",
+}
 
 
 def check_output(output, suffix=".npy", name="output"):
@@ -226,3 +239,12 @@ def _sync_folder(folder):
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def in_words(error):
+    """Message of an error; of one of the system, the file, what is wrong, and what to do."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return str(error)
+    name = "" if error.filename is None else f"{os.fsdecode(error.filename)!r}: "
+    advice = _ADVICE.get(error.errno)
+    return f"{name}{error.strerror}." + (f" {advice}." if advice else "")

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Warnings about things that come part by part, told once."""
+"""Warnings about things that come part by part, told once; and kept to be told again."""
 
+import warnings
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["image_names", "tell", "told_once"]
+__all__ = ["heard", "image_names", "tell", "told_once"]
 
 _gathered = ContextVar("skpatch_told", default=None)
 
@@ -37,3 +38,20 @@ def tell(warn, part):
 def image_names(numbers, names):
     """Names of images with these numbers, as `names` has them unless it is None."""
     return [f"image {number}" if names is None else names[number] for number in numbers]
+
+
+@contextmanager
+def heard():
+    """Give a list of what is warned of inside, each once; it is shown as ever."""
+    show, messages = warnings.showwarning, []
+
+    def show_and_keep(message, category, *others):
+        if issubclass(category, UserWarning) and str(message) not in messages:
+            messages.append(str(message))
+        show(message, category, *others)
+
+    warnings.showwarning = show_and_keep
+    try:
+        yield messages
+    finally:
+        warnings.showwarning = show

@@ -84,9 +84,10 @@ def shown_lines(message):
     return "\n".join(_printable(line, _LONGEST_LINE) for line in str(message).split("\n"))
 
 
-def say(message, file=None):
-    """Print a message: the only way to the terminal."""
-    print(shown_lines(message), file=file, flush=True)
+def say(message, file=None, colour=""):
+    """Print a message: the only way to the terminal. The colour is the code of one."""
+    text = shown_lines(message)
+    print(f"\x1b[{colour}m{text}\x1b[m" if colour else text, file=file, flush=True)
 
 
 def cell(text):

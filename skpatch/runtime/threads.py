@@ -127,12 +127,15 @@ def _pool_of(n_threads):
 
 @contextlib.contextmanager
 def progress(total, description):
-    """Progress bar on a terminal, if the caller asked for `verbose` and it is in no other."""
+    """Progress bar on a terminal, if the caller asked for `verbose` and it is in no other.
+
+    Its last state is left behind if it took more than a second.
+    """
     # None disables the bar where standard error is no terminal, as in a log file.
     disable = None if _verbose.get() and not _has_bar.get() else True
     token = _has_bar.set(True)
     try:
-        with tqdm(total=total, desc=description, disable=disable, leave=False, delay=1) as bar:
+        with tqdm(total=total, desc=description, disable=disable, delay=1) as bar:
             yield bar
     finally:
         _has_bar.reset(token)

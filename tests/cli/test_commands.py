@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from _cli import SMALL, read_csv, run
+from _cli import COLUMNS, SMALL, read_csv, run
 from PIL import Image
 
 import skpatch
 from skpatch import __version__
-from skpatch.cli import demo as _demo
+from skpatch.bench import demo as _demo
+from skpatch.cli.audit import _print_groups
 from skpatch.cli.commands import main
-from skpatch.cli.train import _print_groups
 
 
 def start(*arguments, code="", **options):
@@ -57,7 +57,9 @@ def test_wrong_usage(arguments, capsys):
     assert printed.out == ""
 
 
-@pytest.mark.parametrize("command", ["audit", "fit", "score", "demo", "bench"])
+@pytest.mark.parametrize(
+    "command", ["audit", "fit", "update", "info", "sort", "score", "demo", "bench"]
+)
 def test_help(command, capsys):
     assert run(command, "--help") == 0
     assert f"Usage: skpatch {command} [OPTIONS]" in capsys.readouterr().out
@@ -85,7 +87,7 @@ def test_output_that_is_not_utf8(data, tmp_path, monkeypatch, encoding):
     lines = written.getvalue().decode(encoding).splitlines()
     assert sum("Größe" in line and line.endswith(".png") for line in lines) == 6
     shown = report if encoding == "utf-8" else tmp_path / r"\u898b.html"
-    assert lines[-1] == f"Report: {shown}"
+    assert lines[-2] == f"Report: {shown}"
 
 
 def test_audit(photos, tmp_path, monkeypatch, capsys):
@@ -97,14 +99,14 @@ def test_audit(photos, tmp_path, monkeypatch, capsys):
         r"^ +\d+ +([\d.]+) +(?:at most 1/)?[\d.]+ +(yes|no) +\d+ +(.+)$", printed, re.M
     )
     rows = read_csv(ranking)
-    columns = ["rank", "image", "score", "p_value", "suspicious", "noise_patches"]
-    assert list(rows[0]) == [*columns, "group", "copy_of"]
+    assert list(rows[0]) == [*COLUMNS, "group"]
     assert len(rows) == 30
     assert [path for *_, path in listed] == [row["image"] for row in rows[:3]]
     assert all("bad" in row["image"] and os.path.isfile(row["image"]) for row in rows[:3])
     scores = [float(row["score"]) for row in rows]
     assert scores == sorted(scores, reverse=True)
-    suspicious = [row["suspicious"] == "yes" for row in rows]
+    assert [row["rank"] for row in rows] == [str(rank) for rank in range(1, 31)]
+    suspicious = [row["label"] == "suspicious" for row in rows]
     assert suspicious == [score > 1 for score in scores]
     assert all(0 < float(row["p_value"]) <= 1 for row in rows)
     assert f"{sum(suspicious)} of 30 images are suspicious" in printed
@@ -133,7 +135,7 @@ def test_options_of_fit(photos, tmp_path, capsys):
     assert run("fit", photos, "-o", path, *SMALL, *options.split()) == 0
     assert torch.get_num_threads() == before
     printed = capsys.readouterr()
-    assert "images            30, 6 of them suspicious" in printed.out
+    assert f"images            30 of {photos}, 6 of them suspicious" in printed.out
     assert "memory patches    1920\n" in printed.out
     assert "taken for noise   0.0% of the patches" in printed.out
     assert "\nWarning: coreset_size=3000 asks for 3000 memory patches" in printed.err

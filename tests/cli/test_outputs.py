@@ -9,9 +9,12 @@ import pytest
 from _cli import run
 
 import skpatch
-from skpatch.cli.output import check_free, in_words
+from skpatch.cli.info import _noise_threshold
+from skpatch.cli.output import check_free
 from skpatch.cli.score import _print_anomalous
-from skpatch.cli.train import _noise_in_words
+from skpatch.inspection.table_files import FORMS, rows_of, write_table
+from skpatch.persistence.summary import summarize
+from skpatch.runtime.files import in_words
 
 
 @pytest.fixture(scope="module")
@@ -83,21 +86,25 @@ def test_what_skpatch_has_written_is_replaced(line, defective, tmp_path, capsys)
 
 
 def test_rankings_are_known(audit, tmp_path):
-    for header in ("rank,image,score,p_value,x", "image,score,p_value,label"):
-        (tmp_path / "r.csv").write_text(f"{header}\n", encoding="utf-8-sig")
-        check_free(tmp_path / "r.csv", ".csv", "--csv", force=False)
+    for form in FORMS:
+        write_table(tmp_path / f"r.{form}", form, rows_of(audit.to_dict()))
+        check_free(tmp_path / f"r.{form}", f".{form}", "--csv", force=False)
     audit.to_html(tmp_path / "a.html")
     check_free(tmp_path / "a.html", ".html", "--output", force=False)
 
 
-def test_the_worst_images_are_printed(capsys):
-    anomalous = [(1 + i / 10, f"{1 + i / 10:.2f}", "0.05", f"{i}.png") for i in range(1, 20)]
-    _print_anomalous(anomalous, 60, "scores.csv")
+def test_the_worst_images_are_printed(audit, capsys):
+    anomalous = [
+        {"score": 1 + i / 10, "p_value": 0.05, "image": f"{i}.png", "rank": 20 - i}
+        for i in range(1, 20)
+    ]
+    outputs = {"Scores": "scores.csv", "Report": None}
+    _print_anomalous(anomalous, 60, audit.inspection.model[-1], outputs)
     first, _, *rows, last = capsys.readouterr().out.splitlines()
     assert first == "19 of 60 images are anomalous (score above 1)."
     assert [row.split()[-1] for row in rows] == [f"{i}.png" for i in range(19, 9, -1)]
     assert last == "... and 9 more: see scores.csv"
-    _print_anomalous([], 30, "scores.csv")
+    _print_anomalous([], 30, audit.inspection.model[-1], outputs)
     assert capsys.readouterr().out == "0 of 30 images are anomalous (score above 1).\n"
 
 
@@ -131,9 +138,10 @@ def test_a_missing_model(photos, tmp_path, capsys):
         ({"discriminator": None}, "none, since nothing tells noise"),
     ],
 )
-def test_fit_says_what_auto_decided(patches, parameters, expected):
+def test_what_auto_decided(patches, tmp_path, parameters, expected):
     detector = skpatch.SoftPatchDetector(random_state=0, **parameters).fit(patches)
-    found = _noise_in_words(detector)
+    skpatch.save(detector, tmp_path / "d.skpatch")
+    found = _noise_threshold(summarize(tmp_path / "d.skpatch"))
     assert re.fullmatch(expected, found)
     if not parameters:
         assert detector.noise_finding_.evidence in found.replace("no ", "none ")

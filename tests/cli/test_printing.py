@@ -12,7 +12,7 @@ from _persistence import parts, write
 from PIL import Image
 
 import skpatch
-from skpatch.cli.train import _print_groups
+from skpatch.cli.audit import _print_groups
 from skpatch.images.collection import check_images
 from skpatch.likeness.unlike import tell_unlike
 from skpatch.runtime.telling import told_once

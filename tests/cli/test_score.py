@@ -13,6 +13,7 @@ from PIL import Image
 import skpatch
 from skpatch.cli import score as _cli_score
 from skpatch.cli.commands import main
+from skpatch.cli.maps import map_targets
 from skpatch.inspection.heat import overlay
 from skpatch.inspection.regions import find_regions
 
@@ -89,6 +90,8 @@ def test_score(photos, model, tmp_path, capsys, monkeypatch):
     assert written == {f"{name}.png" for name in names}
     with Image.open(maps / "line0" / "0-good.png.png") as picture:
         assert picture.size == (64, 64)
+        score = next(row["score"] for row in rows if row["image"] == str(single))
+        assert f"Score {float(score):.2f}; 1 = threshold" in picture.info["Description"]
 
 
 def test_fail_on_anomaly(photos, model, tmp_path):
@@ -175,7 +178,7 @@ def test_folders_of_maps_are_looked_up_once(tmp_path, monkeypatch):
     found = []
     realpath = os.path.realpath
     monkeypatch.setattr(os.path, "realpath", lambda path: found.append(path) or realpath(path))
-    targets = _cli_score._check_maps(tmp_path / "maps", paths, str(images), [str(images)], False)
+    targets = map_targets(tmp_path / "maps", paths, str(images), [str(images)], False)
     assert len(found) < 10
     assert targets[paths[0]] == tmp_path / "maps" / "a" / "0.png.png"
 
@@ -255,8 +258,9 @@ def errors(photos, model, tmp_path):
     damaged.write_bytes(model.read_bytes()[:-10])
     table, missing = tmp_path / "scores.csv", tmp_path / "missing"
     return [
-        (["audit", missing], "There is no folder"),
-        (["audit", model], "is a file; pass the folder"),
+        (["audit", missing], "1 of the images and folders do not exist:\n.*missing"),
+        (["audit", model], "holds 1 image, while at least 2"),
+        (["audit", "lost*.png"], "do not exist:\n  lost"),
         (["audit", photos, "-o", missing / "a.html"], r"--output=.*the folder .* does not exist"),
         (["audit", photos, "-o", "a.txt"], "--output='a.txt' must be the name of a .html file"),
         (["audit", photos, "--csv", "a.txt"], "--csv='a.txt' must be the name of a .csv file"),

@@ -44,6 +44,8 @@ def test_help_imports_nothing_heavy(command, tmp_path):
         "fit photos -o line.skpatch --weights lost.pth",
         "score line.skpatch nothing.png -o scores.csv",
         "score line.skpatch photos/1.png -o scores.csv",
+        "update line.skpatch --add photos -o line2.skpatch",
+        "sort photos --decisions lost.csv --to sorted",
     ],
 )
 def test_names_that_are_wrong_are_told_before_anything_heavy_is_imported(command, data, tmp_path):
@@ -61,6 +63,12 @@ def model(photos):
     path = photos.parent / "started.skpatch"
     assert run("fit", photos, "-o", path, *SMALL, "--quiet") == 0
     return path
+
+
+def test_info_builds_no_model(model, tmp_path):
+    code, modules = imported_by("info", model, folder=tmp_path)
+    assert code == 0
+    assert modules.isdisjoint(HEAVY)
 
 
 @pytest.mark.slow

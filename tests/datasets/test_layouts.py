@@ -178,7 +178,7 @@ def test_known_layouts(tmp_path, name):
     parts = load_folder(make(tmp_path, names))
     assert parts.layout == layout
     assert summary(tmp_path, parts) == (train, test)
-    assert training_images(tmp_path, "auto") == parts.train_images
+    assert training_images([tmp_path], "auto") == parts.train_images
     is_bad = [kind.lower() != "good" for kind in parts.test_types]
     assert parts.test_labels.tolist() == is_bad
     assert parts.test_annotated.tolist() == [

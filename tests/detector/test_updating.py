@@ -187,6 +187,8 @@ def test_wrong_images(train):
         model.forget(-1)
     with pytest.raises(ValueError, match="must be integers"):
         model.forget([0.5])
+    with pytest.raises(ValueError, match=r"a pipeline of skpatch.make_pipeline knows names"):
+        model.forget(["a.png"])
     with pytest.raises(ValueError, match="at least 2 images"):
         model.forget(range(19))
     assert not model.forgotten_images_.any()

@@ -5,7 +5,15 @@ from PIL import Image
 
 from skpatch.images.names import find_by_name, training_names
 
-NAMES = ["good/001.png", "good/003.png", "bad/003.png", "004.png", "more/004.png", "image 5"]
+NAMES = [
+    "good/001.png",
+    "good/003.png",
+    "bad/003.png",
+    "004.png",
+    "more/004.png",
+    "image 5",
+    "=1.png",
+]
 
 
 @pytest.mark.parametrize(
@@ -20,6 +28,11 @@ NAMES = ["good/001.png", "good/003.png", "bad/003.png", "004.png", "more/004.png
         ("/data/photos/bad/003.png", 2),
         ("/data/photos/more/004.png", 4),
         ("/data/photos/004.png", 3),
+        # From another folder than the names, and as a CSV file has it.
+        ("photos/004.png", 3),
+        ("photos/bad/003.png", 2),
+        ("'=1.png", 6),
+        ("photos/=1.png", 6),
     ],
 )
 def test_found_by_as_much_as_is_needed(given, number):
@@ -38,7 +51,6 @@ def test_found_by_as_much_as_is_needed(given, number):
         # Ends of names, not of parts of them.
         ("1.png", "no training image"),
         ("d/003.png", "no training image"),
-        ("photos/004.png", "no training image"),
         ("/data/003.png", "no training image"),
         ("", "no training image"),
     ],
@@ -46,6 +58,16 @@ def test_found_by_as_much_as_is_needed(given, number):
 def test_refused(given, message):
     with pytest.raises(ValueError, match=message):
         find_by_name([given], NAMES)
+
+
+def test_all_that_is_wrong_is_listed():
+    given = ["001.png", "003.png", *(f"lost{number}.png" for number in range(12))]
+    with pytest.raises(ValueError, match=r"^'003.png' is the name of 2") as caught:
+        find_by_name(given, NAMES)
+    message = str(caught.value)
+    assert "001.png' is" not in message
+    assert "There is no training image 'lost0.png'" in message
+    assert message.endswith("So 3 others: lost9.png, lost10.png, lost11.png.")
 
 
 def test_numbers_need_no_names():

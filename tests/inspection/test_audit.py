@@ -96,3 +96,24 @@ def test_removed_patches_are_not_in_the_bank(audit, model):
 def test_pipeline_pvalues(model, data):
     expected = model[-1].predict_pvalue(model[:-1].transform(data.images[:3]))
     np.testing.assert_array_equal(model.predict_pvalue(data.images[:3]), expected)
+
+
+def test_at_a_glance(audit):
+    first, header, worst, *_, more = repr(audit).splitlines()
+    assert first.startswith(f"NoiseAudit: {audit.is_suspicious.sum()} of 30 images are suspicious")
+    assert audit.finding.reason in first
+    assert header.split() == ["rank", "score", "p-value", "verdict", "image"]
+    assert worst.endswith(audit.inspection.names[audit.ranking[0]])
+    assert more == "... and 20 more: see to_frame() and to_html(path)"
+    assert len(repr(audit).splitlines()) == 13
+
+
+def test_names_are_no_html(audit):
+    hostile = copy.copy(audit)
+    hostile.inspection = copy.copy(audit.inspection)
+    hostile.inspection.names = ["<script>\x1b"] * 30
+    page = hostile._repr_html_()
+    assert page.count("<tr>") == 11
+    assert "<script>" not in page
+    assert "&lt;script&gt;\\x1b" in page
+    assert "\x1b" not in repr(hostile)

@@ -81,7 +81,8 @@ def test_the_report_asks(model, images, tmp_path):
     assert audit.groups[36] >= 0
     assert audit.groups[0] == -1
     assert (audit.groups[~audit.is_suspicious] == -1).all()
-    np.testing.assert_array_equal(audit.to_dict()["group"], audit.groups)
+    groups = [group + 1 if group >= 0 else None for group in audit.groups]
+    assert audit.to_dict()["group"] == groups
     audit.to_html(tmp_path / "audit.html")
     text = (tmp_path / "audit.html").read_text(encoding="utf-8")
     asked = re.search(
@@ -110,7 +111,8 @@ def test_declared_images_are_not_suspicious(model, images, tmp_path):
     audit = trusting.audit(images)
     declared = np.arange(40) >= 36
     np.testing.assert_array_equal(audit.declared_normal, declared)
-    np.testing.assert_array_equal(audit.to_dict()["declared_normal"], declared)
+    assert audit.to_dict()["decision"] == np.where(declared, "normal", "").tolist()
+    assert "suspicious" not in np.array(audit.to_dict()["label"])[declared]
     assert audit.inspection.is_anomalous[declared].any()
     assert not audit.is_suspicious[declared].any()
     assert (audit.groups[declared] == -1).all()
@@ -138,10 +140,9 @@ def test_copies_are_in_the_group_of_their_image(images):
     assert audit.is_suspicious[[0, 40]].all()
     np.testing.assert_array_equal(audit.groups[[0, 40]], -1)
     table = audit.to_dict()
-    np.testing.assert_array_equal(table["copy_of"][40:], [0, 36, 37])
-    np.testing.assert_array_equal(table["group"], audit.groups)
+    assert table["copy_of"] == [*[""] * 40, "image 0", "image 36", "image 37"]
     model.trust(np.flatnonzero(audit.groups == group))
     audit = model.audit(copied)
     expected = np.isin(np.arange(43), [36, 37, 38, 39, 41])
-    np.testing.assert_array_equal(audit.to_dict()["declared_normal"], expected)
+    np.testing.assert_array_equal(audit.declared_normal, expected)
     assert (audit.groups[expected] == -1).all()

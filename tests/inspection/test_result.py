@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from _cli import read_csv, run
+from _cli import COLUMNS, read_csv, run
 from PIL import Image
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
@@ -135,8 +135,7 @@ def test_frame_is_the_table_of_the_command_line(scored):
     pytest.importorskip("pandas")
     rows, inspection, _ = scored
     frame = inspection.to_frame()
-    columns = ["image", "score", "p_value", "label", "unlike", "rank", "n_regions", "regions"]
-    assert list(frame.columns) == columns
+    assert list(frame.columns) == COLUMNS
     assert len(frame) == len(rows) == 30
     for row, found in zip(rows, frame.to_dict("records"), strict=True):
         assert row == {
@@ -144,9 +143,11 @@ def test_frame_is_the_table_of_the_command_line(scored):
             "score": number(found["score"]),
             "p_value": number(found["p_value"]),
             "label": found["label"],
-            "unlike": found["unlike"],
+            "rank": str(found["rank"]),
             "n_regions": str(found["n_regions"]),
             "regions": json.dumps(found["regions"]),
+            "noise_patches": "",
+            "decision": "",
         }
     worst = frame.sort_values("rank").iloc[0]
     assert worst["image"] == inspection.names[inspection.ranking[0]]

@@ -167,7 +167,7 @@ def test_an_audit_tells_copies(tmp_path):
     with pytest.warns(UserWarning, match="image 20 of image 4"):
         model.fit(images)
     audit = model.audit(images)
-    np.testing.assert_array_equal(audit.to_dict()["copy_of"], np.r_[np.full(20, -1), 4])
+    assert audit.to_dict()["copy_of"] == [*[""] * 20, "image 4"]
     audit.to_html(tmp_path / "audit.html")
     assert 'data-original="image 4"' in (tmp_path / "audit.html").read_text(encoding="utf-8")
 

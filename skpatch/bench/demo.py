@@ -10,7 +10,6 @@ import numpy as np
 from .. import __version__
 from ..runtime.files import replacing
 from ..runtime.text import say, score_text, shown
-from .output import check_free
 
 __all__ = ["run_demo"]
 
@@ -32,7 +31,7 @@ class _Stopwatch:
         self.seconds[name] = time.perf_counter() - started
 
 
-def run_demo(output, seed, *, force):
+def run_demo(output, seed):
     """Compare PatchCore and skpatch on a contaminated training set of solar cells.
 
     Parameters
@@ -41,10 +40,7 @@ def run_demo(output, seed, *, force):
         PNG file to write.
     seed : int
         Chooses the images.
-    force : bool
-        Whether to replace a file that skpatch has not written.
     """
-    check_free(str(output), ".png", "--output", force)
     from ..detector.estimator import SoftPatchDetector
     from ..features.extractor import PatchFeatureExtractor
     from ..inspection.audit import NoiseAudit
@@ -84,8 +80,8 @@ def run_demo(output, seed, *, force):
 
 def _choose_images(seed):
     """Paths and labels (1 = defective) of the training and test images."""
-    from ..bench.protocol import permute_classes
     from ..datasets import load_elpv
+    from .protocol import permute_classes
 
     data = load_elpv(kind="mono")
     images = np.asarray(data.images)

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a saved model is: the command info, and what fit and update say at the end."""
+
+import numpy as np
+
+from ..inspection.words import FEW
+from ..persistence.summary import summarize
+from ..runtime.text import listed, say, shown
+
+__all__ = ["print_model", "run_info"]
+
+_WIDTH = 16
+# Names that are printed of the images on which somebody has decided.
+_NAMED = 5
+
+
+def run_info(model):
+    """Print what a saved model was made from."""
+    print_model(model, _versions)
+
+
+def print_model(path, last):
+    """Print facts about a saved model, and more rows, which a function makes of them."""
+    try:
+        found = summarize(path)
+        rows = {
+            **_rows(found),
+            **last(found),
+            "model": f"{shown(path)}, {found.n_bytes / 1e6:.1f} MB",
+        }
+        reason = "" if found.finding is None else shown(found.finding["reason"])
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        # It need not be a model, and what is in it need not be what it should be.
+        raise ValueError(f"{path!r} cannot be read: {shown(error)}") from error
+    for name, value in rows.items():
+        say(f"{name:<{_WIDTH}}  {value}")
+    if reason:
+        say(reason)
+
+
+def _rows(found):
+    return {
+        "images": _images(found),
+        **_decisions(found),
+        **_network(found),
+        "memory patches": found.n_patches,
+        "noise threshold": _noise_threshold(found),
+        "taken for noise": f"{found.noise_share:.1%} of the patches",
+        "threshold": f"{found.threshold:.4g}, a distance between features; "
+        f"contamination {shown(found.params['contamination'])}",
+    }
+
+
+def _versions(found):
+    versions = sorted(found.versions.items(), key=lambda item: item[0] != "skpatch")
+    return {"saved by": ", ".join(f"{shown(name)} {shown(text)}" for name, text in versions)}
+
+
+def _images(found):
+    n_left = int((~found.forgotten).sum())
+    place = "" if found.folder is None else f" of {shown(found.folder)}"
+    told = f"{found.n_suspicious} of them suspicious" if n_left >= FEW else "too few to tell noise"
+    copies = f", {found.n_copies} copies of others" if found.n_copies else ""
+    return f"{n_left}{place}, {told}{copies}"
+
+
+def _decisions(found):
+    """Rows on the images on which somebody has decided, with the names of some."""
+    known = [f"image {i}" for i in range(len(found.forgotten))]
+    known = known if found.names is None else found.names
+    decided = {
+        "left out": found.left_out,
+        "forgotten": [known[i] for i in np.flatnonzero(found.forgotten)],
+        "trusted": [known[i] for i in np.flatnonzero(found.declared)],
+    }
+    rows = {word: f"{len(some)}: {listed(some, _NAMED)}" for word, some in decided.items() if some}
+    return rows or {"decisions": "none"}
+
+
+def _network(found):
+    """Rows on what the network is given; none of a detector without one."""
+    if found.network is None:
+        return {}
+    (height, width), (rows, columns) = found.network["image_size_"], found.grid
+    backbone = found.network["backbone"]
+    region = {} if found.network["region"] is None else {"region": "a part of the images"}
+    return {
+        "network": f"{shown(backbone or 'a module of its own')}, {shown(found.network['engine'])}",
+        "network input": f"{width:d} x {height:d} pixels, {columns} x {rows} patches",
+        "intensity range": _intensity_range(found.network["intensity_range_"]),
+        **region,
+    }
+
+
+def _intensity_range(intensity_range):
+    if intensity_range is None:
+        return "8-bit images"
+    black, white = intensity_range
+    return f"{black:g} is black and {white:g} white in images that are not 8-bit"
+
+
+def _noise_threshold(found):
+    """The noise threshold, and what "auto" has decided."""
+    name, threshold, finding = (
+        found.params["discriminator"],
+        found.params["noise_threshold"],
+        found.finding,
+    )
+    name = name["class"] if isinstance(name, dict) else name
+    if name is None:
+        return "none, since nothing tells noise"
+    if threshold != "auto":
+        return f"{threshold:g}"
+    if finding is None:
+        return f"auto, the default of {shown(name)}"
+    evidence = finding["evidence"]
+    return f"auto: {'no' if evidence == 'none' else shown(evidence)} evidence of noise"
