@@ -70,7 +70,7 @@ def test_tiles_cover_every_row_once(length, tile):
         return {"rows": rows, "before": before, "behind": behind}
 
     rows = torch.arange(float(length)).reshape(1, 1, -1, 1).expand(1, 3, -1, 2)
-    found = tiled_maps(network, rows, (tile, 2))
+    found = tiled_maps(network, rows, (tile, 2), tiling.MARGIN)
     assert torch.equal(found["rows"], rows[:, :1])
     assert found["before"].min() >= tiling.MARGIN
     assert found["behind"].min() >= tiling.MARGIN
@@ -118,7 +118,7 @@ def test_maps_keep_the_number_type():
         return {"layer": pixels[..., ::2, ::2].to(torch.bfloat16)}
 
     pixels = torch.arange(3 * 320 * 400.0).reshape(1, 3, 320, 400)
-    found = tiled_maps(network, pixels, (288, 304))["layer"]
+    found = tiled_maps(network, pixels, (288, 304), tiling.MARGIN)["layer"]
     assert found.dtype == torch.bfloat16
     assert torch.equal(found, network(pixels)["layer"])
 

@@ -199,10 +199,10 @@ def test_other_models_are_refused(model, tmp_path):
 def test_parameters_of_the_network_changed_after_fit(model, tmp_path):
     model[0].set_params(patch_size=5)
     try:
-        with pytest.raises(ValueError, match="patch_size=5 was 3 when"):
+        with pytest.raises(ValueError, match="patch_size=5 was 'auto' when"):
             save(model, tmp_path / "model.skpatch")
     finally:
-        model[0].set_params(patch_size=3)
+        model[0].set_params(patch_size="auto")
 
 
 @pytest.mark.parametrize("name", ["replace", "fsync"])
