@@ -350,7 +350,9 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         """Everything that is learned, and the weights of the network; arguments from `_plan`."""
         import torch
 
-        load(learned["model_"])
+        from ..networks.layers import weighted
+
+        load(weighted(learned["model_"]))
         learned["model_"].to(memory_format=torch.channels_last)
         return learned
 

@@ -7,7 +7,7 @@ import sys
 import torch
 from torch.nn import functional
 
-__all__ = ["as_map", "free_of_size", "map_shape", "needs_images", "prefix_tokens"]
+__all__ = ["as_map", "call", "free_of_size", "map_shape", "needs_images", "prefix_tokens"]
 
 # Class, distillation and register tokens before those of the patches.
 _MOST_OTHERS = 16
@@ -82,6 +82,13 @@ def _is_grid(grid, size):
     return rest == 0 and width * cell == size[1]
 
 
+def call(graph, function, *arguments):
+    """Node of a call of a function, into which pickle does not look, though it traces again."""
+    node = graph.call_function(function, arguments)
+    node.meta["is_wrapped"] = True
+    return node
+
+
 def free_of_size(graph, module):
     """Have the graph of a vision transformer of torchvision take images of any size.
 
@@ -96,9 +103,7 @@ def free_of_size(graph, module):
             graph.erase_node(node)
         elif node.op == "get_attr" and node.target.endswith("pos_embedding"):
             with graph.inserting_after(node):
-                resampled = graph.call_function(
-                    _resampled_positions, (node, images, module.patch_size)
-                )
+                resampled = call(graph, _resampled_positions, node, images, module.patch_size)
             node.replace_all_uses_with(resampled, lambda user, own=resampled: user is not own)
 
 

@@ -2,7 +2,8 @@
 """Layers of a network whose maps are used: found, tapped, and measured on a probe.
 
 Layers are nodes of the network's graph, which torch.fx traces, so that nothing after the last one
-is computed or kept. Forward hooks see modules only, and could end the pass by an exception only.
+is computed or kept. Forward hooks see modules only, and could end the pass by an exception only, so
+they are left to networks that cannot be traced.
 """
 
 import contextlib
@@ -19,18 +20,23 @@ from ..engines.shapes import node_shapes
 from ..runtime.memory import memory_errors
 from ..runtime.text import first_line
 from .backbones import LITE0
-from .grids import as_map, free_of_size, map_shape, needs_images, prefix_tokens
+from .grids import as_map, call, free_of_size, map_shape, needs_images, prefix_tokens
 from .strides import PROBE_SIZE, stride
 from .tracing import running, tracing
+from .watching import Watched, watch
 
-__all__ = ["TracedNetwork"]
+__all__ = ["TracedNetwork", "weighted"]
 
+# Of the same width.
+_TALL_PROBE = 2 * PROBE_SIZE[0], PROBE_SIZE[1]
 # What stands for a number in the messages of a network that was traced.
 _SYMBOL = re.compile(r" ?\(Proxy\(\w+\)\)")
 
 
 class TracedNetwork:
     """A network that is traced once, for everything that is asked of its layers.
+
+    One that cannot be traced is watched while it runs.
 
     Parameters
     ----------
@@ -48,14 +54,14 @@ class TracedNetwork:
         try:
             with tracing():
                 self._graph = _tracer().trace(module)
-        except Exception as error:
+        except Exception:
             # torch.fx raises whatever the module's forward does with a symbolic input.
-            raise ValueError(
-                f"backbone={type(module).__name__} cannot be traced by torch.fx, which finds its "
-                f"layers: {error}"
-            ) from error
-        free_of_size(self._graph, module)
-        self._nodes = _named_nodes(self._graph)
+            self._graph, self._nodes = watch(module)
+            self._root = nn.Module()
+            self._root.watched = Watched(module, list(self._nodes))
+        else:
+            free_of_size(self._graph, module)
+            self._root, self._nodes = module, _named_nodes(self._graph)
 
     @memory_errors()
     def default_layers(self):
@@ -146,7 +152,10 @@ class TracedNetwork:
             if copies.keys() >= set(ends.values()):
                 break
         graph.output({layer: copies[node] for layer, node in ends.items()})
-        model = fx.GraphModule(self._module, graph, type(self._module).__name__)
+        model = fx.GraphModule(self._root, graph, type(self._module).__name__)
+        if hasattr(self._root, "watched"):
+            names = [name for name, node in self._nodes.items() if node in ends.values()]
+            model.watched = Watched(self._module, names)
         if model.graph.eliminate_dead_code():
             model.delete_all_unused_submodules()
             model.recompile()
@@ -192,7 +201,7 @@ class TracedNetwork:
     def _turn(self, model):
         """Have layers give maps (n, c, h, w) that give tokens, or maps (n, h, w, c) as Swin's."""
         try:
-            low, high = (self._maps(model, (height, 96)) for height in (96, 192))
+            low, high = (self._maps(model, size) for size in (PROBE_SIZE, _TALL_PROBE))
         except ValueError:
             # A network for few sizes, or one: what a layer gives is seen when it is run.
             low = high = None
@@ -201,7 +210,7 @@ class TracedNetwork:
         with model.graph.inserting_before(output):
             for layer, node in maps.items():
                 if low is None or len(low[layer]) == 3:
-                    maps[layer] = model.graph.call_function(as_map, (node, images, self._n_prefix))
+                    maps[layer] = call(model.graph, as_map, node, images, self._n_prefix)
                 elif len(low[layer]) == 4 and low[layer][1] != high[layer][1]:
                     # Its second axis grows with the image.
                     maps[layer] = model.graph.call_method("permute", (node, 0, 3, 1, 2))
@@ -221,13 +230,18 @@ class TracedNetwork:
                 if not needs_images(self._module):
                     # As fast as one on the device "meta", which takes a second to load.
                     with contextlib.suppress(Exception):
-                        return _run(graph, self._module, 0, size)
-                return _run(graph, self._module, 1, size)
+                        return _run(graph, self._root, 0, size)
+                return _run(graph, self._root, 1, size)
         except Exception as error:
             raise ValueError(
                 f"backbone={self._name} cannot process an image of {size[0]} x {size[1]} pixels "
                 f"(height x width): {_SYMBOL.sub('', first_line(error))}"
             ) from error
+
+
+def weighted(taps):
+    """The part of :meth:`TracedNetwork.taps` whose weights have the names of the network."""
+    return taps.watched.network if hasattr(taps, "watched") else taps
 
 
 def _run(graph, module, n_images, size):

@@ -300,21 +300,6 @@ def test_layer_that_gives_no_maps(resnet):
         network.map_shapes(taps, (64, 64))
 
 
-class Untraceable(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.convolution = nn.Conv2d(3, 4, 3)
-
-    def forward(self, x):
-        return self.convolution(x) if x.mean() > 0 else x
-
-
-def test_module_that_cannot_be_traced():
-    module = Untraceable()
-    with pytest.raises(ValueError, match=r"backbone=Untraceable cannot be traced by torch\.fx"):
-        TracedNetwork(module, module)
-
-
 @pytest.mark.parametrize(
     ("name", "hint"),
     [("resnet_18", "Did you mean 'resnet18'"), ("efficientnet_lite", "'efficientnet_lite0'")],

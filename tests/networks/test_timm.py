@@ -2,6 +2,7 @@
 """Networks of timm: by name, as modules, and with weights in the forms that people have."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -75,6 +76,13 @@ def test_a_module_is_not_changed():
     PatchFeatureExtractor(backbone=module).fit(photographs((60, 60)))
     assert str(vars(module.patch_embed)) == str(before[0])
     assert module.dynamic_img_size is before[1]
+
+
+def test_pickled():
+    extractor = PatchFeatureExtractor(backbone=vision_transformer(), image_size=(70, 98))
+    expected = extractor.fit_transform(photographs((40, 60)))
+    again = pickle.loads(pickle.dumps(extractor))
+    assert np.array_equal(again.transform(photographs((40, 60))), expected)
 
 
 def test_statistics_are_those_of_the_weights():

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tokens and channels-last maps become maps (n, c, h, w): torchvision's networks."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -166,6 +168,14 @@ def test_a_network_for_one_size_has_that_size():
     extractor.set_params(image_size=256)
     with pytest.raises(ValueError, match="MaxVit cannot process an image of 256 x 384 pixels"):
         extractor.fit(photographs((40, 60)))
+
+
+def test_pickled():
+    """Tracing again, which is what unpickling does, must not look into what fits sizes."""
+    extractor = PatchFeatureExtractor(backbone=vision_transformer(), image_size=(64, 96))
+    expected = extractor.fit_transform(photographs((40, 60)))
+    again = pickle.loads(pickle.dumps(extractor))
+    assert np.array_equal(again.transform(photographs((40, 60))), expected)
 
 
 # Modules of one's own
