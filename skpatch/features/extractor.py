@@ -353,7 +353,9 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         from ..networks.layers import weighted
 
         load(weighted(learned["model_"]))
-        learned["model_"].to(memory_format=torch.channels_last)
+        for module in learned["model_"].modules():
+            if isinstance(module, torch.nn.Conv2d):
+                module.to(memory_format=torch.channels_last)
         return learned
 
     def transform(self, X: Images) -> NDArray[np.float32]:

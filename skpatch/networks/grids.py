@@ -36,7 +36,7 @@ def as_map(values, images, n_prefix):
         How many tokens stand before those of the patches. If it is not known, as many as leave the
         finest grid.
     """
-    shape, size = tuple(values.shape), tuple(map(int, images.shape[-2:]))
+    shape, size = tuple(map(int, values.shape)), tuple(map(int, images.shape[-2:]))
     found = map_shape(shape, size, n_prefix)
     if found is None or found == shape[1:]:
         return values
@@ -102,8 +102,9 @@ def free_of_size(graph, module):
         if node.target is torch._assert:
             graph.erase_node(node)
         elif node.op == "get_attr" and node.target.endswith("pos_embedding"):
-            with graph.inserting_after(node):
-                resampled = call(graph, _resampled_positions, node, images, module.patch_size)
+            with graph.inserting_before(node.next):
+                size = [graph.call_method("size", (images, axis)) for axis in (2, 3)]
+                resampled = call(graph, _resampled_positions, node, *size, module.patch_size)
             node.replace_all_uses_with(resampled, lambda user, own=resampled: user is not own)
 
 
@@ -118,9 +119,9 @@ def _is_of_torchvision(module, family, kind):
     return models is not None and isinstance(module, getattr(models, kind))
 
 
-def _resampled_positions(embedding, images, patch_size):
+def _resampled_positions(embedding, height, width, patch_size):
     """Embedding (1, 1 + h w, c) of the class token and of the positions of patches."""
-    grid = [int(side) // patch_size for side in images.shape[-2:]]
+    grid = [int(side) // patch_size for side in (height, width)]
     side = math.isqrt(embedding.shape[1] - 1)
     if grid == [side, side]:
         return embedding

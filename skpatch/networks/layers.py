@@ -246,7 +246,7 @@ def weighted(taps):
 
 def _run(graph, module, n_images, size):
     images = torch.zeros(n_images, 3, *size, dtype=torch.float32, device="cpu")
-    return node_shapes(module, graph, images)
+    return node_shapes(module, graph, images)[0]
 
 
 def _described(shape):

@@ -78,6 +78,33 @@ def test_a_module_is_not_changed():
     assert module.dynamic_img_size is before[1]
 
 
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_position_embeddings_are_resampled_once(engine):
+    """OpenVINO would resample them otherwise, to fewer positions."""
+    pytest.importorskip(engine)
+    resampled = build_backbone(vision_transformer(), "default", 0).module
+    resampled.set_input_size((28, 42))
+    module, pictures = vision_transformer(), photographs((40, 60))
+    expected, found = (
+        PatchFeatureExtractor(backbone=one, image_size=(28, 42), layers="blocks.1")
+        for one in (resampled, module)
+    )
+    found.set_params(engine=engine)
+    np.testing.assert_allclose(
+        found.fit_transform(pictures), expected.fit_transform(pictures), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_windows_with_masks_of_five_axes():
+    module = timm.models.SwinTransformer(
+        56, embed_dim=8, depths=(2, 2, 2), num_heads=(1, 1, 1), window_size=7
+    )
+    extractor = PatchFeatureExtractor(backbone=module, image_size=(56, 56), layers="layers.1")
+    pictures = photographs((56, 56))
+    found = extractor.set_params(patch_size=1).fit_transform(pictures)
+    assert found.shape == (1, 7, 7, 16)
+
+
 def test_pickled():
     extractor = PatchFeatureExtractor(backbone=vision_transformer(), image_size=(70, 98))
     expected = extractor.fit_transform(photographs((40, 60)))

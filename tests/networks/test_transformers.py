@@ -170,6 +170,17 @@ def test_a_network_for_one_size_has_that_size():
         extractor.fit(photographs((40, 60)))
 
 
+@pytest.mark.parametrize("size", [(64, 64), (32, 80)])
+def test_openvino(size):
+    pytest.importorskip("openvino")
+    extractor = PatchFeatureExtractor(backbone=vision_transformer(), image_size=size)
+    expected = extractor.fit_transform(photographs((40, 60)))
+    extractor.set_params(engine="openvino")
+    np.testing.assert_allclose(
+        extractor.transform(photographs((40, 60))), expected, rtol=1e-4, atol=1e-4
+    )
+
+
 def test_pickled():
     """Tracing again, which is what unpickling does, must not look into what fits sizes."""
     extractor = PatchFeatureExtractor(backbone=vision_transformer(), image_size=(64, 96))
