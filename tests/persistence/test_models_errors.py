@@ -103,7 +103,7 @@ def set_entry(*keys):
         (set_entry("content", "model", "search", "reduced", True), "no array 'bounds.axes'"),
         (set_entry("content", "model", "coreset_radius_", "far"), "could not convert"),
         (set_entry("content", "model", "params", "speed", 3), r"no parameters \['speed'\]"),
-        (set_entry("content", "model", "params", "metric", "cosine"), "'metric' parameter"),
+        (set_entry("content", "model", "params", "metric", "manhattan"), "'metric' parameter"),
         (set_entry("content", "model", "params", []), ""),
         (set_entry("content", "model", "neighbors_", "class", "eval"), "part 'eval'"),
         (
