@@ -14,6 +14,8 @@ from collections import Counter
 
 import torch
 from torch import fx, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from ..engines.padding import SameConv2d
 from ..engines.shapes import node_shapes
@@ -231,12 +233,29 @@ class TracedNetwork:
                     # As fast as one on the device "meta", which takes a second to load.
                     with contextlib.suppress(Exception):
                         return _run(graph, self._root, 0, size)
-                return _run(graph, self._root, 1, size)
+                # Own ones may look at what they compute.
+                is_sketch = isinstance(self._backbone, str)
+                with _ShapesAlone() if is_sketch else contextlib.nullcontext():
+                    return _run(graph, self._root, 1, size)
         except Exception as error:
             raise ValueError(
                 f"backbone={self._name} cannot process an image of {size[0]} x {size[1]} pixels "
                 f"(height x width): {_SYMBOL.sub('', first_line(error))}"
             ) from error
+
+
+class _ShapesAlone(TorchFunctionMode):
+    """Gives zeros for what takes transformers their time."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        """Call a function of torch."""
+        if function is functional.linear:
+            inputs, weights = args[:2]
+            return inputs.new_zeros(*inputs.shape[:-1], len(weights))
+        if function is functional.scaled_dot_product_attention:
+            queries, _, values = args[:3]
+            return queries.new_zeros(*queries.shape[:-1], values.shape[-1])
+        return function(*args, **(kwargs or {}))
 
 
 def weighted(taps):
