@@ -80,7 +80,13 @@ class TracedNetwork:
         if self._backbone == LITE0:
             # What the search finds, which takes as long as all else that builds the network.
             return ("features.3", "features.5")
-        shapes = self._shapes(self._graph, PROBE_SIZE)
+        try:
+            shapes = self._shapes(self._graph, PROBE_SIZE)
+        except ValueError as error:
+            raise ValueError(
+                f"{error} If it is for one other size, name that as image_size=(height, width), "
+                "and `layers`."
+            ) from error
         plain = {
             node: shape[1:]
             for node, shape in shapes.items()

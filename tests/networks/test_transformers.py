@@ -189,6 +189,22 @@ def test_pickled():
     assert np.array_equal(again.transform(photographs((40, 60))), expected)
 
 
+def test_a_network_for_one_other_size():
+    class Fixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.within = vision_transformer(64)
+
+        def forward(self, x):
+            return self.within(x)
+
+    extractor = PatchFeatureExtractor(backbone=Fixed(), image_size=(64, 64))
+    with pytest.raises(ValueError, match=r"224 x 224 .* name that as image_size=\(height, width\)"):
+        extractor.fit(photographs((40, 60)))
+    extractor.set_params(layers="within.encoder.ln")
+    assert extractor.fit(photographs((40, 60))).grid_size_ == (4, 4)
+
+
 # Modules of one's own
 
 
