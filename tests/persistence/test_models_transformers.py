@@ -8,6 +8,7 @@ import pytest
 import torch
 from _persistence import saved
 from _photographs import photographs
+from torch import nn
 
 import skpatch
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
@@ -44,6 +45,36 @@ def test_a_name_of_timm_builds_the_network_again(tmp_path):
     model = fitted(backbone="timm/vit_tiny_patch16_224", layers="blocks.0", image_size=64)
     again = saved(model, tmp_path)
     assert np.array_equal(again.score_samples(PICTURES), model.score_samples(PICTURES))
+
+
+class Untraceable(nn.Module):
+    """Decides by the size of the image."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 4, 16, 16)
+        self.blocks = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)])
+
+    def forward(self, x):
+        if x.shape[2] % 16:
+            raise ValueError("no multiple of 16")
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        for block in self.blocks:
+            tokens = block(tokens)
+        return tokens
+
+
+def test_a_network_that_cannot_be_traced(tmp_path):
+    torch.manual_seed(0)
+    module = Untraceable()
+    detector = SoftPatchDetector(discriminator=None, random_state=0)
+    model = make_pipeline(PatchFeatureExtractor(backbone=module), detector).fit(PICTURES)
+    again = saved(model, tmp_path, backbone=module)
+    assert np.array_equal(again.score_samples(PICTURES), model.score_samples(PICTURES))
+    with pytest.raises(ValueError, match="other weights"):
+        saved(model, tmp_path, backbone=Untraceable())
+    with pytest.raises(ValueError, match="fitted with a module, a Untraceable; pass it"):
+        saved(model, tmp_path)
 
 
 def test_without_timm_it_says_what_is_missing(tmp_path, monkeypatch):
