@@ -15,6 +15,8 @@ __all__ = ["MemoryBank", "ScoringRule", "average_worst"]
 
 # Patches of an image below which looking for the worst ones first does not pay.
 _LEAST_GRID = 32
+# What squared distances are multiplied with.
+_OF_SQUARES = {"sqeuclidean": 1.0, "cosine": 0.5}
 
 
 class ScoringRule(NamedTuple):
@@ -24,8 +26,9 @@ class ScoringRule(NamedTuple):
     ----------
     n_neighbors : int
         Memory patches whose weighted distances are averaged for a patch.
-    metric : {"euclidean", "sqeuclidean"}
-        The distance, or its square.
+    metric : {"euclidean", "sqeuclidean", "cosine"}
+        The distance, its square, or half of its square, which for patches of unit length is one
+        minus their cosine.
     n_worst : int
         Worst patches whose scores are averaged for an image.
     peak_share : float
@@ -131,8 +134,8 @@ class MemoryBank:
     def _weigh(self, distances, weights):
         """Scores (m,) from distances (m, k), inf for a missing neighbour, and their weights."""
         found = np.isfinite(distances)
-        if self.rule.metric == "sqeuclidean":
-            distances = np.square(distances)
+        if self.rule.metric != "euclidean":
+            distances = _OF_SQUARES[self.rule.metric] * np.square(distances)
         weighted = np.where(found, weights * distances, 0)
         scores = weighted.sum(axis=1) / np.maximum(found.sum(axis=1), 1)
         scores[~found[:, 0]] = np.inf
@@ -141,7 +144,9 @@ class MemoryBank:
     def _harmless(self, score):
         """Squared distance of the farthest neighbour up to which no patch has a higher score."""
         distance = score / self.weights.max()
-        return distance if self.rule.metric == "sqeuclidean" else np.square(distance)
+        if self.rule.metric == "euclidean":
+            return np.square(distance)
+        return distance / _OF_SQUARES[self.rule.metric]
 
 
 def average_worst(scores, n_worst, peak_share):

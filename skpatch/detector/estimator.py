@@ -95,8 +95,10 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         "auto" is for the discriminator to decide: 0.6 % with "support", 5 of 28 x 28 and at least
         one; the worst patch alone, as in the paper, with the others. With "auto" an image also
         scores at least 0.85 times its worst patch, so that small defects show in large grids.
-    metric : {"euclidean", "sqeuclidean"}, default="euclidean"
-        The distance, as in the paper, or its square, as in the reference implementation.
+    metric : {"euclidean", "sqeuclidean", "cosine"}, default="euclidean"
+        The distance, as in the paper, or its square, as in the reference implementation. "cosine"
+        is one minus the cosine of two patches, as AnomalyDINO has it for vision transformers: all
+        of the fit sees patches of unit length, and scores are half of their squared distances.
     neighbors : {"auto", "exact", "pynndescent"} or object, default="auto"
         Nearest-neighbour search: :class:`ExactNeighbors`, :class:`PyNNDescentNeighbors` or an
         object like them. "auto" is exact up to a bank of 200,000 patches.
@@ -248,7 +250,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
             Interval(RealNotInt, 0, 1, closed="neither"),
             positive_integer(),
         ],
-        "metric": [StrOptions({"euclidean", "sqeuclidean"})],
+        "metric": [StrOptions({"euclidean", "sqeuclidean", "cosine"})],
         "neighbors": [
             StrOptions({"auto", "exact", "pynndescent"}),
             HasMethods(["fit", "kneighbors"]),
@@ -361,7 +363,10 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         patches = X if hasattr(X, "shape") or not is_limited else np.asarray(X)
         validate = partial(validate_data, self, reset=True)
         known, grid = check_patches(
-            patches[:1] if is_limited else patches, validate=validate, may_skip=True
+            patches[:1] if is_limited else patches,
+            validate=validate,
+            may_skip=True,
+            unit=self.metric == "cosine",
         )
         patches = patches if is_limited else known
         require_images(patches, 2, "an image is compared with the others, so fit needs")
@@ -498,11 +503,13 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
 
     def _check(self, X, grid=None):
         """Patches (n, h, w, d) to score, checked against those of the training."""
+        metric = self.metric
         if grid is None:
             check_is_fitted(self)
-            grid = self._state.grid
+            grid, metric = self._state.grid, self._state.bank.rule.metric
         validate = partial(validate_data, self, reset=False)
-        return check_patches(X, grid, validate=validate, may_skip=True)[0]
+        unit = metric == "cosine"
+        return check_patches(X, grid, validate=validate, may_skip=True, unit=unit)[0]
 
     def _bank(self):
         """The memory bank, searched on the device that is set now."""

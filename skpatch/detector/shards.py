@@ -245,7 +245,8 @@ def _score_in_shards(features, shards, fit, bank, own):
 
 def _read(features, fit):
     """Inspected patches, extracted now if the features are lazy."""
-    return check_patches(features, fit.grid, may_skip=True)[0]
+    unit = fit.settings.metric == "cosine"
+    return check_patches(features, fit.grid, may_skip=True, unit=unit)[0]
 
 
 def _learn_shard(task):

@@ -109,7 +109,17 @@ def trust(state, numbers, settings, random_state):
 
 
 def _check_rule(state, settings):
-    """Raise if more patches, or fewer, would be averaged than are known of earlier images."""
+    """Raise for a way to score of which too little is known of earlier images.
+
+    More patches than are averaged now, or fewer, or their lengths, which the cosine leaves out.
+    """
+    if "cosine" in {settings.metric, state.bank.rule.metric} and (
+        settings.metric != state.bank.rule.metric
+    ):
+        raise ValueError(
+            f"metric={settings.metric!r} was {state.bank.rule.metric!r} in the fit, and the memory "
+            "patches have the lengths for that. Set it back, or fit again."
+        )
     before = state.bank.rule.n_worst
     now = settings.scoring_rule(state.grid.n_patches).n_worst
     if now != before:

@@ -75,12 +75,21 @@ def fuse(model, size):
             node.replace_all_uses_with(node.args[0])
             fused.graph.erase_node(node)
     with torch.no_grad():
-        shapes = node_shapes(fused, fused.graph, torch.zeros(1, 3, *size))
+        shapes, constants = node_shapes(fused, fused.graph, torch.zeros(1, 3, *size))
+    for number, (node, value) in enumerate(constants.items()):
+        _replace_by_value(fused, node, value, f"skpatch_constant_{number}")
     for number, node in enumerate(list(fused.graph.nodes)):
         if _calls(fused, node, _CONVOLUTIONS):
             _fuse_from(fused, node, shapes, f"skpatch_fused_{number}")
     # A new module has none of those that are not called any more.
     return fx.GraphModule(fused, fused.graph)
+
+
+def _replace_by_value(model, node, value, name):
+    model.register_buffer(name, value)
+    with model.graph.inserting_before(node):
+        node.replace_all_uses_with(model.graph.get_attr(name))
+    model.graph.erase_node(node)
 
 
 def pack(fused):

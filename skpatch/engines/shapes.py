@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Shapes of everything within a network, found by running it."""
+"""Shapes of everything within a network, and its constants, found by running it."""
 
 import torch
 from torch import fx
@@ -8,20 +8,35 @@ __all__ = ["node_shapes"]
 
 
 def node_shapes(module, graph, images):
-    """Shape of what each node of a graph of a module gives for images; () for what is no tensor."""
+    """Run a graph of a module on images.
+
+    Returns
+    -------
+    shapes : dict of fx.Node to tuple
+        Of what each node gives; () for what is no tensor.
+    constants : dict of fx.Node to Tensor
+        What functions that are not looked into make of nothing but weights and the images' size,
+        such as position embeddings for it.
+    """
     shapes = _Shapes(module, graph)
     shapes.run(images)
-    return shapes.found
+    return shapes.found, shapes.constants
 
 
 class _Shapes(fx.Interpreter):
     def __init__(self, module, graph):
         super().__init__(module, graph=graph)
         self.extra_traceback = False
-        self.found = {}
+        self.found, self.constants, self._from_images = {}, {}, set()
 
     def run_node(self, n):
         """Run a node."""
         value = super().run_node(n)
-        self.found[n] = tuple(value.shape) if torch.is_tensor(value) else ()
+        self.found[n] = ()
+        if torch.is_tensor(value):
+            self.found[n] = tuple(value.shape)
+            if n.op == "placeholder" or not self._from_images.isdisjoint(n.all_input_nodes):
+                self._from_images.add(n)
+            elif n.meta.get("is_wrapped"):
+                self.constants[n] = value
         return value

@@ -53,24 +53,29 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
     ----------
     backbone : str or torch.nn.Module, default="efficientnet_lite0"
         "efficientnet_lite0", whose weights are installed with skpatch; the name of any torchvision
-        classification model; or a module, which takes images (n, 3, H, W) normalised by ImageNet's
-        mean and standard deviation. A module is copied, not changed; compiled and parallel ones
-        are unwrapped.
+        classification model; "timm/" and the name of a network of timm, as in
+        "timm/vit_small_patch14_dinov2.lvd142m", which takes the package extra ``skpatch[timm]``; or
+        a module, which takes images (n, 3, H, W) normalised by ImageNet's mean and standard
+        deviation, or by what timm says of its own. A module is copied, not changed; compiled and
+        parallel ones are unwrapped.
     weights : "default", None or path, default="default"
-        "default" is pretrained on ImageNet (torchvision downloads its models' weights on first
-        use) or, for a module, its own weights. None is random, for a named backbone. A path names
+        "default" is what torchvision or timm has for the name, which it downloads on first use, or,
+        for a module, its own weights. None is random, for a named backbone. A path names
         a file with a state dict, also in a checkpoint, which is loaded without running code. It
         must have what the layers in use need.
     layers : str, sequence of str or None, default=None
-        Layers whose maps are used. None takes the last stages whose maps are 8 and 16 times
-        smaller than the image: "layer2" and "layer3" of a ResNet, "features.3" and "features.5" of
-        an EfficientNet.
+        Layers whose maps (n, c, h, w) or (n, h, w, c), or whose tokens (n, t, c), are used. None
+        takes the last stages whose maps are 8 and 16 times smaller than the image: "layer2" and
+        "layer3" of a ResNet, "features.3" and "features.5" of an EfficientNet or a Swin
+        transformer. Vision transformers have no stages; there it takes the blocks at a half and at
+        three quarters of the depth, "blocks.5" and "blocks.8" of twelve.
     image_size : "auto", int or (int, int), default="auto"
         Size of the network's input. An int is the shorter side; the aspect ratio is the median
         of the training images', and each side is rounded to a multiple of the network's stride.
         A pair is (height, width). All images are resized to it as a whole. "auto" is 320 for square
         images and, for elongated ones, the shorter side with which they have as many pixels, but
-        not more than 1.5 times that of the images themselves, and 224 at least.
+        not more than 1.5 times that of the images themselves, and 224 at least. For networks that
+        take no other size it is 224 x 224.
     resize : int or None, default=None
         With `crop`, in place of `image_size`: the shorter side of an image after resizing, before
         cropping. The paper's protocol is ``resize=256, crop=224``.
@@ -92,8 +97,9 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         input, which pass the network one after the other and take less memory than the whole; at
         least 272 with the default network. Networks that average over the whole image
         (squeeze-and-excitation) average over a tile instead.
-    patch_size : int, default=3
-        Side of the neighbourhood pooled around each position, odd.
+    patch_size : "auto" or int, default="auto"
+        Side of the neighbourhood pooled around each position, odd. "auto" is 1 for layers that give
+        tokens, each of which has seen the whole image, and 3 for others.
     embedding_dim : int or None, default=None
         None joins the mean-pooled maps of all layers. An int reproduces the two adaptive poolings
         of the reference implementations of PatchCore and SoftPatch, which use 1024.
@@ -189,7 +195,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         "region": [None, str, os.PathLike, "array-like"],
         "intensity_range": [StrOptions({"auto"}), tuple, list],
         "tile_size": [None, positive_integer()],
-        "patch_size": [positive_integer()],
+        "patch_size": [StrOptions({"auto"}), positive_integer()],
         "embedding_dim": [None, positive_integer()],
         "batch_size": [positive_integer()],
         "device": [str],
@@ -213,7 +219,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         region: str | os.PathLike | ArrayLike | None = None,
         intensity_range: Literal["auto"] | tuple[float, float] = "auto",
         tile_size: int | None = None,
-        patch_size: int = 3,
+        patch_size: Literal["auto"] | int = "auto",
         embedding_dim: int | None = None,
         batch_size: int = 2,
         device: str = "auto",
@@ -317,8 +323,11 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         # Square images are as large as the probe.
         shapes_at = cache(partial(network.map_shapes, model))
         image_size = choose_size(shapes_at)
-        tile, shapes = plan_tiles(shapes_at, image_size, self.tile_size)
-        embedding = make_embedding(shapes, self.patch_size, self.embedding_dim)
+        tile, margin, shapes = plan_tiles(shapes_at, image_size, self.tile_size)
+        patch_size = self.patch_size
+        if patch_size == "auto":
+            patch_size = 1 if network.gives_tokens(model, tile) else 3
+        embedding = make_embedding(shapes, patch_size, self.embedding_dim)
         return built.load, {
             "layers_": layers,
             "image_size_": image_size,
@@ -327,6 +336,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
             "model_": model,
             "crop_share_": None if self.crop is None else self.crop / self.resize,
             "_tile": tile,
+            "_margin": margin,
             "_embedding": embedding,
             "_kept_networks": None,
             "_mean": built.mean,
@@ -340,8 +350,12 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         """Everything that is learned, and the weights of the network; arguments from `_plan`."""
         import torch
 
-        load(learned["model_"])
-        learned["model_"].to(memory_format=torch.channels_last)
+        from ..networks.layers import weighted
+
+        load(weighted(learned["model_"]))
+        for module in learned["model_"].modules():
+            if isinstance(module, torch.nn.Conv2d):
+                module.to(memory_format=torch.channels_last)
         return learned
 
     def transform(self, X: Images) -> NDArray[np.float32]:
@@ -398,7 +412,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
             batch = np.stack([prepare(images, index, self) for index in range(start, stop)])
             pixels = torch.from_numpy(batch).to(device).permute(0, 3, 1, 2)
             with running():
-                maps = tiled_maps(network, pixels, self._tile)
+                maps = tiled_maps(network, pixels, self._tile, self._margin)
                 values = embedding([maps[layer].float() for layer in self.layers_])
             torch.from_numpy(features[start:stop]).copy_(values)
             features[start:stop, ~self.inspected_] = np.nan

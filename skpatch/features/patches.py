@@ -61,7 +61,7 @@ class PatchGrid(NamedTuple):
         return numbers[places[:, 1], places[:, 2]]
 
 
-def check_patches(X, grid=None, *, validate=check_array, may_skip=False):
+def check_patches(X, grid=None, *, validate=check_array, may_skip=False, unit=False):
     """Validate patch features and bring them to the shape (n, h, w, d).
 
     Parameters
@@ -75,6 +75,9 @@ def check_patches(X, grid=None, *, validate=check_array, may_skip=False):
         :func:`sklearn.utils.check_array` where the number of features is known to be right.
     may_skip : bool, default=False
         Whether patches may be NaN in all images, which means that they are not inspected.
+    unit : bool, default=False
+        Whether they are brought to unit length, a copy then, so that their distances order them as
+        their cosines do. Zeros stay zeros.
 
     Returns
     -------
@@ -113,6 +116,9 @@ def check_patches(X, grid=None, *, validate=check_array, may_skip=False):
         rows = _float_rows(validate, X)
         patches = rows[:, np.newaxis, np.newaxis, :]
     check_magnitude(rows)
+    if unit:
+        lengths = np.linalg.norm(patches, axis=-1, keepdims=True)
+        patches = patches / np.where(lengths > 0, lengths, 1)
     return patches, PatchGrid(shape, inspected)
 
 

@@ -37,7 +37,7 @@ def check_geometry(extractor):
         )
     if crop is not None and crop > resize:
         raise ValueError(f"crop={crop} is larger than resize={resize}.")
-    if extractor.patch_size % 2 == 0:
+    if extractor.patch_size != "auto" and extractor.patch_size % 2 == 0:
         raise ValueError(f"patch_size={extractor.patch_size} must be odd.")
     if isinstance(image_size, Integral) or (isinstance(image_size, str) and image_size == "auto"):
         return
@@ -70,7 +70,17 @@ def learn_size(extractor, sizes, shapes_at):
         )
     shorter = _automatic_side(heights, widths, aspect) if is_auto else extractor.image_size
     sides = shorter * max(1, 1 / aspect), shorter * max(1, aspect)
-    return tuple(max(1, round(side / step)) * step for side in sides)
+    size = tuple(max(1, round(side / step)) * step for side in sides)
+    return PROBE_SIZE if is_auto and not _is_possible(size, shapes_at) else size
+
+
+def _is_possible(size, shapes_at):
+    """Whether a network takes images of a size; some, as MaxViT, are for 224 x 224 pixels alone."""
+    try:
+        shapes_at(size)
+    except ValueError:
+        return False
+    return True
 
 
 def _automatic_side(heights, widths, aspect):

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Backbone networks: EfficientNet-Lite0, any torchvision classifier, or the caller's module."""
+"""Backbone networks: EfficientNet-Lite0, torchvision's and timm's, or the caller's module."""
 
 import copy
 import difflib
 import hashlib
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,14 @@ from ..engines.padding import SameConv2d
 from ..runtime.downloads import download, file_digest, place_of
 from ..runtime.memory import memory_errors
 from ..runtime.threads import stay_single_threaded_after_fork
+from .timm_models import (
+    PREFIX,
+    downloaded_from_hub,
+    fill_buffers,
+    hub_weights,
+    make_timm,
+    read_settings,
+)
 from .weights import load_weights
 
 __all__ = ["LITE0", "build_backbone", "downloaded_weights", "weights_digest"]
@@ -37,9 +46,9 @@ _WRAPPERS = (
 class Backbone:
     """A network in evaluation mode, and the mean and standard deviation of its input.
 
-    `mean` and `std` are per channel, for colours between 0 and 1. Networks of torchvision are
-    sketches: their weights have shapes, and no values. `load` gives the part of the network that is
-    used its values, once it is known which that is.
+    `mean` and `std` are per channel, for colours between 0 and 1. Networks of torchvision and timm
+    are sketches: their weights have shapes, and no values. `load` gives the part of the network
+    that is used its values, once it is known which that is.
     """
 
     module: nn.Module
@@ -55,7 +64,8 @@ def build_backbone(backbone, weights, seed):
     Parameters
     ----------
     backbone : str or nn.Module
-        "efficientnet_lite0", the name of a torchvision classification model, or a module.
+        "efficientnet_lite0", the name of a torchvision classification model, "timm/" and a name
+        of timm, or a module.
     weights : "default", None or path
         Pretrained weights, or random ones. For a module "default" means its own weights, and there
         are no random ones.
@@ -96,6 +106,9 @@ def _without_values(make):
         for name, value in part.named_parameters(recurse=False):
             if value.is_meta:
                 setattr(part, name, nn.Parameter(torch.empty_like(value, device="cpu")))
+        for name, value in part.named_buffers(recurse=False):
+            if value.is_meta:
+                setattr(part, name, torch.empty_like(value, device="cpu"))
     return module
 
 
@@ -106,7 +119,8 @@ def _build(backbone, weights, seed):
                 f"weights=None makes random weights for a named backbone, but backbone is a "
                 f'{type(backbone).__name__} module; weights="default" keeps its own.'
             )
-        return Backbone(_unwrapped_copy(backbone).to("cpu"), *_IMAGENET)
+        module = _unwrapped_copy(backbone).to("cpu")
+        return Backbone(module, *(read_settings(module) or _IMAGENET))
     if backbone == LITE0:
         if weights == "default":
             # Without memory for random weights, which are replaced anyway.
@@ -116,15 +130,25 @@ def _build(backbone, weights, seed):
         else:
             module = _random(_EfficientNetLite0, seed)
         return Backbone(module, (127 / 255,) * 3, (128 / 255,) * 3)
-    pretrained = _pretrained(backbone)
-    make = partial(_torchvision_model, backbone, pretrained, weights)
-    module = _without_values(make)
-    if weights is None:
-        load = partial(_load_random, make, seed)
+    if backbone.startswith(PREFIX):
+        make = make_timm(backbone)
+        try:
+            module = _without_values(make)
+        except RuntimeError:
+            # Few networks are run when they are made, to see what shapes they give.
+            module = _random(make, seed)
+        else:
+            fill_buffers(module)
+        load, statistics = partial(_load_from_hub, backbone), read_settings(module) or _IMAGENET
     else:
-        load = partial(_load_pretrained, backbone, pretrained.url, whole=module)
-    transforms = pretrained.transforms()
-    return Backbone(module, tuple(transforms.mean), tuple(transforms.std), load)
+        pretrained = _pretrained(backbone)
+        make = partial(_torchvision_model, backbone, pretrained, weights)
+        module = _without_values(make)
+        transforms = pretrained.transforms()
+        load = partial(_load_pretrained, backbone, pretrained.url)
+        statistics = tuple(transforms.mean), tuple(transforms.std)
+    load = partial(_load_random, make, seed) if weights is None else partial(load, whole=module)
+    return Backbone(module, *statistics, load)
 
 
 def _torchvision_model(backbone, pretrained, weights):
@@ -153,6 +177,10 @@ def _load_pretrained(backbone, url, part, whole):
     load_weights(download(url, backbone), part, whole)
 
 
+def _load_from_hub(backbone, part, whole):
+    load_weights(hub_weights(backbone), part, whole)
+
+
 def _pretrained(backbone):
     """Weights of a model that torchvision offers."""
     # It takes seconds to load, and the default network and modules do without.
@@ -164,7 +192,7 @@ def _pretrained(backbone):
         hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
         raise ValueError(
             f"backbone={backbone!r} is unknown.{hint} Known are {', '.join([LITE0, *known])}; "
-            "or pass a torch.nn.Module."
+            f"'{PREFIX}' and a name of timm; or pass a torch.nn.Module."
         )
     return models.get_model_weights(backbone).DEFAULT
 
@@ -206,8 +234,11 @@ def _arguments(backbone, pretrained, weights):
 
 
 def downloaded_weights(backbone):
-    """Where the weights of a torchvision model are once they are downloaded."""
-    return place_of(_pretrained(backbone).url)[0]
+    """File of the weights of a named network, or None if they are not downloaded."""
+    if backbone.startswith(PREFIX):
+        return downloaded_from_hub(backbone)
+    path = place_of(_pretrained(backbone).url)[0]
+    return path if os.path.isfile(path) else None
 
 
 class _EfficientNetLite0(nn.Module):

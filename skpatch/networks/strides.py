@@ -10,8 +10,11 @@ PROBE_SIZE = (224, 224)
 
 
 def stride(size, shape):
-    """Power of two by which a map (c, h, w) is smaller than an image of a size (H, W).
+    """By how much a map (c, h, w) is smaller than an image of a size (H, W).
 
-    Networks that do not pad give maps a little smaller than the power says.
+    Networks that do not pad give maps a little smaller than the power of two that they are made
+    for. Those of transformers are cut into patches, whose side may be any number.
     """
+    if size[0] % shape[1] == 0:
+        return size[0] // shape[1]
     return 2 ** round(math.log2(size[0] / shape[1]))

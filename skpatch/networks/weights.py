@@ -12,6 +12,7 @@ import torch
 from ..runtime.memory import memory_errors
 from ..runtime.tensor_files import read_tensors
 from ..runtime.text import listed, shown
+from .timm_models import renamed
 
 __all__ = ["load_weights"]
 
@@ -42,7 +43,7 @@ def load_weights(path, model, whole):
         The network. What the file has for other parts of it is passed over without a word.
     """
     path = os.fspath(path)
-    tensors = _read_tensors(path)
+    tensors = renamed(_read_tensors(path), whole)
     known = whole.state_dict()
     # Tracing makes constants of the part that the network does not have by a name.
     needed = {name: value for name, value in model.state_dict().items() if name in known}

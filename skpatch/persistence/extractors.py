@@ -129,11 +129,14 @@ def _check_weights(extractor, given):
                 "opened because a model names it. Give the file, as in "
                 "skpatch.load(path, weights='file.safetensors')"
             )
-    elif extractor.weights == "default" and isinstance(backbone, str) and backbone != LITE0:
-        place = downloaded_weights(backbone)
-        if not os.path.isfile(place):
-            raise FileNotFoundError(
-                f"the weights of its network, {backbone!r}, are not on this computer ({place!r}), "
-                f"and loading downloads nothing. Fit any PatchFeatureExtractor(backbone="
-                f"{backbone!r}), which downloads them, or pass the file as weights="
-            )
+    elif (
+        extractor.weights == "default"
+        and isinstance(backbone, str)
+        and backbone != LITE0
+        and downloaded_weights(backbone) is None
+    ):
+        raise FileNotFoundError(
+            f"the weights of its network, {backbone!r}, are not on this computer, and loading "
+            f"downloads nothing. Fit any PatchFeatureExtractor(backbone={backbone!r}), which "
+            "downloads them, or pass the file as weights="
+        )

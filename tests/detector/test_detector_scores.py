@@ -7,7 +7,7 @@ from scipy.spatial.distance import cdist
 from skpatch import NearestDiscriminator, SoftPatchDetector
 
 
-@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean"])
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "cosine"])
 @pytest.mark.parametrize("n_neighbors", [1, 3])
 @pytest.mark.parametrize("soft_weights", [True, False])
 def test_scores_are_weighted_distances(patches, metric, n_neighbors, soft_weights):
@@ -28,6 +28,43 @@ def test_scores_are_weighted_distances(patches, metric, n_neighbors, soft_weight
     maps = detector.predict_map(test)
     np.testing.assert_allclose(maps, expected.reshape(10, 5, 6), rtol=1e-6)
     np.testing.assert_array_equal(detector.score_samples(test), -maps.max(axis=(1, 2)))
+
+
+def test_the_cosine_does_not_see_lengths(patches):
+    rng = np.random.RandomState(0)
+    lengths = rng.uniform(0.5, 2, size=(40, 5, 6, 1)).astype(np.float32)
+    plain, scaled = (
+        SoftPatchDetector(metric="cosine", random_state=0).fit(one[:30])
+        for one in (patches, patches * lengths)
+    )
+    np.testing.assert_allclose(np.linalg.norm(scaled.memory_bank_, axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(scaled.score_samples(patches), plain.score_samples(patches), 1e-4)
+    np.testing.assert_allclose(scaled.training_scores_, plain.training_scores_, 1e-4)
+
+
+@pytest.mark.parametrize("memory_limit", [None, 200_000])
+def test_the_cosine_after_updates_and_in_shards(patches, memory_limit):
+    detector = SoftPatchDetector(
+        discriminator=None, metric="cosine", coreset_size=50, memory_limit=memory_limit
+    )
+    detector.fit(patches[:30]).partial_fit(patches[30:]).forget([0])
+    np.testing.assert_allclose(np.linalg.norm(detector.memory_bank_, axis=1), 1, rtol=1e-6)
+    expected = cdist(patches[0].reshape(-1, 16), detector.memory_bank_, "cosine").min(axis=1)
+    np.testing.assert_allclose(detector.predict_map(patches[:1]).ravel(), expected, atol=1e-6)
+
+
+def test_a_patch_of_zeros_is_as_far_from_all(patches):
+    detector = SoftPatchDetector(metric="cosine", discriminator=None).fit(patches[:30])
+    zeros = np.zeros((1, *patches.shape[1:]), np.float32)
+    np.testing.assert_allclose(detector.predict_map(zeros), 0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("metrics", [("cosine", "euclidean"), ("euclidean", "cosine")])
+def test_updates_cannot_change_lengths(patches, metrics):
+    before, after = metrics
+    detector = SoftPatchDetector(metric=before).fit(patches[:30]).set_params(metric=after)
+    with pytest.raises(ValueError, match=f"metric='{after}' was '{before}' in the fit"):
+        detector.partial_fit(patches[30:])
 
 
 class TenthOf(NearestDiscriminator):
@@ -52,7 +89,7 @@ def large_grids():
 class TestWorstPatch:
     @pytest.mark.parametrize("coreset_size", [600, 2500, 1.0])
     @pytest.mark.parametrize("n_neighbors", [1, 3])
-    @pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean"])
+    @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
     @pytest.mark.parametrize(("worst_patches", "n_worst"), [("auto", 1), (0.1, 14), (50, 50)])
     def test_equals_the_mean_of_the_largest_of_all_patch_scores(
         self, large_grids, coreset_size, n_neighbors, metric, worst_patches, n_worst

@@ -315,7 +315,7 @@ class TestErrors:
         ("parameter", "value", "known"),
         [
             ("discriminator", "loff", "'lof'"),
-            ("metric", "cosine", "'sqeuclidean'"),
+            ("metric", "manhattan", "'sqeuclidean'"),
             ("neighbors", "faiss", "'pynndescent'"),
             ("contamination", "none", "'auto'"),
             ("noise_threshold", 1.0, r"\[0.0, 1.0\)"),

@@ -26,6 +26,7 @@ CONFIGURATIONS = [
     ]
 ] + [
     SoftPatchDetector(soft_weights=False, n_neighbors=3, metric="sqeuclidean"),
+    SoftPatchDetector(metric="cosine"),
 ]
 
 

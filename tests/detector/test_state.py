@@ -77,6 +77,7 @@ def test_a_first_fit_that_fails_leaves_an_unfitted_detector(patches, out_of_memo
 
 CHANGES = [
     {"metric": "sqeuclidean"},
+    {"metric": "cosine"},
     {"n_neighbors": 4},
     {"worst_patches": 9},
     {"discriminator": "lof"},
@@ -108,7 +109,7 @@ def test_contamination_is_read_later(patches):
     assert detector.offset_ > before
 
 
-@pytest.mark.parametrize("change", CHANGES[:4], ids=str)
+@pytest.mark.parametrize("change", CHANGES[:5], ids=str)
 def test_a_file_describes_how_the_model_scores(patches, tmp_path, change):
     detector = SoftPatchDetector(random_state=0).fit(patches)
     before = {name: getattr(detector, name) for name in change}

@@ -101,7 +101,7 @@ def test_the_file_that_the_user_gives_is_read(pipeline, changed):
         load(path, backbone=network(), weights="none.pth")
 
 
-@pytest.mark.parametrize("backbone", ["vit_h_14", "resnet18", "regnet_y_128gf"])
+@pytest.mark.parametrize("backbone", ["vit_h_14", "resnet18", "regnet_y_128gf", "timm/resnet18"])
 def test_nothing_is_downloaded(changed, tmp_path, monkeypatch, backbone):
     def connect(*_):
         raise AssertionError("a connection")
@@ -109,19 +109,27 @@ def test_nothing_is_downloaded(changed, tmp_path, monkeypatch, backbone):
     monkeypatch.setattr(socket.socket, "connect", connect)
     monkeypatch.setattr(socket, "getaddrinfo", connect)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    if backbone.startswith("timm/"):
+        pytest.importorskip("timm")
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     path = changed(backbone, weights="default")
     with pytest.raises(FileNotFoundError, match=r"changed\.skpatch.*downloads nothing"):
         load(path)
     assert os.listdir(tmp_path) == ["changed.skpatch"]
 
 
-@pytest.mark.parametrize("backbone", ["vgg19", "wide_resnet101_2", "regnet_y_128gf"])
+@pytest.mark.parametrize(
+    "backbone", ["vgg19", "wide_resnet101_2", "regnet_y_128gf", "timm/vit_large_patch16_224"]
+)
 def test_large_networks_are_refused_before_there_are_weights(changed, monkeypatch, backbone):
+    if backbone.startswith("timm/"):
+        pytest.importorskip("timm")
     monkeypatch.setattr(
         PatchFeatureExtractor, "_build", lambda *_: pytest.fail("the network was built")
     )
     header, body, _ = parts(changed(backbone, weights=None).read_bytes())
-    layer = {"vgg19": "features.9", "wide_resnet101_2": "layer2"}.get(backbone, "stem")
+    layers = {"vgg19": "features.9", "wide_resnet101_2": "layer2", "regnet_y_128gf": "stem"}
+    layer = layers.get(backbone, "blocks.3")
     header["content"]["model"]["extractor"]["layers_"] = [layer]
     path = changed(backbone)
     write(path, header, body)

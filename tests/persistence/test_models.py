@@ -49,6 +49,7 @@ def model(images):
         {"discriminator": "lof", "metric": "sqeuclidean", "n_neighbors": 3, "contamination": 0.1},
         {"discriminator": LOFDiscriminator(n_neighbors=4), "noise_threshold": np.float64(0.2)},
         {"discriminator": FusionDiscriminator(discriminators=("lof", GaussianDiscriminator()))},
+        {"metric": "cosine", "n_neighbors": 2},
         {"neighbors": ExactNeighbors(), "coreset_size": np.int64(50), "soft_weights": False},
         {"neighbors": PyNNDescentNeighbors(graph_neighbors=300), "projection_dim": 4},
     ],
@@ -68,7 +69,14 @@ def test_detector_round_trip(patches, queries, tmp_path, params):
 
 
 @pytest.mark.parametrize(
-    "params", [{}, {"discriminator": None}, {"projection_dim": 4}, {"soft_weights": False}]
+    "params",
+    [
+        {},
+        {"discriminator": None},
+        {"projection_dim": 4},
+        {"soft_weights": False},
+        {"metric": "cosine"},
+    ],
 )
 def test_updates_after_loading(patches, queries, tmp_path, params):
     detector = SoftPatchDetector(random_state=0, **params).fit(patches).forget([1])

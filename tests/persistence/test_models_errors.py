@@ -103,7 +103,7 @@ def set_entry(*keys):
         (set_entry("content", "model", "search", "reduced", True), "no array 'bounds.axes'"),
         (set_entry("content", "model", "coreset_radius_", "far"), "could not convert"),
         (set_entry("content", "model", "params", "speed", 3), r"no parameters \['speed'\]"),
-        (set_entry("content", "model", "params", "metric", "cosine"), "'metric' parameter"),
+        (set_entry("content", "model", "params", "metric", "manhattan"), "'metric' parameter"),
         (set_entry("content", "model", "params", []), ""),
         (set_entry("content", "model", "neighbors_", "class", "eval"), "part 'eval'"),
         (
@@ -199,10 +199,10 @@ def test_other_models_are_refused(model, tmp_path):
 def test_parameters_of_the_network_changed_after_fit(model, tmp_path):
     model[0].set_params(patch_size=5)
     try:
-        with pytest.raises(ValueError, match="patch_size=5 was 3 when"):
+        with pytest.raises(ValueError, match="patch_size=5 was 'auto' when"):
             save(model, tmp_path / "model.skpatch")
     finally:
-        model[0].set_params(patch_size=3)
+        model[0].set_params(patch_size="auto")
 
 
 @pytest.mark.parametrize("name", ["replace", "fsync"])
