@@ -112,7 +112,7 @@ def _chosen(preset, given):
     detector = {name: value for name, value in given.items() if name not in known}
     if extractor.get("weights") == "random":
         extractor.update(weights=None, random_state=0)
-    replaced = {"backbone": {"layers"}, "image_size": {"resize", "crop"}}
+    replaced = {"backbone": {"layers"}, "image_size": {"resize", "crop"}, "crop": {"image_size"}}
     dropped = set().union(*(replaced.get(name, ()) for name in extractor))
     kept = {name: value for name, value in preset.extractor.items() if name not in dropped}
     return {**kept, **extractor}, {**preset.detector, **detector}

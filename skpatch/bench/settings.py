@@ -68,4 +68,15 @@ PRESETS = {
         f"{_MVTEC}, 10 % noise, no overlap: PatchCore 0.984, SoftPatch lof 0.986 (X. Jiang et al., "
         "SoftPatch, NeurIPS 2022).",
     ),
+    # S. Damm et al., "AnomalyDINO", WACV 2025; its memory is PatchCore's, of all patches.
+    "anomalydino": Preset(
+        {
+            "backbone": "timm/vit_small_patch14_dinov2.lvd142m",
+            "layers": "norm",
+            "image_size": 448,
+        },
+        {"metric": "cosine", "coreset_size": 1.0, "worst_patches": 0.01},
+        ("PatchCore",),
+        (0,),
+    ),
 }

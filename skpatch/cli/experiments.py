@@ -169,8 +169,9 @@ def reproduce(preset, folders, **options):
     """Measure a published method by its own protocol.
 
     softpatch is PatchCore and SoftPatch with 10 % of defects among the training images, patchcore
-    PatchCore on clean ones. The network is a WideResNet-50-2, whose weights torchvision downloads;
-    published figures are printed below the tables. Else as skpatch bench.
+    PatchCore on clean ones, both with a WideResNet-50-2, whose weights torchvision downloads;
+    anomalydino is a memory of all tokens of DINOv2, which timm downloads. Published figures
+    are printed below the tables where there are any. Else as skpatch bench.
     """
     _measure(preset=preset, sets=[], folders=folders, **options)
 

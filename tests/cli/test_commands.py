@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 import io
+import json
 import os
 import re
 import signal
@@ -220,6 +221,20 @@ def test_bench(data, tmp_path, capsys):
         assert all(0 <= float(row["image_auroc"]) <= 1 for row in rows)
     assert printed.err == ""
     assert Path(tmp_path / "bench.png").stat().st_size > 1000
+
+
+def test_reproduce_with_tokens(data, tmp_path, capsys):
+    write_category(tmp_path / "bolt", data.images)
+    arguments = "--weights random --backbone timm/vit_tiny_patch16_224 --image-size 64 --seeds 3"
+    places = ["--data", tmp_path / "bolt", "--output", tmp_path / "table"]
+    assert run("reproduce", "anomalydino", *arguments.split(), *places) == 0
+    assert "| dataset | noise | overlap | PatchCore |" in capsys.readouterr().out
+    (row,) = read_csv(tmp_path / "table.csv")
+    assert json.loads(row["parameters"])["metric"] == "cosine"
+    assert row["image_size"] == "64 x 64"
+    assert 0 <= float(row["image_auroc"]) <= 1
+    # All patches of twelve images, 4 x 4 each, of two blocks with 192 features.
+    assert float(row["megabytes"]) == pytest.approx(12 * 16 * 2 * 192 * 4 / 1e6)
 
 
 def test_reproduce(data, tmp_path, capsys):
