@@ -19,6 +19,7 @@ _SIGNS = {
     ".skpatch": rb"\A\x89skpatch",
     ".html": rb'<meta name="generator" content="skpatch ',
     ".csv": rb"\A\xef\xbb\xbf(rank,)?image,score,p_value,",
+    ".onnx": rb"(?s)\A\x08.\x12\x07skpatch",
     ".png": rb"tEXtSoftware\0skpatch",
 }
 _ADVICE = {

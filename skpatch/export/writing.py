@@ -93,10 +93,9 @@ def _tell_range(extractor):
 
 
 def _conversion(intensity_range):
-    black, white = intensity_range
+    black, white = map(float, intensity_range)
     return (
-        f"np.rint(np.clip((pixels - {black:g}) * (255 / {white - black:g}), 0, 255))"
-        ".astype(np.uint8)"
+        f"np.rint(np.clip((pixels - {black}) * {255 / (white - black)}, 0, 255)).astype(np.uint8)"
     )
 
 
