@@ -22,8 +22,8 @@ __all__ = ["write_onnx"]
 
 # What onnxruntime, OpenVINO and TensorRT all read.
 _OPSET = 18
-# Each patch is compared with all memory patches. With so many a score takes twice what it does here
-# (benchmarks/export.py).
+# Each patch is compared with all memory patches. With so many a score takes 2.4 times what it does
+# here (benchmarks/export.py).
 _LARGEST_BANK = 20_000
 _TOLERANCE = 1e-3
 
