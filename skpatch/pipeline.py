@@ -35,7 +35,7 @@ class PatchPipeline(Pipeline):
     A :class:`sklearn.pipeline.Pipeline` whose first step is a :class:`PatchFeatureExtractor` and
     whose last is a :class:`SoftPatchDetector`, with :meth:`predict_map`, :meth:`iter_maps`,
     :meth:`predict_pvalue`, :meth:`threshold_for`, :meth:`calibrate`, :meth:`inspect`,
-    :meth:`audit`, :meth:`partial_fit`, :meth:`forget` and :meth:`trust` added.
+    :meth:`audit`, :meth:`partial_fit`, :meth:`forget`, :meth:`trust` and :meth:`to_onnx` added.
 
     Scoring holds the features of few images at a time. So does `fit`, where they would exceed the
     detector's `memory_limit`: it extracts them twice then, unless the extractor has an `output`.
@@ -355,6 +355,55 @@ class PatchPipeline(Pipeline):
         """
         self.steps[-1][1].trust(find_by_name(images, self._names))
         return self
+
+    def to_onnx(self, path: str | os.PathLike) -> None:
+        """Export to one ONNX graph, from pixels to scores and maps, that needs no skpatch to run.
+
+        Its input `images` (n, H, W, 3), uint8, are RGB images of any one size, and as many as you
+        like. Its outputs are those of :meth:`inspect` and :meth:`Inspection.maps`, with the
+        threshold of the time of the export:
+
+        - `score` (n,), float32: 1 = threshold, high = anomalous;
+        - `p_value` (n,), float32;
+        - `is_anomalous` (n,), bool: whether the score is above 1;
+        - `map` (n, H, W), float32: 1 = threshold; NaN where `crop` cut the image away.
+
+        Before it is written, onnxruntime scores random images with it, and scores and maps must be
+        those of the model within 1e-3.
+
+        Parameters
+        ----------
+        path : path
+            The .onnx file. It is replaced once the new one is complete.
+
+        Raises
+        ------
+        ValueError
+            If one graph cannot stand for the model: with tiles, a region, another number type than
+            float32, another search than the exact one, or more than 20,000 memory patches; or if
+            its network cannot be converted, or scores otherwise then.
+        ImportError
+            If the package extra ``skpatch[onnx]`` is not installed.
+        OSError
+            If the file cannot be written.
+
+        Warns
+        -----
+        UserWarning
+            If the model was fitted on images that are not 8-bit. They have to be converted first,
+            and the warning says how.
+
+        Notes
+        -----
+        A graph does not recognise training images. It compares them with their own patches too, so
+        they look more normal than they are.
+
+        Opset 18. The file says in `metadata_props` which versions it was made by, the threshold as
+        a distance, and the SHA-256 of its graph.
+        """
+        from .export.writing import write_onnx
+
+        write_onnx(self, path)
 
     @property
     def _names(self):

@@ -17,7 +17,7 @@ FLOORS = (
     {"bench"},
     {"report", "plotting", "persistence"},
     {"pipeline"},
-    {"audit"},
+    {"audit", "export"},
     {"inspection"},
     {"detector"},
     {"discriminators"},

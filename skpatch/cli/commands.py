@@ -320,6 +320,26 @@ def score(context, fail_on_anomaly, **options):
         context.exit(_ANOMALOUS if n_anomalous else _UNREADABLE)
 
 
+@commands.command(
+    epilog="""\b
+Example:
+  skpatch export line.skpatch -o line.onnx"""
+)
+@click.argument("model", type=_PATH)
+@click.option("-o", "--output", type=_TEXT, required=True, help="ONNX file to write.")
+@force_option
+@click.option("--weights", type=_TEXT, help="File of the network's weights, if it had one.")
+def export(**options):
+    """Export a saved MODEL to ONNX, for onnxruntime, OpenVINO or TensorRT.
+
+    One graph, from the pixels of images of any size to their scores, p-values, verdicts and maps.
+    It is compared with the model before it is written. Needs the package extra 'onnx'.
+    """
+    from .export import run_export
+
+    run_export(**options)
+
+
 commands.add_command(demo)
 commands.add_command(bench)
 commands.add_command(reproduce)

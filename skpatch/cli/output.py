@@ -24,6 +24,7 @@ _SIGNS = {
     ".html": rb'<meta name="generator" content="skpatch ',
     ".csv": rb"\A\xef\xbb\xbf(rank,)?image,score,p_value,",
     **dict.fromkeys((".json", ".jsonl"), rb'\A\[?\{"image": "[^\n]*", "score": '),
+    ".onnx": rb"(?s)\A\x08.\x12\x07skpatch",
     ".png": rb"tEXtSoftware\0skpatch",
 }
 

@@ -42,6 +42,7 @@ def test_help_imports_nothing_heavy(command, tmp_path):
         "audit empty",
         "fit nowhere -o line.skpatch",
         "fit photos -o line.skpatch --weights lost.pth",
+        "export line.skpatch -o line.onnx",
         "score line.skpatch nothing.png -o scores.csv",
         "score line.skpatch photos/1.png -o scores.csv",
         "update line.skpatch --add photos -o line2.skpatch",
