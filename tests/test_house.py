@@ -17,7 +17,7 @@ FLOORS = (
     {"bench"},
     {"report", "plotting", "persistence"},
     {"pipeline"},
-    {"audit", "export"},
+    {"audit", "console", "export"},
     {"inspection"},
     {"detector"},
     {"discriminators"},

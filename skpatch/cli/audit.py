@@ -6,12 +6,12 @@ import shlex
 
 import numpy as np
 
+from ..console.output import check_free, check_table, table_stream
 from ..inspection.table_files import rows_of, table_form, write_table
 from ..inspection.words import SUSPICIOUS, summary
 from ..runtime.telling import heard
 from ..runtime.terminal import say_table
 from ..runtime.text import pvalue_text, say, score_text, shown
-from .output import check_free, check_table, table_stream
 from .train import list_training, train
 
 __all__ = ["run_audit"]

@@ -8,13 +8,8 @@ from pathlib import Path
 import click
 
 from .. import __version__
-from ..inspection.words import PVALUE, REGION, REGION_SCORE, SCORE
-from ..runtime.files import in_words
-from ..runtime.memory import memory_errors
-from ..runtime.text import say, shown_lines
-from .experiments import bench, demo, reproduce
-from .helping import Command, help_width, table
-from .options import (
+from ..console.helping import Command, help_width, table
+from ..console.options import (
     contamination_option,
     decisions_option,
     device_option,
@@ -24,6 +19,11 @@ from .options import (
     run_options,
     training_options,
 )
+from ..inspection.words import PVALUE, REGION, REGION_SCORE, SCORE
+from ..runtime.files import in_words
+from ..runtime.memory import memory_errors
+from ..runtime.text import say, shown_lines
+from .experiments import bench, demo, reproduce
 
 __all__ = ["commands", "main"]
 

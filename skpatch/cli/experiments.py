@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from ..bench.settings import ELPV_SETS, METHODS, PRESETS
-from .helping import Command
-from .options import AutoOr, Size, force_option
-from .output import check_free
+from ..console.helping import Command
+from ..console.options import AutoOr, Size, force_option
+from ..console.output import check_free
 
 __all__ = ["bench", "demo", "reproduce"]
 

@@ -3,8 +3,8 @@
 
 import os
 
+from ..console.output import check_free
 from ..runtime.text import say, shown
-from .output import check_free
 
 __all__ = ["run_export"]
 

@@ -4,8 +4,8 @@
 import shlex
 import time
 
+from ..console.output import check_free
 from ..runtime.text import say, shown
-from .output import check_free
 from .train import list_training, train
 
 __all__ = ["run_fit", "save_model"]

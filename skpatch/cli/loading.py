@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Saved models that commands go on with."""
 
-from .options import limit_threads
+from ..console.options import limit_threads
 
 __all__ = ["load_pipeline"]
 

@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 
 from .. import __version__
+from ..console.output import check_replaced
 from ..runtime.files import check_length, remove_abandoned, replaced_file, replacing
 from ..runtime.text import score_text
-from .output import check_replaced
 
 __all__ = ["make_folders", "map_targets", "write_map"]
 

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from ..console.output import check_free, check_table, table_stream
 from ..inspection.table_files import rows_of, table_form, write_table
 from ..inspection.words import ANOMALOUS, summary
 from ..runtime.telling import heard, told_once
@@ -15,7 +16,6 @@ from ..runtime.threads import execution, progress, thread_pool
 from .inputs import common_folder, images_to_score, named_inputs, readable_images
 from .loading import load_pipeline
 from .maps import make_folders, map_targets, write_map
-from .output import check_free, check_table, table_stream
 
 __all__ = ["run_score"]
 

@@ -5,13 +5,13 @@ import os
 import time
 from typing import NamedTuple
 
+from ..console.output import check_free
 from ..inspection.decisions import numbers_by_decision, read_decisions
 from ..runtime.terminal import say_progress
 from ..runtime.text import listed, say, shown
 from .fit import save_model
 from .inputs import common_folder, named_inputs, readable_images, training_images
 from .loading import load_pipeline
-from .output import check_free
 
 __all__ = ["run_update"]
 

@@ -7,7 +7,7 @@ from _cli import run
 from _photographs import IMAGES
 
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, load, make_pipeline, save
-from skpatch.cli.output import check_free
+from skpatch.console.output import check_free
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")

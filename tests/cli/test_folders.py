@@ -8,7 +8,7 @@ from _cli import SMALL, read_csv, run
 from PIL import Image
 
 import skpatch
-from skpatch.cli.options import run_options
+from skpatch.console.options import run_options
 from skpatch.datasets.layouts import LAYOUTS
 
 COMMAND = {"fit": "m.skpatch", "audit": "a.html"}
