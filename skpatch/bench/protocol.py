@@ -2,6 +2,7 @@
 """The protocol of the SoftPatch paper: data sets, contaminated training sets, measurements."""
 
 import hashlib
+import itertools
 import os
 import sys
 import time
@@ -196,7 +197,7 @@ def make_detector(method, seed, parameters=()):
     return SoftPatchDetector(**given, contamination=CONTAMINATION, random_state=seed)
 
 
-def measure(data, features, masks, noise, method, seed, parameters=()):
+def measure(data, features, masks, noise, method, seed, parameters=(), copies=None):
     """Fit once, and measure with and without overlap.
 
     Parameters
@@ -213,6 +214,8 @@ def measure(data, features, masks, noise, method, seed, parameters=()):
         Draws the images and seeds the detector.
     parameters : dict
         Of the detector.
+    copies : str or None
+        How the injected images differ from those that are tested, as `augment` of `inject_noise`.
 
     Returns
     -------
@@ -222,8 +225,11 @@ def measure(data, features, masks, noise, method, seed, parameters=()):
     train, pool = data.split(seed)
     noisy = _contaminate(train, pool[data.is_defective[pool]], noise, seed)
     training_set = np.array(noisy.train_images)
+    learned = features[training_set]
+    if copies and noisy.is_noise.any():
+        learned[noisy.is_noise] = _copies(data, training_set[noisy.is_noise], copies, seed)
     detector = make_detector(method, seed, parameters)
-    fit_seconds, _ = timed(detector.fit, features[training_set])
+    fit_seconds, _ = timed(detector.fit, learned)
     scores = np.full(len(data.images), np.nan)
     score_seconds, scores[pool] = timed(detector.score_samples, features[pool])
     maps = _anomaly_maps(detector, features, masks)
@@ -260,6 +266,14 @@ def _contaminate(train, defects, noise, seed):
     if noise > most:
         warnings.warn(f"{noise:.0%} noise are only {most:.1%}: too few defects", stacklevel=2)
     return inject_noise(list(train), list(defects), noise_ratio=min(noise, most), random_state=seed)
+
+
+def _copies(data, indices, augment, seed):
+    """Features of altered copies of some images, in their order."""
+    images = [data.images[index] for index in indices]
+    made = inject_noise(images, images, noise_ratio=1.0, augment=augment, random_state=seed)
+    altered = list(itertools.compress(made.train_images, made.is_noise))
+    return data.extractor.transform(altered)[np.argsort(made.injected_indices)]
 
 
 def _anomaly_maps(detector, features, masks):

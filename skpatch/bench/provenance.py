@@ -22,7 +22,7 @@ PROVENANCE = {
 }
 
 
-def provenance(data, detector):
+def provenance(data, detector, copies=None):
     """What rows of a set and a method are measured with, as texts by column of `PROVENANCE`.
 
     Parameters
@@ -30,7 +30,10 @@ def provenance(data, detector):
     data : ImageSet
     detector : SoftPatchDetector
         Unfitted.
+    copies : str or None
+        How injected images differ from those that are tested.
     """
+    given = {} if copies is None else {"copies": copies}
     extractor = data.extractor
     height, width = extractor.image_size_
     return {
@@ -40,7 +43,9 @@ def provenance(data, detector):
         "weights": weights_digest(extractor.model_),
         "layers": " ".join(extractor.layers_),
         "image_size": f"{height} x {width}",
-        "parameters": json.dumps({**_changed(extractor), **_changed(detector)}, default=repr),
+        "parameters": json.dumps(
+            {**_changed(extractor), **_changed(detector), **given}, default=repr
+        ),
         "versions": json.dumps(installed_versions()),
     }
 

@@ -45,6 +45,7 @@ def run_bench(
     seeds,
     methods=(),
     parameters=(),
+    copies=None,
     output,
     cache,
     style="markdown",
@@ -64,6 +65,8 @@ def run_bench(
         Of `METHODS`.
     parameters : dict
         Of PatchFeatureExtractor and, for all methods, of SoftPatchDetector.
+    copies : str or None
+        How the injected images differ from those that are tested: `augment` of `inject_noise`.
     output : str
         The .csv and .png without ending.
     cache : Path or None
@@ -87,11 +90,11 @@ def run_bench(
     cache = Path(f"{output}-features") if cache is None else cache
     cache.mkdir(parents=True, exist_ok=True)
     cells = list(itertools.product(seeds, noise, methods))
-    measured, asked = _read_rows(table), _asked(data, methods, detector)
+    measured, asked = _read_rows(table), _asked(data, methods, detector, copies)
     check_provenance(measured, asked, table)
     planned = _plan(data, cells, measured)
     total, started = sum(len(cells) for _, cells in planned), time.monotonic()
-    for number, rows in enumerate(_measure_all(planned, cache, detector), start=1):
+    for number, rows in enumerate(_measure_all(planned, cache, detector, copies), start=1):
         _append_rows(table, [{**row, **asked[row["dataset"], row["method"]]} for row in rows])
         _report(rows, number, total, started)
     wanted = {(one.name, *cell) for one in data for cell in cells}
@@ -127,7 +130,7 @@ def _load(sets, folders, parameters):
     return data
 
 
-def _asked(sets, methods, parameters):
+def _asked(sets, methods, parameters, copies):
     """What rows are measured with, from (dataset, method)."""
     for one in sets:
         folders = [other.folder for other in sets if other.name == one.name]
@@ -137,7 +140,7 @@ def _asked(sets, methods, parameters):
                 "them apart; rename a folder, or measure them in runs with another --output."
             )
     return {
-        (one.name, method): provenance(one, make_detector(method, 0, parameters))
+        (one.name, method): provenance(one, make_detector(method, 0, parameters), copies)
         for one in sets
         for method in methods
     }
@@ -153,7 +156,7 @@ def _plan(sets, cells, measured):
     return [(data, [cell for cell in cells if (data.name, *cell) not in done]) for data in sets]
 
 
-def _measure_all(planned, cache, parameters):
+def _measure_all(planned, cache, parameters, copies):
     """Rows of one planned cell after the other."""
     for data, cells in planned:
         if not cells:
@@ -162,7 +165,7 @@ def _measure_all(planned, cache, parameters):
         for method in {method for *_, method in cells}:
             make_detector(method, 0, parameters).fit(features[:20])  # compile
         for seed, noise, method in cells:
-            yield measure(data, features, masks, noise, method, seed, parameters)
+            yield measure(data, features, masks, noise, method, seed, parameters, copies)
 
 
 def _report(rows, number, total, started):

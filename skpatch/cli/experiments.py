@@ -36,6 +36,11 @@ _BENCH = [
         help="As for skpatch fit, for all methods.",
     ),
     click.option(
+        "--copies",
+        type=click.Choice(["rotation", "affine", "blur", "noise"]),
+        help="Inject altered copies of the tested defects, as the paper does with overlap.",
+    ),
+    click.option(
         "--seeds",
         multiple=True,
         type=click.IntRange(0, 2**32 - 1),
@@ -182,7 +187,18 @@ def _measure(**options):
     check_matplotlib("The benchmark")
     from ..bench.run import run_bench
 
-    own = ("preset", "sets", "folders", "noise", "methods", "seeds", "style", "output", "cache")
+    own = (
+        "preset",
+        "sets",
+        "folders",
+        "noise",
+        "methods",
+        "copies",
+        "seeds",
+        "style",
+        "output",
+        "cache",
+    )
     run = {name: options.pop(name) for name in own if name in options}
     parameters = {name: value for name, value in options.items() if value is not None}
     run_bench(**run, parameters=parameters)

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from skpatch import PatchFeatureExtractor
-from skpatch.bench.protocol import ImageSet, Unaligned
+from skpatch.bench.protocol import ImageSet, Unaligned, _copies
 
 
 @pytest.fixture
@@ -63,3 +63,14 @@ def test_unaligned_images_are_moved_in_the_same_way_each_time(paths):
     np.testing.assert_array_equal(images[1], images[1])
     assert images[1].shape == (150, 262)
     assert not np.array_equal(images[1], np.asarray(Image.open(paths[1])))
+
+
+def test_altered_copies_are_injected_in_their_places(paths):
+    data = ImageSet("set", paths, np.array([False, True, True]))
+    data.extractor = PatchFeatureExtractor(image_size=64).fit(paths)
+    features = data.extractor.transform(paths)
+    found = _copies(data, np.array([2, 1]), "noise", 3)
+    gaps = np.linalg.norm((found[:, np.newaxis] - features).reshape(2, 3, -1), axis=2)
+    # Each is like its original, and not the same.
+    np.testing.assert_array_equal(gaps.argmin(axis=1), [2, 1])
+    assert gaps.min() > 0

@@ -10,8 +10,8 @@ from _cli import run
 
 import skpatch
 from skpatch.cli.info import _noise_threshold
-from skpatch.console.output import check_free
 from skpatch.cli.score import _print_anomalous
+from skpatch.console.output import check_free
 from skpatch.inspection.table_files import FORMS, rows_of, write_table
 from skpatch.persistence.summary import summarize
 from skpatch.runtime.files import in_words
