@@ -54,8 +54,10 @@ class TracedNetwork:
         self._name = repr(backbone) if isinstance(backbone, str) else type(backbone).__name__
         self._n_prefix = prefix_tokens(module)
         try:
-            with tracing():
+            with memory_errors(), tracing():
                 self._graph = _tracer().trace(module)
+        except MemoryError:
+            raise
         except Exception:
             # torch.fx raises whatever the module's forward does with a symbolic input.
             self._graph, self._nodes = watch(module)
