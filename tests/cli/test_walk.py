@@ -46,21 +46,28 @@ def info(model, capsys):
 
 # Of so few images.
 @pytest.mark.filterwarnings("ignore:.* training images")
-def test_walk(cells, monkeypatch, capsys):
+def test_walk(cells, open_page, monkeypatch, capsys):
     monkeypatch.chdir(cells)
     # 1. Which are suspicious? Under the folder's name, with the ranking as a table.
     assert run("audit", "photos", "--csv", "ranking.csv", *OPTIONS) == 0
     assert (cells / "photos-audit.html").exists()
     ranking = read_csv("ranking.csv")
     assert list(ranking[0])[: len(COLUMNS)] == COLUMNS
-    # 2. The table with some decisions, and others as a report would save them.
+    # 2. Looked at in a browser, marked, and saved.
     defects = sorted(row["image"] for row in ranking if "D" in row["image"])
     normal = next(row["image"] for row in ranking if "D" not in row["image"])
-    lines = [f"{name.removeprefix('photos/')},defect,1.2,1" for name in defects[:3]]
-    lines += [f"{normal.rpartition('/')[2]},Normal,1.1,5"]
-    lines += [f"{cells}/moved/{defects[3]},unsure,,"]
-    text = "\n".join(["image,decision,score,rank", *lines])
-    (cells / "decisions.csv").write_text(text, encoding="utf-8-sig")
+    wanted = {**dict.fromkeys(defects[:3], "defect"), normal: "normal", defects[3]: "unsure"}
+    wanted = {name.removeprefix("photos/"): decision for name, decision in wanted.items()}
+    page = open_page((cells / "photos-audit.html").as_uri())
+    for name, decision in wanted.items():
+        card = page.locator(f".card[data-name='{name}']")
+        card.get_by_role("button", name=decision, exact=True).click()
+    page.reload()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save decisions").click()
+    download.value.save_as("decisions.csv")
+    saved = {row["image"]: row["decision"] for row in read_csv("decisions.csv")}
+    assert saved == wanted
     # 3. A model without the defects.
     assert run("fit", "photos", "--decisions", "decisions.csv", "-o", "line.skpatch", *OPTIONS) == 0
     model = skpatch.load("line.skpatch")
