@@ -32,7 +32,8 @@ def project(patches, components):
     projected = np.empty((len(rows), components.shape[1]), np.float32)
 
     def project_block(start, stop):
-        block = torch.from_numpy(rows[start:stop])
+        # A copy of what is read-only, such as a file: torch warns of it.
+        block = torch.from_numpy(np.require(rows[start:stop], requirements="W"))
         torch.mm(block, matrix, out=torch.from_numpy(projected[start:stop]))
 
     run_blocks(project_block, len(rows), 2048, "projection")

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
+import warnings
 from itertools import pairwise
 
 import joblib
 import numpy as np
 import pytest
+import torch
 from _references import map_without
 from scipy.spatial.distance import cdist
 from sklearn.base import clone
@@ -202,6 +204,19 @@ class TestInvariances:
         np.testing.assert_array_equal(one.memory_source_, two.memory_source_)
         np.testing.assert_array_equal(one.score_samples(wide), two.score_samples(wide))
         assert one.offset_ == two.offset_
+
+    def test_features_of_a_file_are_projected_without_a_word(self):
+        # torch warns once in a process, so it is asked to do so each time.
+        features = np.random.RandomState(0).normal(size=(30, 4, 4, 64)).astype(np.float32)
+        features.flags.writeable = False
+        before = torch.is_warn_always_enabled()
+        torch.set_warn_always(True)
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("error", "The given NumPy array is not writable")
+                SoftPatchDetector(projection_dim=16, random_state=0).fit(features)
+        finally:
+            torch.set_warn_always(before)
 
     def test_no_projection_that_saves_less_than_half(self, patches):
         wide = np.concatenate([patches, np.square(patches)], axis=-1)
