@@ -28,9 +28,10 @@ _MARGIN = 1e-3
 def calibration_scores(training_scores, noise_ratio, declared=False):
     """Scores of the training images that pass for normal, ascending.
 
-    As many images as should be normal are taken, those with the highest scores. Taking those that
-    look normal would leave out the worst of the normal ones, and new normal images would give more
-    false alarms than they should.
+    Left out are the lowest scores that stand out, at most as many as images should not be normal.
+    Taking the images that look normal would leave out the worst of the normal ones, and new normal
+    images would give more false alarms than they should; and so would leaving out as many as are
+    estimated, where normal images with rare patches look defective too.
 
     Parameters
     ----------
@@ -45,10 +46,14 @@ def calibration_scores(training_scores, noise_ratio, declared=False):
     -------
     ndarray of shape (at most n,), float64
     """
+    # Whoever only scores does not wait for scipy's statistics to load.
+    from ..discriminators.verdict import share_standing_out
+
     is_known = np.isfinite(training_scores)
     normal = training_scores[is_known & declared]
     others = np.sort(training_scores[is_known & np.logical_not(declared)])
-    return np.sort(np.append(normal, others[int(noise_ratio * len(others)) :]))
+    n_left_out = round(min(noise_ratio, share_standing_out(-others)) * len(others))
+    return np.sort(np.append(normal, others[n_left_out:]))
 
 
 def score_threshold(calibration, contamination):

@@ -118,7 +118,7 @@ class Verdict(NamedTuple):
     is_trusted : ndarray of shape (n,), bool
         Training images that look normal.
     noise_ratio : float
-        Share of the training images whose scores say nothing of normal ones.
+        Share of the training images that should not be normal.
     reaches : ndarray of shape (c,), float64, or None
         Least distance at which each patch counts; None for 0, and for searches without them.
     ratios : ndarray of shape (c,), float64, or None

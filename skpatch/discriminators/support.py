@@ -138,9 +138,7 @@ class SupportDiscriminator(NoiseDiscriminator):
             is_noise=is_noise,
             weights=np.ones(len(selection.source)),
             is_trusted=is_trusted,
-            # Of normal images with rare patches some look defective, too: for the threshold only
-            # those count that are beyond doubt.
-            noise_ratio=finding.low if finding.evidence == "strong" else 0.0,
+            noise_ratio=np.nan_to_num(finding.noise_ratio),
             reaches=None if is_plain else reaches,
             ratios=ratios,
             is_accused=is_accused,

@@ -494,11 +494,16 @@ def test_a_search_that_knows_no_reaches():
 
 
 class TestCalibration:
-    def test_as_many_scores_as_should_be_normal(self):
-        scores = np.array([-5.0, -9, -1, -2, -3, np.nan, -4, -6, -7, -8])
-        found = calibration_scores(scores, 0.25)
-        assert_array_equal(found, [-7, -6, -5, -4, -3, -2, -1])
-        assert_array_equal(calibration_scores(scores, 0.0), np.sort(scores)[:-1])
+    def test_scores_that_stand_out_are_left_out(self):
+        usual, far = -np.linspace(10, 12, 38), np.array([-40.0, -31, -30])
+        scores = np.random.RandomState(0).permutation([*usual, *far, np.nan])
+        assert_array_equal(calibration_scores(scores, 0.25), np.sort(usual))
+        # At most as many as should not be normal.
+        for noise_ratio, n_left in ((0.05, 1), (0.025, 2), (0.0, 3)):
+            found = calibration_scores(scores, noise_ratio)
+            assert_array_equal(found, np.sort([*usual, *far[3 - n_left :]]))
+        # However many that are, scores that do not stand out count.
+        assert_array_equal(calibration_scores(usual, 0.25), np.sort(usual))
 
     def test_pvalues_by_hand(self):
         calibration = np.array([-4.0, -3, -2, -1])
