@@ -90,14 +90,8 @@ class Cards:
             "removed": audit.n_removed[index],
             "group": audit.groups[index] + 1,
             "original": self._names[copied] if copied >= 0 else "",
-            "known": self._known(index),
+            "known": audit.decisions[index],
         }
-
-    def _known(self, index):
-        """What the model has been told of a training image."""
-        if self._inspection.model.steps[-1][1].forgotten_images_[index]:
-            return "defect"
-        return "normal" if self._audit.declared_normal[index] else ""
 
     def _regions(self, index, pixels, region):
         scores = self._inspection.patch_scores[index]
