@@ -68,8 +68,6 @@ def test_two_images(textures, tmp_path, capsys):
     assert warning in page(report)
 
 
-# Of so few images.
-@pytest.mark.filterwarnings("ignore:The threshold was learned from 12 training images")
 def test_another_product(textures, tmp_path, capsys):
     model = skpatch.make_pipeline(
         skpatch.PatchFeatureExtractor(image_size=160), skpatch.SoftPatchDetector(random_state=0)
