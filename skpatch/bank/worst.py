@@ -74,6 +74,11 @@ def worst_patches(
             own, groups = np.full(n_patches, excluded[0][image]), excluded[1]
         queries = search.prepare(patches[image].reshape(n_patches, n_features), own)
 
+        def improve(some, how, *enough):
+            found = squared[some], indices[some]
+            how(queries.take(some), *found, groups, *enough)
+            squared[some], indices[some] = found
+
         def score(some):
             return weigh(np.sqrt(squared[some]), weights[indices[some]])
 
@@ -86,16 +91,12 @@ def worst_patches(
         search.share(queries, width, squared, indices)
         order = np.argsort(-bound(slice(None)), kind="stable")
         leaders, left = order[:n_leaders], order[n_leaders:]
-        found = squared[leaders], indices[leaders]
-        search.compare_with_all(queries.take(leaders), *found, groups)
-        squared[leaders], indices[leaders] = found
+        improve(leaders, search.compare_with_all)
         scores = np.full(n_patches, -np.inf)
         scores[leaders] = score(leaders)
         least = np.sort(scores[leaders])[-n_worst]
         left = left[bound(left) > least]
-        found = squared[left], indices[left]
-        search.improve(queries.take(left), *found, groups, harmless(least))
-        squared[left], indices[left] = found
+        improve(left, search.improve, harmless(least))
         left = left[bound(left) > least]
         scores[left] = score(left)
         worst[image] = np.argsort(-scores, kind="stable")[:n_wanted]

@@ -25,7 +25,7 @@ from ..features.extractor import PatchFeatureExtractor
 from ..features.view import visible_region
 from ..images.collection import check_images
 from ..images.reading import read_image
-from ..inspection.maps import image_map
+from ..inspection.maps import SIGMA, image_map
 from ..metrics import aupro, f1_max, image_auroc, image_average_precision, pixel_auroc
 from ..runtime.downloads import file_digest
 from ..runtime.text import cell, say, shown
@@ -44,8 +44,6 @@ __all__ = [
 ]
 
 _N_TRAIN, _N_TEST = 200, 150
-# Smoothing of PatchPipeline.predict_map, in pixels of the network's input.
-_SIGMA = 4.0
 
 
 class Unaligned(Sequence):
@@ -282,7 +280,7 @@ def _anomaly_maps(detector, features, masks):
         return {}
     grids = detector.predict_map(features[list(masks)])
     return {
-        index: image_map(grid, mask.shape, mask.shape, (0, 0, *mask.shape), _SIGMA)
+        index: image_map(grid, mask.shape, mask.shape, (0, 0, *mask.shape), SIGMA)
         for (index, mask), grid in zip(masks.items(), grids, strict=True)
     }
 

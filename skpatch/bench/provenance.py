@@ -4,6 +4,7 @@
 import json
 
 from ..networks.backbones import weights_digest
+from ..runtime.parameters import changed_parameters
 from ..runtime.text import shown
 from ..runtime.versions import installed_versions
 
@@ -52,12 +53,9 @@ def provenance(data, detector, copies=None):
 
 def _changed(estimator):
     """Parameters that are not the defaults, but for the seed, which has a column of its own."""
-    defaults = type(estimator)().get_params()
-    return {
-        name: value
-        for name, value in estimator.get_params().items()
-        if name != "random_state" and value != defaults[name]
-    }
+    changed = changed_parameters(estimator)
+    changed.pop("random_state", None)
+    return changed
 
 
 def check_provenance(rows, expected, table):

@@ -51,16 +51,14 @@ def print_means(rows, style="markdown"):
         columns = ["noise"] if metric in OF_FIT else ["noise", "overlap"]
         known = [row for row in rows if not np.isnan(row[metric])]
         settings = sorted({tuple(row[column] for column in columns) for row in known})
-        lines = []
-        for dataset in [*_values(known, "dataset"), None]:
+        datasets, lines = _values(known, "dataset"), []
+        for dataset in [*datasets, None] if len(datasets) > 1 else datasets:
             for setting in settings:
                 wanted = dict(zip(columns, setting, strict=True))
                 cells = [_spread(known, metric, dataset, method, wanted) for method in methods]
                 if any(cell != "-" for cell in cells):
                     name = _ALL if dataset is None else dataset
                     lines.append([name, f"{setting[0]:.0%}", *setting[1:], *cells])
-        if len(_values(known, "dataset")) == 1:
-            lines = [line for line in lines if line[0] != _ALL]
         if lines:
             title = f"{title}, mean ± standard deviation over seeds"
             _TABLES[style](title, ["dataset", *columns, *methods], lines)

@@ -5,6 +5,7 @@ import os
 
 from ..console.output import check_free
 from ..runtime.text import say, shown
+from .loading import open_pipeline
 
 __all__ = ["run_export"]
 
@@ -13,12 +14,7 @@ def run_export(*, model, output, force, weights):
     """Write the ONNX graph of a saved model, and say what goes in and what comes out."""
     check_free(output, ".onnx", "--output", force)
     os.stat(model)
-    from ..persistence import load
-
-    path, model = model, load(model, weights=weights)
-    if not hasattr(model, "steps"):
-        raise ValueError(f"{str(path)!r} holds a detector without its network; save the pipeline.")
-    model.to_onnx(output)
+    open_pipeline(model, weights).to_onnx(output)
     say("Input:   images (n, height, width, 3), uint8, RGB, of any one size")
     say("Outputs: score (n), 1 = threshold, high = anomalous; p_value (n); is_anomalous (n);")
     say("         map (n, height, width), 1 = threshold")

@@ -8,7 +8,7 @@ from torch import nn
 
 from ..detector.estimator import fitted_state
 from ..engines.fusing import fuse
-from ..inspection.maps import resize_map
+from ..inspection.maps import SIGMA, resize_map
 from ..inspection.result import check_threshold
 from .resampling import resample_pixels, spread_map
 
@@ -18,8 +18,6 @@ OUTPUTS = ("score", "p_value", "is_anomalous", "map")
 # Memory patches that are compared with at a time: the distances stay in a core's cache. Of 128 to
 # 4,096 it was the fastest, with 20,000 memory patches.
 _BLOCK = 256
-# Of the filter that smooths maps, in pixels of the network's input, as `predict_map` has it.
-_SIGMA = 4.0
 
 
 class ScoringGraph(nn.Module):
@@ -161,4 +159,4 @@ def _smoothing(length, cells):
     enlarged = np.stack(
         [resize_map(cell[:, None], (length, 1))[:, 0] for cell in np.eye(cells)], axis=1
     )
-    return torch.from_numpy(gaussian_filter1d(enlarged, _SIGMA, axis=0).astype(np.float32))
+    return torch.from_numpy(gaussian_filter1d(enlarged, SIGMA, axis=0).astype(np.float32))

@@ -7,7 +7,10 @@ from scipy.ndimage import gaussian_filter
 
 from ..features.view import input_views
 
-__all__ = ["image_map", "image_maps", "resize_map"]
+__all__ = ["SIGMA", "image_map", "image_maps", "resize_map"]
+
+# Of the filter that smooths maps where nothing else is asked for, in pixels of the network's input.
+SIGMA = 4.0
 
 
 def resize_map(scores, size):
@@ -16,7 +19,7 @@ def resize_map(scores, size):
     return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))
 
 
-def image_maps(extractor, grids, images, sigma=4.0):
+def image_maps(extractor, grids, images, sigma=SIGMA):
     """Anomaly map of each image, at its own size, from the scores (n, h, w) of their patches."""
     return [
         image_map(scores, extractor.image_size_, size, region, sigma)

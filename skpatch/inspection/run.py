@@ -2,7 +2,6 @@
 """What was run, in words for a report: folder, settings, noise, threshold and versions."""
 
 import hashlib
-import inspect
 import os
 import platform
 from importlib.metadata import version
@@ -12,6 +11,7 @@ import numpy as np
 from .. import __version__
 from ..detector.calibration import conformal_pvalues
 from ..images.files import is_path
+from ..runtime.parameters import changed_parameters
 from ..runtime.text import shown
 
 __all__ = ["content_digest", "describe_run", "find_folder", "relative_file"]
@@ -78,11 +78,10 @@ def describe_run(inspection, names, folder):
 
 def _settings(estimator):
     """Parameters that are not as by default; of a path only the name of the file."""
-    defaults = inspect.signature(type(estimator).__init__).parameters
     return [
         f"{name}={_in_short(value)}"
-        for name, value in estimator.get_params(deep=False).items()
-        if name not in _MEANS and repr(value) != repr(defaults[name].default)
+        for name, value in changed_parameters(estimator).items()
+        if name not in _MEANS
     ]
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Constraints of parameters, and the private imports from scikit-learn."""
 
+import inspect
 import numbers
 from collections.abc import Callable
 from typing import TypeVar
@@ -15,6 +16,7 @@ __all__ = [
     "Interval",
     "RealNotInt",
     "StrOptions",
+    "changed_parameters",
     "check_is_fitted",
     "fit_context",
     "positive_integer",
@@ -23,6 +25,16 @@ __all__ = [
 
 
 _Fit = TypeVar("_Fit", bound=Callable)
+
+
+def changed_parameters(estimator):
+    """Parameters of an estimator, without those of its parts, that are not as by default."""
+    defaults = inspect.signature(type(estimator).__init__).parameters
+    return {
+        name: value
+        for name, value in estimator.get_params(deep=False).items()
+        if repr(value) != repr(defaults[name].default)
+    }
 
 
 def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[_Fit], _Fit]:
