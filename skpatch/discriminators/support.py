@@ -60,7 +60,7 @@ class SupportDiscriminator(NoiseDiscriminator):
     of their patches are left out of a memory bank, and the correlation between how unusual the
     worst places of an image are and how much its score rises is the support. From 2 standard
     deviations of what it would be by chance on there is some evidence of noise; from 3.5 on, and if
-    the support is at least 0.53, it is strong. See :class:`~skpatch.discriminators.NoiseFinding`.
+    the support is at least 0.45, it is strong. See :class:`~skpatch.discriminators.NoiseFinding`.
     """
 
     _parameter_constraints = {
