@@ -185,7 +185,7 @@ def test_without_any_difference_there_is_no_evidence():
     ("n_images", "support", "evidence"),
     [(400, 0.4, "weak"), (90, 0.4, "weak"), (90, 0.5, "strong"), (36, 0.5, "none")],
 )
-def test_many_images_do_not_make_a_small_support_strong(n_images, support, evidence):
+def test_strong_evidence_takes_support_and_images(n_images, support, evidence):
     first, second = np.random.RandomState(0).normal(size=(2, n_images))
     first = (first - first.mean()) / first.std()
     second -= second.mean() + first * (first @ second) / n_images
