@@ -15,9 +15,9 @@ from .verdict import judge_accusations
 
 __all__ = ["SupportDiscriminator", "distance_ratios"]
 
-# docs/robustness.rst has what this was chosen on, and what else was tried. An accused patch counts
-# from so much more than the distance to the nearest good one on.
-_FARTHER = {"weak": 0.15, "strong": 0.3}
+# docs/robustness.rst has what this was chosen on, and what else was tried. With strong evidence an
+# accused patch counts from so much more than the distance to the nearest good one on.
+_FARTHER = 1.3
 # Images that patches are measured against where that serves later updates only.
 _SOME = 8
 # Memory patches measured at a time.
@@ -113,11 +113,9 @@ class SupportDiscriminator(NoiseDiscriminator):
         scores, share = selection.screened, self._share(threshold)
         is_noise = np.zeros(len(selection.source), bool)
         is_accused, is_trusted = np.zeros(scores.shape, bool), np.ones(len(scores), bool)
-        farther = 0.0
         if share != "auto":
             is_noise = selection.scores > np.quantile(selection.scores, 1 - share)
-        elif finding.evidence in _FARTHER:
-            farther = _FARTHER[finding.evidence]
+        elif finding.evidence in ("weak", "strong"):
             is_accused = scores > limit
             is_trusted[evidence.images] = suspicion <= 1
             if selection.declared is not None:
@@ -131,7 +129,8 @@ class SupportDiscriminator(NoiseDiscriminator):
             evidence = evidence.without(evidence.images[~some])
         if not is_plain or ratios is None:
             is_good = ~is_accused & is_trusted[:, np.newaxis]
-            reaches, ratios = _reaches(evidence, selection, is_good, 1 + farther)
+            farther = _FARTHER if finding.evidence == "strong" else 1.0
+            reaches, ratios = _reaches(evidence, selection, is_good, farther)
         return Verdict(
             is_noise=is_noise,
             weights=np.ones(len(selection.source)),

@@ -87,7 +87,7 @@ def judge_accusations(jury, accuse):
     n_many = max(NEIGHBORS, round(_MANY * n_images))
     by_few, by_many = accuse((NEIGHBORS, n_many))
     verdict = _judged(jury, is_asked, before, by_few, NEIGHBORS)
-    if verdict.finding.evidence in ("none", "weak") and n_many > NEIGHBORS:
+    if verdict.finding.deviations < _STRONG and n_many > NEIGHBORS:
         of_many = _judged(jury, is_asked, before, by_many, n_many)
         finding = of_many.finding
         if finding.noise_ratio >= _LEAST_OF_MANY:
