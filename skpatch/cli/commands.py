@@ -288,7 +288,8 @@ Columns of the table:
 @click.option(
     "--maps",
     type=_PATH,
-    help="Folder for a PNG of each image under its heat map; made if missing.",
+    help="Folder for a PNG of each image under its heat map, named by rank and score; made if "
+    "missing.",
 )
 @click.option("--report", type=_TEXT, help="Also write this HTML report.")
 @force_option
