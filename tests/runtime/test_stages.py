@@ -9,12 +9,18 @@ from skpatch.runtime.text import say
 
 
 @pytest.fixture
-def terminal(monkeypatch, capsys):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "20")
+def terminal(monkeypatch):
+    """Function that makes a narrow terminal of standard error."""
+
+    def make():
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+        monkeypatch.setenv("COLUMNS", "20")
+
+    return make
 
 
 def test_a_message_takes_the_line_of_a_stage_which_goes_on_below(terminal, capsys):
+    terminal()
     with Stages(2, quiet=False).begin("looking at everything"):
         assert capsys.readouterr().err == "1/2 looking at ever"
         say("Warning: two\nlines", sys.stderr)
@@ -24,14 +30,16 @@ def test_a_message_takes_the_line_of_a_stage_which_goes_on_below(terminal, capsy
 
 
 def test_an_error_leaves_no_line(terminal, capsys):
+    terminal()
     with pytest.raises(KeyError), Stages(2, quiet=False).begin("learning"):
         raise KeyError
     assert capsys.readouterr().err.rpartition("\r")[2] == ""
 
 
-@pytest.mark.parametrize("is_terminal", [False, True])
-def test_silence(terminal, capsys, monkeypatch, is_terminal):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
-    with Stages(1, quiet=is_terminal).begin("learning"):
+def test_silence(terminal, capsys):
+    with Stages(1, quiet=False).begin("learning"):
+        pass
+    terminal()
+    with Stages(1, quiet=True).begin("learning"):
         pass
     assert capsys.readouterr().err == ""
