@@ -217,11 +217,18 @@ def update(**options):
 
 @commands.command(short_help="Say what a saved model was learned from.")
 @click.argument("model", type=_TEXT)
-def info(model):
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="Rows to read, or JSON for programs.",
+)
+def info(model, form):
     """Say what a saved MODEL was learned from: images, decisions, sizes, noise, threshold."""
     from .info import run_info
 
-    run_info(model)
+    run_info(model, form)
 
 
 @commands.command(
