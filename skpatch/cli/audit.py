@@ -23,6 +23,7 @@ def run_audit(
     output,
     csv,
     form,
+    report_image_size,
     top,
     force,
     quiet,
@@ -53,7 +54,7 @@ def run_audit(
         if csv is not None:
             write_table(csv, table_form(csv, form), rows, stream)
         with stages.begin("writing the report"):
-            audit.to_html(output, model.image_names_, warned)
+            audit.to_html(output, model.image_names_, warned, report_image_size)
         if not quiet:
             _print_audit(audit, rows[:top], model.image_names_, output)
             say(f"Report: {shown(output)}{' (replaced)' if is_replaced else ''}")

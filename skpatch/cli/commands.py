@@ -16,6 +16,7 @@ from ..console.options import (
     engine_option,
     force_option,
     form_option,
+    image_size_option,
     run_options,
     training_options,
 )
@@ -135,6 +136,7 @@ Examples:
     "--csv", type=_TEXT, help="Also write the ranking to this .csv file; - for standard output."
 )
 @form_option("the ranking")
+@image_size_option
 @click.option(
     "--top", metavar="NUMBER", type=click.IntRange(min=0), default=10, help="Images to print."
 )
@@ -299,6 +301,7 @@ Columns of the table:
     "missing.",
 )
 @click.option("--report", type=_TEXT, help="Also write this HTML report.")
+@image_size_option
 @force_option
 @click.option(
     "--fail-on-anomaly",

@@ -34,6 +34,7 @@ def run_score(
     form,
     maps,
     report,
+    report_image_size,
     force,
     contamination,
     skip_bad,
@@ -83,7 +84,7 @@ def run_score(
                 model[1].set_params(verbose=not quiet)
                 names = [os.path.relpath(path, root) for path in paths]
                 with stages.begin("writing the report"):
-                    inspection.to_html(report, names, warned)
+                    inspection.to_html(report, names, warned, report_image_size)
         anomalous = [row for row in rows if row["label"] == ANOMALOUS]
         n_unreadable = len(every) - len(rows)
         if not quiet:

@@ -7,9 +7,9 @@ import sys
 import warnings
 from typing import NamedTuple
 
+from ..console.decisions import numbers_by_decision, read_decisions, relative_names
 from ..console.options import limit_threads
 from ..images.names import find_by_name
-from ..inspection.decisions import numbers_by_decision, read_decisions, relative_names
 from ..runtime.stages import Stages
 from ..runtime.text import listed, say, shown
 from .inputs import common_folder, named_inputs, readable_images, training_images

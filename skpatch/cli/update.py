@@ -5,8 +5,8 @@ import os
 import time
 from typing import NamedTuple
 
+from ..console.decisions import numbers_by_decision, read_decisions
 from ..console.output import check_free
-from ..inspection.decisions import numbers_by_decision, read_decisions
 from ..runtime.stages import Stages
 from ..runtime.text import listed, say
 from .fit import save_model

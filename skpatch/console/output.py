@@ -43,7 +43,7 @@ def check_table(output, form, name, force):
         return
     check_free(output, f".{table_form(output, form)}", name, force)
     if not force and os.path.exists(output):
-        from ..inspection.decisions import holds_decisions
+        from .decisions import holds_decisions
 
         if holds_decisions(output):
             raise FileExistsError(

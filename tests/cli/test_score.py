@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Commands that take a model or images, and what they say of those they cannot use."""
 
+import base64
+import io
 import json
 import os
 import re
@@ -65,7 +67,8 @@ def test_score(photos, model, tmp_path, capsys, monkeypatch):
     table, report, maps = tmp_path / "scores.csv", tmp_path / "report.html", tmp_path / "maps"
     single = photos / "line0" / "0-good.png"
     inputs = [single, photos]
-    assert run("score", model, *inputs, "-o", table, "--report", report, "--maps", maps) == 0
+    outputs = ["-o", table, "--report", report, "--maps", maps, "--image-size-in-report", 32]
+    assert run("score", model, *inputs, *outputs) == 0
     assert [len(batch) for batch in batches] == [8, 8, 8, 6]
     rows = read_csv(table)
     paths = [row["image"] for row in rows]
@@ -85,7 +88,10 @@ def test_score(photos, model, tmp_path, capsys, monkeypatch):
         assert bool(regions) == (row["label"] == "anomalous")
         if regions:
             assert regions[0]["score"] == pytest.approx(float(row["score"]), rel=1e-5)
-    names = re.findall(r'data-name="([^"]*)"', report.read_text(encoding="utf-8"))
+    text = report.read_text(encoding="utf-8")
+    copy = base64.b64decode(re.search(r'<image href="data:image/jpeg;base64,([^"]*)', text)[1])
+    assert Image.open(io.BytesIO(copy)).size == (32, 32)
+    names = re.findall(r'data-name="([^"]*)"', text)
     assert {str(photos / name) for name in names} == set(paths)
     written = {str(path.relative_to(maps)) for path in maps.rglob("*.png")}
     expected = {_name_of_map(row, photos) for row in rows}

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from skpatch.inspection.decisions import numbers_by_decision, read_decisions
+from skpatch.console.decisions import numbers_by_decision, read_decisions
 
 NAMES = ["line0/1.png", "line0/2.png", "line1/1.png", "line1/=3.png"]
 
