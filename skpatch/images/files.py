@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ..runtime.files import open_regular
 from ..runtime.text import shown
-from .formats import FORMATS, describe
+from .formats import FORMATS, HEIF, describe
 
 __all__ = [
     "check_limit",
@@ -115,7 +115,7 @@ def on_file(path, function):
         empty = " (it has 0 bytes)" if os.path.getsize(path) == 0 else ""
         raise ValueError(
             f"{os.fspath(path)!r} is not an image file of a known format{empty}. "
-            f"Known are {', '.join(FORMATS)}."
+            f"Known are {', '.join(_formats())}."
         ) from None
     except MemoryError:
         raise
@@ -124,6 +124,11 @@ def on_file(path, function):
         raise ValueError(
             f"{_file(path)} cannot be decoded: {shown(error) or type(error).__name__}"
         ) from error
+
+
+def _formats():
+    """Formats that are read, in the order in which Pillow tries them."""
+    return (*FORMATS, HEIF) if HEIF in Image.OPEN else FORMATS
 
 
 class _CountedReads:
@@ -153,7 +158,7 @@ def open_picture(file):
     try:
         # Given a path, PIL would map some formats to memory, and the system kills a process that
         # reads a mapped file which has become shorter.
-        image = Image.open(file, formats=FORMATS)
+        image = Image.open(file, formats=_formats())
         file.is_known = True
         return image
     except Image.DecompressionBombError as error:
