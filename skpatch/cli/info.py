@@ -105,7 +105,8 @@ def _images(found):
     n_left = int((~found.forgotten).sum())
     place = "" if found.folder is None else f" of {shown(found.folder)}"
     told = f"{found.n_suspicious} of them suspicious" if n_left >= FEW else "too few to tell noise"
-    copies = f", {found.n_copies} copies of others" if found.n_copies else ""
+    copied = "a copy of another" if found.n_copies == 1 else f"{found.n_copies} copies of others"
+    copies = f", {copied}" if found.n_copies else ""
     return f"{n_left}{place}, {told}{copies}"
 
 
