@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The command line. What the commands do is in modules that load when a command runs."""
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -37,6 +38,12 @@ class _Commands(click.Group):
     """Commands whose errors are messages, not tracebacks."""
 
     command_class = Command
+
+    def resolve_command(self, ctx, args):
+        """Find a command; what somebody wants of a folder is most often an audit."""
+        if self.get_command(ctx, args[0]) is None and os.path.exists(args[0]):
+            ctx.fail(f"Say what to do with {args[0]!r}, for instance: skpatch audit {args[0]!r}")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx):
         """Run a command."""
