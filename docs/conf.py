@@ -12,6 +12,8 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build", "sg_execution_times.rst"]
@@ -45,7 +47,7 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
-html_css_files = ["gallery.css"]
+html_css_files = ["custom.css"]
 # Code, pictures and wide tables need the width.
 html_sidebars = {
     page: []
@@ -60,6 +62,9 @@ html_sidebars = {
         "robustness",
     )
 }
+# What is copied can be typed: without prompts and output.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 html_title = f"skpatch {version}"
 html_theme_options = {
     "show_prev_next": True,

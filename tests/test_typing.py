@@ -133,7 +133,7 @@ def complaints(sources, *command):
 
 
 def test_documents_have_code(sources):
-    assert "model.score_samples(images)" in (sources / "readme.py").read_text()
+    assert "model.predict(images)" in (sources / "readme.py").read_text()
     quickstart = (sources / "quickstart.py").read_text()
     assert quickstart.index("load_folder(") < quickstart.index("model.predict_map(new)")
     assert quickstart.index("model.predict_map(new)") < quickstart.index('load("model.skpatch")')

@@ -16,10 +16,8 @@ from .verdict import judge_accusations
 __all__ = ["SupportDiscriminator", "distance_ratios"]
 
 # docs/robustness.rst has what this was chosen on, and what else was tried. An accused patch counts
-# from so much more than the distance to the nearest good one on, where the support is at least the
-# second number of standard deviations; from the first on it grows to that.
-_FARTHER = 0.3
-_SUPPORT = (2.0, 3.5)
+# from so much more than the distance to the nearest good one on.
+_FARTHER = {"weak": 0.15, "strong": 0.3}
 # Images that patches are measured against where that serves later updates only.
 _SOME = 8
 # Memory patches measured at a time.
@@ -61,8 +59,8 @@ class SupportDiscriminator(NoiseDiscriminator):
     Whether the accused vouch for each other is measured on at most 100 of the images: the worst 7 %
     of their patches are left out of a memory bank, and the correlation between how unusual the
     worst places of an image are and how much its score rises is the support. From 2 standard
-    deviations of what it would be by chance on there is some evidence of noise, from 3.5 on it is
-    strong; see :class:`~skpatch.discriminators.NoiseFinding`.
+    deviations of what it would be by chance on there is some evidence of noise; from 3.5 on, and if
+    the support is at least 0.45, it is strong. See :class:`~skpatch.discriminators.NoiseFinding`.
     """
 
     _parameter_constraints = {
@@ -115,11 +113,11 @@ class SupportDiscriminator(NoiseDiscriminator):
         scores, share = selection.screened, self._share(threshold)
         is_noise = np.zeros(len(selection.source), bool)
         is_accused, is_trusted = np.zeros(scores.shape, bool), np.ones(len(scores), bool)
-        strength = 0.0
+        farther = 0.0
         if share != "auto":
             is_noise = selection.scores > np.quantile(selection.scores, 1 - share)
-        elif finding.deviations >= _SUPPORT[0]:
-            strength = min(1.0, (finding.deviations - _SUPPORT[0]) / (_SUPPORT[1] - _SUPPORT[0]))
+        elif finding.evidence in _FARTHER:
+            farther = _FARTHER[finding.evidence]
             is_accused = scores > limit
             is_trusted[evidence.images] = suspicion <= 1
             if selection.declared is not None:
@@ -133,7 +131,7 @@ class SupportDiscriminator(NoiseDiscriminator):
             evidence = evidence.without(evidence.images[~some])
         if not is_plain or ratios is None:
             is_good = ~is_accused & is_trusted[:, np.newaxis]
-            reaches, ratios = _reaches(evidence, selection, is_good, 1 + _FARTHER * strength)
+            reaches, ratios = _reaches(evidence, selection, is_good, 1 + farther)
         return Verdict(
             is_noise=is_noise,
             weights=np.ones(len(selection.source)),

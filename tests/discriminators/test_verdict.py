@@ -14,7 +14,7 @@ from skpatch import SupportDiscriminator
 from skpatch.discriminators.accusing import accuse, accuse_jury
 from skpatch.discriminators.base import TrainingPatches
 from skpatch.discriminators.jury import Jury
-from skpatch.discriminators.verdict import judge_accusations, suspicion_cut
+from skpatch.discriminators.verdict import _finding, judge_accusations, suspicion_cut
 
 
 def asked(patches):
@@ -179,6 +179,21 @@ def test_without_any_difference_there_is_no_evidence():
     assert limit == np.inf
     assert finding.evidence == "none"
     assert finding.support == finding.deviations == 0
+
+
+@pytest.mark.parametrize(
+    ("n_images", "support", "evidence"),
+    [(400, 0.4, "weak"), (90, 0.4, "weak"), (90, 0.5, "strong"), (36, 0.5, "none")],
+)
+def test_strong_evidence_takes_support_and_images(n_images, support, evidence):
+    first, second = np.random.RandomState(0).normal(size=(2, n_images))
+    first = (first - first.mean()) / first.std()
+    second -= second.mean() + first * (first @ second) / n_images
+    rises = support * first + np.sqrt(1 - support**2) * second / second.std()
+    before = np.random.RandomState(1).uniform(1, 2, n_images)
+    finding, _ = _finding(first, before, before * np.exp(0.1 * rises))
+    assert finding.support == pytest.approx(support)
+    assert finding.evidence == evidence
 
 
 def assert_unknown(finding, reason):
