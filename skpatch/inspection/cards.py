@@ -12,6 +12,7 @@ from PIL import Image
 
 from ..detector.estimator import fitted_state
 from ..features.view import visible_region
+from ..runtime.telling import untold
 from ..runtime.text import pvalue_text, score_text
 from .heat import draw_outline, heat_picture
 from .places import (
@@ -117,7 +118,8 @@ class Cards:
         found, numbers = self._inspection, np.array(sorted(self._has_places), int)
         if self._audit is None:
             scores = found.patch_scores
-            return {i: found.matches(i)[worst_patch(scores[i])].tolist() for i in numbers}
+            with untold():
+                return {i: found.matches(i)[worst_patch(scores[i])].tolist() for i in numbers}
         detector, numbers = found.model.steps[-1][1], np.flatnonzero(self._is_alarm)
         places = find_normal_places(fitted_state(detector), numbers, detector.device)
         return dict(zip(numbers, places.tolist(), strict=True))

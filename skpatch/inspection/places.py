@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 from ..images.collection import check_images
+from ..runtime.telling import untold
 from .regions import find_regions
 
 __all__ = [
@@ -117,7 +118,8 @@ def find_training_image(model, image, patch):
         return None
     is_place = (detector.memory_source_ == [image, *patch]).all(axis=1)
     try:
-        found = model[:-1].transform([path])[0][tuple(patch)]
+        with untold():
+            found = model[:-1].transform([path])[0][tuple(patch)]
         gaps = np.linalg.norm(detector.memory_bank_[is_place] - found, axis=1)
         is_same = gaps.min() <= -_SAME * detector.offset_
         return check_images([path]).read_by(model.steps[0][1]).load(0) if is_same else None

@@ -5,6 +5,7 @@ import base64
 import copy
 import io
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -139,3 +140,17 @@ def test_copies_are_as_large_as_asked_for(model, tmp_path):
         assert sizes == [expected] * 2
         # A copy that is not smaller than the larger picture takes its place.
         assert ("<template><svg>" in text) == (size is None)
+
+
+def test_what_was_told_of_images_is_not_told_again(model, data, tmp_path):
+    pages = [Image.fromarray(data.images[data.labels == 1][0])] * 2
+    path = tmp_path / "a.tif"
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    with pytest.warns(UserWarning, match="1 more"):
+        inspection = model.inspect([path])
+    assert inspection.is_anomalous.all()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        inspection.to_html(tmp_path / "r.html")
+    assert told == []
+    assert "Most similar normal place" in (tmp_path / "r.html").read_text(encoding="utf-8")
