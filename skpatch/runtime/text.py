@@ -106,7 +106,8 @@ def say_now(text):
     width = max(1, shutil.get_terminal_size().columns - 1)
     erased = f"\r{' ' * width}\r" if _unended else ""
     _unended = _printable(text, _LONGEST_TEXT)[:width]
-    print(f"{erased}{_unended}", end="", file=sys.stderr, flush=True)
+    if erased or _unended:
+        print(f"{erased}{_unended}", end="", file=sys.stderr, flush=True)
 
 
 def cell(text):
