@@ -40,6 +40,9 @@ class PatchPipeline(Pipeline):
     Scoring holds the features of few images at a time. So does `fit`, where they would exceed the
     detector's `memory_limit`: it extracts them twice then, unless the extractor has an `output`.
 
+    A pipeline of scikit-learn's own `make_pipeline` scores alike, but has no `predict_map`, nor
+    what else is added. ``PatchPipeline(pipeline.steps)`` of a fitted one has, without another fit.
+
     Attributes
     ----------
     image_names_ : list of str

@@ -21,6 +21,7 @@ def score_report(
     *,
     patch_scores: ArrayLike | None = None,
     names: Sequence[str] | None = None,
+    image_size: int | None = None,
 ) -> None:
     """Write an HTML report of new images: ranking, scores, p-values and heat maps.
 
@@ -43,6 +44,9 @@ def score_report(
         it is computed otherwise.
     names : sequence of str, optional
         Names to show. By default paths from the folder that holds all of the images.
+    image_size : int, optional
+        Longest side in pixels of the copies in the report. By default 320, and of more than
+        1,000 images 160.
 
     Raises
     ------
@@ -73,4 +77,4 @@ def score_report(
         inspection = Inspection.from_estimator(model, images, names)
     else:
         inspection = Inspection.from_patch_scores(model, images, patch_scores, names)
-    inspection.to_html(path, names)
+    inspection.to_html(path, names, image_size=image_size)

@@ -67,6 +67,10 @@ def test_stock_pipeline_agrees(model, data, test_data):
             getattr(stock, method)(test_data.images), getattr(model, method)(test_data.images)
         )
     assert stock[-1].predict_map(stock[:-1].transform(test_data.images)).shape == (20, 8, 8)
+    with pytest.raises(AttributeError, match="no attribute 'predict_map'"):
+        stock.predict_map(test_data.images)
+    maps = PatchPipeline(stock.steps).predict_map(test_data.images[:2])
+    np.testing.assert_array_equal(maps, model.predict_map(test_data.images[:2]))
 
 
 def test_finds_synthetic_defects(model, test_data):

@@ -104,3 +104,14 @@ def test_arrays_are_known_by_their_content(bank):
     assert bank(images.copy())[1] == 0
     images[0, 0, 0] ^= 255
     assert bank(images)[1] == 1
+
+
+def test_open_files_are_known_by_their_content(paths, bank):
+    with open(paths[0], "rb") as file:
+        others = [path.read_bytes() for path in paths[1:]]
+        first, n_runs = bank([file, *others])
+        assert n_runs == 1
+        again, n_runs = bank([file, *others])
+        assert n_runs == 0
+        np.testing.assert_array_equal(first, again)
+        assert bank([file, *others[:3]])[1] == 1

@@ -12,7 +12,7 @@ from ..inspection.words import SUSPICIOUS, summary
 from ..runtime.telling import heard
 from ..runtime.terminal import say_table
 from ..runtime.text import pvalue_text, say, score_text, shown
-from .train import list_training, train
+from .train import list_training, train, training_stages
 
 __all__ = ["run_audit"]
 
@@ -23,6 +23,7 @@ def run_audit(
     output,
     csv,
     form,
+    report_image_size,
     top,
     force,
     quiet,
@@ -42,15 +43,18 @@ def run_audit(
             output = f"{os.path.basename(os.path.abspath(training.folder)) or 'skpatch'}-audit.html"
         check_free(output, ".html", "--output", force)
         is_replaced = os.path.exists(output)
+        stages = training_stages(quiet, options["memory_limit"], n_more=2)
         with heard() as warned:
-            model, paths, features = train(training, quiet=quiet, region=region, **options)
+            model, paths, features = train(training, stages, quiet=quiet, region=region, **options)
             from ..inspection.audit import NoiseAudit
 
-            audit = NoiseAudit(model, paths, features)
+            with stages.begin("scoring each image without itself"):
+                audit = NoiseAudit(model, paths, features)
         rows = [row for _, row in sorted((row["rank"], row) for row in rows_of(audit.to_dict()))]
         if csv is not None:
             write_table(csv, table_form(csv, form), rows, stream)
-        audit.to_html(output, model.image_names_, warned)
+        with stages.begin("writing the report"):
+            audit.to_html(output, model.image_names_, warned, report_image_size)
         if not quiet:
             _print_audit(audit, rows[:top], model.image_names_, output)
             say(f"Report: {shown(output)}{' (replaced)' if is_replaced else ''}")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The command line. What the commands do is in modules that load when a command runs."""
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -16,6 +17,7 @@ from ..console.options import (
     engine_option,
     force_option,
     form_option,
+    image_size_option,
     run_options,
     training_options,
 )
@@ -36,6 +38,12 @@ class _Commands(click.Group):
     """Commands whose errors are messages, not tracebacks."""
 
     command_class = Command
+
+    def resolve_command(self, ctx, args):
+        """Find a command; what somebody wants of a folder is most often an audit."""
+        if self.get_command(ctx, args[0]) is None and os.path.exists(args[0]):
+            ctx.fail(f"Say what to do with {args[0]!r}, for instance: skpatch audit {args[0]!r}")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx):
         """Run a command."""
@@ -135,6 +143,7 @@ Examples:
     "--csv", type=_TEXT, help="Also write the ranking to this .csv file; - for standard output."
 )
 @form_option("the ranking")
+@image_size_option
 @click.option(
     "--top", metavar="NUMBER", type=click.IntRange(min=0), default=10, help="Images to print."
 )
@@ -217,11 +226,18 @@ def update(**options):
 
 @commands.command(short_help="Say what a saved model was learned from.")
 @click.argument("model", type=_TEXT)
-def info(model):
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="Rows to read, or JSON for programs.",
+)
+def info(model, form):
     """Say what a saved MODEL was learned from: images, decisions, sizes, noise, threshold."""
     from .info import run_info
 
-    run_info(model)
+    run_info(model, form)
 
 
 @commands.command(
@@ -288,9 +304,11 @@ Columns of the table:
 @click.option(
     "--maps",
     type=_PATH,
-    help="Folder for a PNG of each image under its heat map; made if missing.",
+    help="Folder for a PNG of each image under its heat map, named by rank and score; made if "
+    "missing.",
 )
 @click.option("--report", type=_TEXT, help="Also write this HTML report.")
+@image_size_option
 @force_option
 @click.option(
     "--fail-on-anomaly",

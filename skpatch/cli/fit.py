@@ -6,7 +6,7 @@ import time
 
 from ..console.output import check_free
 from ..runtime.text import say, shown
-from .train import list_training, train
+from .train import list_training, train, training_stages
 
 __all__ = ["run_fit", "save_model"]
 
@@ -18,7 +18,8 @@ def run_fit(*, images, output, force, quiet, layout, region, decisions, trusted,
     training = list_training(
         images, layout=layout, region=region, quiet=quiet, decisions=decisions, trusted=trusted
     )
-    model, _, _ = train(training, quiet=quiet, region=region, **options)
+    stages = training_stages(quiet, options["memory_limit"])
+    model, _, _ = train(training, stages, quiet=quiet, region=region, **options)
     save_model(model, output, started, quiet)
 
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a saved model is: the command info, and what fit and update say at the end."""
 
+import json
+from contextlib import contextmanager
+
 import numpy as np
 
 from ..inspection.words import FEW
@@ -14,14 +17,19 @@ _WIDTH = 16
 _NAMED = 5
 
 
-def run_info(model):
-    """Print what a saved model was made from."""
-    print_model(model, _versions)
+def run_info(model, form):
+    """Print what a saved model was made from, in rows or as JSON."""
+    if form == "text":
+        print_model(model, _versions)
+        return
+    with _errors_naming(model):
+        facts = json.dumps(_facts(model, summarize(model)), indent=2, allow_nan=False)
+    say(facts)
 
 
 def print_model(path, last):
     """Print facts about a saved model, and more rows, which a function makes of them."""
-    try:
+    with _errors_naming(path):
         found = summarize(path)
         rows = {
             **_rows(found),
@@ -29,6 +37,20 @@ def print_model(path, last):
             "model": f"{shown(path)}, {found.n_bytes / 1e6:.1f} MB",
         }
         reason = "" if found.finding is None else shown(found.finding["reason"])
+    for name, value in rows.items():
+        say(f"{name:<{_WIDTH}}  {value}")
+    if reason:
+        say(reason)
+
+
+@contextmanager
+def _errors_naming(path):
+    """Have errors of any kind name the file, which need not be a model.
+
+    Nor need what is in it be what it should be.
+    """
+    try:
+        yield
     except (
         ArithmeticError,
         AttributeError,
@@ -37,12 +59,28 @@ def print_model(path, last):
         TypeError,
         ValueError,
     ) as error:
-        # It need not be a model, and what is in it need not be what it should be.
         raise ValueError(f"{path!r} cannot be read: {shown(error)}") from error
-    for name, value in rows.items():
-        say(f"{name:<{_WIDTH}}  {value}")
-    if reason:
-        say(reason)
+
+
+def _facts(path, found):
+    """The facts of a ModelSummary for programs."""
+    return {
+        "model": path,
+        "n_bytes": found.n_bytes,
+        "n_images": int((~found.forgotten).sum()),
+        "folder": found.folder,
+        "n_suspicious": found.n_suspicious,
+        "n_copies": found.n_copies,
+        **_decided(found),
+        "network": found.network,
+        "detector": found.params,
+        "grid": found.grid,
+        "n_memory_patches": found.n_patches,
+        "noise_share": found.noise_share,
+        "noise_finding": found.finding,
+        "threshold": found.threshold,
+        "versions": found.versions,
+    }
 
 
 def _rows(found):
@@ -67,21 +105,30 @@ def _images(found):
     n_left = int((~found.forgotten).sum())
     place = "" if found.folder is None else f" of {shown(found.folder)}"
     told = f"{found.n_suspicious} of them suspicious" if n_left >= FEW else "too few to tell noise"
-    copies = f", {found.n_copies} copies of others" if found.n_copies else ""
+    copied = "a copy of another" if found.n_copies == 1 else f"{found.n_copies} copies of others"
+    copies = f", {copied}" if found.n_copies else ""
     return f"{n_left}{place}, {told}{copies}"
 
 
 def _decisions(found):
     """Rows on the images on which somebody has decided, with the names of some."""
+    rows = {
+        word.replace("_", " "): f"{len(some)}: {listed(some, _NAMED)}"
+        for word, some in _decided(found).items()
+        if some
+    }
+    return rows or {"decisions": "none"}
+
+
+def _decided(found):
+    """Names of the images on which somebody has decided, by what was done."""
     known = [f"image {i}" for i in range(len(found.forgotten))]
     known = known if found.names is None else found.names
-    decided = {
-        "left out": found.left_out,
+    return {
+        "left_out": found.left_out,
         "forgotten": [known[i] for i in np.flatnonzero(found.forgotten)],
         "trusted": [known[i] for i in np.flatnonzero(found.declared)],
     }
-    rows = {word: f"{len(some)}: {listed(some, _NAMED)}" for word, some in decided.items() if some}
-    return rows or {"decisions": "none"}
 
 
 def _network(found):

@@ -2,59 +2,65 @@
 """Heat maps that a command writes: where they go, and that nothing is in the way."""
 
 import os
+import re
+from functools import partial
 from pathlib import Path
 
 from .. import __version__
-from ..console.output import check_replaced
+from ..console.output import check_replaced, is_written
 from ..runtime.files import check_length, remove_abandoned, replaced_file, replacing
 from ..runtime.text import score_text
 
-__all__ = ["make_folders", "map_targets", "write_map"]
+__all__ = ["make_folders", "map_places", "write_maps"]
+
+# What the name of a heat map has before that of its image: rank and score.
+_NAMED = re.compile(r"\d+_[\d.]+_(.+)", re.DOTALL)
 
 
-def map_targets(maps, paths, root, inputs, force):
-    """Where the heat map of each image goes, by its path; nothing that was given is in the way."""
+def map_places(maps, paths, root, inputs):
+    """Where each heat map goes, by the path of its image, before rank and score are known.
+
+    Nothing that was given is in the way.
+    """
     if not maps.absolute().parent.is_dir():
         raise FileNotFoundError(f"--maps={str(maps)!r}: its parent folder does not exist.")
     if maps.exists() and not maps.is_dir():
         raise NotADirectoryError(f"--maps={str(maps)!r} is a file.")
     if not os.access(maps if maps.exists() else maps.absolute().parent, os.W_OK):
         raise PermissionError(f"--maps={str(maps)!r} cannot be written to.")
-    # The ending is added, not replaced: a.jpg and a.png may lie side by side.
-    targets = {path: maps / f"{os.path.relpath(os.path.abspath(path), root)}.png" for path in paths}
-    names = (target.name for target in targets.values())
+    places = {path: maps / _as_png(os.path.relpath(os.path.abspath(path), root)) for path in paths}
+    names = (place.name for place in places.values())
     longest = max(names, key=lambda name: len(os.fsencode(name)), default="")
-    check_length(maps.absolute().parent / longest)
-    real = set(_without_links(targets.values()))
-    above = {str(parent) for path in set(map(os.path.dirname, real)) for parent in _upwards(path)}
-    if not (real | above).isdisjoint({*map(os.path.realpath, inputs), *_without_links(paths)}):
+    check_length(maps.absolute().parent / _file_name(len(paths), len(paths), 1.00001, longest))
+    lowest = {os.path.realpath(folder) for folder in {place.parent for place in places.values()}}
+    above = {str(parent) for folder in lowest for parent in _upwards(folder)}
+    if not above.isdisjoint(map(os.path.realpath, inputs)):
         raise ValueError(
             f"--maps={str(maps)!r} would put heat maps among the images to inspect; give "
             "another folder."
         )
-    folders = _folders(targets.values(), maps)
-    for target in targets.values():
-        if target in folders or target.is_dir():
-            raise IsADirectoryError(
-                f"--maps={str(maps)!r}: the heat map {str(target)!r} would have the name of a "
-                "folder; give another folder, or inspect its image in a run of its own."
-            )
-    for folder in folders:
+    for folder in _folders(places.values(), maps):
         if folder.exists() and not folder.is_dir():
             raise NotADirectoryError(
                 f"--maps={str(maps)!r}: {str(folder)!r} is a file, and heat maps need a folder of "
                 "that name; give another folder."
             )
-    for target in targets.values():
-        replaced_file(str(target), "--maps")
-        if not force:
-            check_replaced(target, ".png", "--maps")
-    return targets
+    return places
 
 
-def _folders(targets, maps):
+def _as_png(name):
+    """Name of an image with the ending of a heat map: a.jpg and a.png may lie side by side."""
+    return name if name.lower().endswith(".png") else f"{name}.png"
+
+
+def _file_name(rank, n_images, score, name):
+    """Name by which a file manager puts the worst first."""
+    return f"{rank:0{len(str(n_images))}d}_{score_text(score)}_{name}"
+
+
+def _folders(places, maps):
     """Folders that heat maps go to, from `maps` down."""
-    lowest = {target.parent for target in targets}
+    lowest = {place.parent for place in places}
     return {folder for path in lowest for folder in _upwards(path) if folder.is_relative_to(maps)}
 
 
@@ -63,26 +69,31 @@ def _upwards(folder):
     return Path(folder), *Path(folder).parents
 
 
-def _without_links(paths):
-    """Yield where files really are; many lie in one folder, which is looked up once."""
-    folders = {}
-    for path in paths:
-        folder, name = os.path.split(path)
-        if folder not in folders:
-            folders[folder] = os.path.realpath(folder)
-        path = os.path.join(folders[folder], name)
-        yield os.path.realpath(path) if os.path.islink(path) else path
-
-
-def make_folders(targets, maps):
+def make_folders(places, maps):
     """Make the folders of heat maps, and remove what killed processes left in them."""
     # One by one, since a call that makes all folders above fails where they are very deep.
-    for folder in sorted(_folders(targets.values(), maps)):
+    for folder in sorted(_folders(places.values(), maps)):
         folder.mkdir(exist_ok=True)
         remove_abandoned(folder)
 
 
-def write_map(inspection, targets, index):
+def write_maps(inspection, places, pool, force):
+    """Write the heat map of each image on a pool of threads; earlier ones of them are replaced."""
+    n_images = len(inspection.ranking)
+    targets = {}
+    for rank, index in enumerate(inspection.ranking.tolist(), 1):
+        place = places[inspection.names[index]]
+        name = _file_name(rank, n_images, inspection.scores[index], place.name)
+        targets[index] = place.with_name(name)
+    for target in targets.values():
+        replaced_file(str(target), "--maps")
+        if not force:
+            check_replaced(target, ".png", "--maps")
+    list(pool.map(partial(_write_map, inspection), targets, targets.values()))
+    _remove_earlier(set(places.values()), set(targets.values()))
+
+
+def _write_map(inspection, index, target):
     """Write the heat map of one image; the file says what its colours mean."""
     from PIL.PngImagePlugin import PngInfo
 
@@ -92,5 +103,15 @@ def write_map(inspection, targets, index):
     mark.add_text("Software", f"skpatch {__version__}")
     score = score_text(inspection.scores[index])
     mark.add_text("Description", f"Score {score}; 1 = threshold, outlined; colours up to {TOP:g}")
-    with replacing(targets[inspection.names[index]], sweep=False) as file:
+    with replacing(target, sweep=False) as file:
         inspection.overlay(index).save(file, "PNG", pnginfo=mark)
+
+
+def _remove_earlier(places, targets):
+    """Remove heat maps of the same images with the rank and score of an earlier run."""
+    for folder in {place.parent for place in places}:
+        for file in folder.iterdir():
+            named = _NAMED.fullmatch(file.name)
+            is_earlier = named and folder / named[1] in places and file not in targets
+            if is_earlier and is_written(file, ".png"):
+                file.unlink()

@@ -2,20 +2,20 @@
 """The command that inspects images with a saved model."""
 
 import os
-from functools import partial
 
 import numpy as np
 
 from ..console.output import check_free, check_table, table_stream
 from ..inspection.table_files import rows_of, table_form, write_table
 from ..inspection.words import ANOMALOUS, summary
+from ..runtime.stages import Stages
 from ..runtime.telling import heard, told_once
-from ..runtime.terminal import say_progress, say_table
+from ..runtime.terminal import say_table
 from ..runtime.text import pvalue_text, say, score_text, shown
 from ..runtime.threads import execution, progress, thread_pool
 from .inputs import common_folder, images_to_score, named_inputs, readable_images
 from .loading import load_pipeline
-from .maps import make_folders, map_targets, write_map
+from .maps import make_folders, map_places, write_maps
 
 __all__ = ["run_score"]
 
@@ -34,6 +34,7 @@ def run_score(
     form,
     maps,
     report,
+    report_image_size,
     force,
     contamination,
     skip_bad,
@@ -53,32 +54,41 @@ def run_score(
     with table_stream(output) as stream:
         inputs = named_inputs(images)
         (given, unread), root = images_to_score(inputs, layout, quiet), common_folder(inputs)
-        targets = None if maps is None else map_targets(maps, given, root, inputs, force)
+        places = None if maps is None else map_places(maps, given, root, inputs)
         os.stat(model)
-        say_progress(f"Reading {shown(model)} and {len(given)} images ...", quiet)
-        model = load_pipeline(model, jobs=jobs, **options)
-        if contamination is not None:
-            _promise(model[1], contamination)
-        paths = readable_images(
-            given,
-            skip_bad=skip_bad,
-            quiet=quiet,
-            jobs=jobs,
-            intensity_range=model[0].intensity_range_,
-            grid=model[0].grid_size_,
-        )
-        if targets is not None:
-            make_folders(targets, maps)
-        with heard() as warned:
-            table, patch_scores = _inspect(model, paths, targets, report is not None, quiet, jobs)
+        stages = Stages(2 + (maps is not None) + (report is not None), quiet)
+        with stages.begin(f"reading the model and {len(given)} images"):
+            model = load_pipeline(model, jobs=jobs, **options)
+            if contamination is not None:
+                _promise(model[1], contamination)
+            paths = readable_images(
+                given,
+                skip_bad=skip_bad,
+                quiet=quiet,
+                jobs=jobs,
+                intensity_range=model[0].intensity_range_,
+                grid=model[0].grid_size_,
+            )
+        if places is not None:
+            make_folders(places, maps)
+        with heard() as warned, stages.begin("scoring"):
+            table, patch_scores = _inspect(model, paths, maps or report, quiet)
         rows, every = rows_of(table), given + unread
         write_table(output, table_form(output, form), _with_unread(rows, every), stream)
-        if report is not None:
-            _write_report(report, model, paths, patch_scores, root, warned, quiet)
+        if patch_scores:
+            inspection = _all_inspected(model, paths, patch_scores)
+            if maps is not None:
+                with stages.begin("drawing heat maps"), thread_pool(jobs) as pool:
+                    write_maps(inspection, places, pool, force)
+            if report is not None:
+                model[1].set_params(verbose=not quiet)
+                names = [os.path.relpath(path, root) for path in paths]
+                with stages.begin("writing the report"):
+                    inspection.to_html(report, names, warned, report_image_size)
         anomalous = [row for row in rows if row["label"] == ANOMALOUS]
         n_unreadable = len(every) - len(rows)
         if not quiet:
-            outputs = {"Scores": output, "Heat maps": maps, "Report": report}
+            outputs = {"Scores": output, "Heat maps, by rank and score": maps, "Report": report}
             _print_anomalous(anomalous, len(rows), model[1], outputs)
             _print_others(n_unreadable, outputs)
     return len(anomalous), n_unreadable
@@ -93,7 +103,7 @@ def _promise(detector, contamination):
         warn_of_promise(detector.calibration_scores_, contamination)
 
 
-def _inspect(model, paths, targets, keeps, quiet, jobs):
+def _inspect(model, paths, keeps, quiet):
     """Table of images, part by part, and the scores of their patches if they are kept."""
     from ..inspection.result import Inspection
     from ..inspection.table import join_tables
@@ -102,7 +112,6 @@ def _inspect(model, paths, targets, keeps, quiet, jobs):
     with (
         execution(None, not quiet),
         progress(len(paths), "score") as bar,
-        thread_pool(jobs) as pool,
         told_once(paths),
     ):
         for start in range(0, len(paths), _CHUNK):
@@ -110,8 +119,6 @@ def _inspect(model, paths, targets, keeps, quiet, jobs):
             scores = model[1].predict_map(model[0].transform(chunk))
             inspection = Inspection.from_patch_scores(model, chunk, scores)
             tables.append(inspection.to_dict())
-            if targets is not None:
-                list(pool.map(partial(write_map, inspection, targets), range(len(chunk))))
             if keeps:
                 patch_scores.append(scores)
             bar.update(len(chunk))
@@ -125,12 +132,11 @@ def _with_unread(rows, paths):
     return [found.get(path, {**lost, "image": path}) for path in paths]
 
 
-def _write_report(report, model, paths, patch_scores, root, warned, quiet):
+def _all_inspected(model, paths, patch_scores):
+    """Inspection of images whose patches were scored part by part."""
     from ..inspection.result import Inspection
 
-    model[1].set_params(verbose=not quiet)
-    inspection = Inspection.from_patch_scores(model, paths, np.concatenate(patch_scores))
-    inspection.to_html(report, [os.path.relpath(path, root) for path in paths], warned)
+    return Inspection.from_patch_scores(model, paths, np.concatenate(patch_scores))
 
 
 def _print_anomalous(anomalous, n_images, detector, outputs):

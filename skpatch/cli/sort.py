@@ -4,7 +4,7 @@
 import os
 import shutil
 
-from ..inspection.decisions import DECISIONS, numbers_by_decision, read_decisions
+from ..console.decisions import DECISIONS, numbers_by_decision, read_decisions
 from ..runtime.text import listed, say, shown
 from .inputs import all_images, common_folder, named_inputs
 

@@ -7,14 +7,14 @@ import sys
 import warnings
 from typing import NamedTuple
 
+from ..console.decisions import numbers_by_decision, read_decisions, relative_names
 from ..console.options import limit_threads
 from ..images.names import find_by_name
-from ..inspection.decisions import numbers_by_decision, read_decisions, relative_names
-from ..runtime.terminal import say_progress
+from ..runtime.stages import Stages
 from ..runtime.text import listed, say, shown
 from .inputs import common_folder, named_inputs, readable_images, training_images
 
-__all__ = ["TrainingSet", "list_training", "train"]
+__all__ = ["TrainingSet", "list_training", "train", "training_stages"]
 
 # Bytes that are worth a word.
 _MUCH = 2**30
@@ -74,8 +74,13 @@ def list_training(inputs, *, layout, region, quiet, decisions, trusted):
     )
 
 
-def train(training, *, quiet, skip_bad, jobs, **options):
-    """Fit a pipeline to a TrainingSet.
+def training_stages(quiet, memory_limit, n_more=0):
+    """Stages of :func:`train`, and more of a command that goes on."""
+    return Stages((3 if memory_limit is None else 2) + n_more, quiet)
+
+
+def train(training, stages, *, quiet, skip_bad, jobs, **options):
+    """Fit a pipeline to a TrainingSet, in the first of some `Stages`.
 
     Returns
     -------
@@ -86,7 +91,22 @@ def train(training, *, quiet, skip_bad, jobs, **options):
         Perhaps lazy.
     """
     _check_files(options["image_size"], options["weights"])
-    say_progress(f"Reading {len(training.paths)} images ...", quiet)
+    with stages.begin(f"reading {len(training.paths)} images"):
+        paths, model = _prepare(training, quiet, skip_bad, jobs, options)
+    from ..inspection.result import check_threshold
+
+    known = dict(zip(training.paths, training.names, strict=True))
+    names = [known[path] for path in paths]
+    trusted = [number for number, name in enumerate(names) if name in training.trusted]
+    features = _fit(model, paths, names, trusted, quiet, stages)
+    model.image_names_, model.image_folder_ = names, training.folder
+    model.left_out_names_ = training.left_out
+    check_threshold(model[1])
+    return model, paths, features
+
+
+def _prepare(training, quiet, skip_bad, jobs, options):
+    """Paths of the images that can be read, and a pipeline for them that is not fitted."""
     from ..engines.choosing import check_engine
     from ..runtime.devices import check_device
 
@@ -102,17 +122,7 @@ def train(training, *, quiet, skip_bad, jobs, **options):
         intensity_range=options["intensity_range"],
         at_least=2,
     )
-    from ..inspection.result import check_threshold
-
-    model = _unfitted(jobs, quiet, **options)
-    known = dict(zip(training.paths, training.names, strict=True))
-    names = [known[path] for path in paths]
-    trusted = [number for number, name in enumerate(names) if name in training.trusted]
-    features = _fit(model, paths, names, trusted, quiet)
-    model.image_names_, model.image_folder_ = names, training.folder
-    model.left_out_names_ = training.left_out
-    check_threshold(model[1])
-    return model, paths, features
+    return paths, _unfitted(jobs, quiet, **options)
 
 
 def _check_files(image_size, weights):
@@ -155,21 +165,24 @@ def _unfitted(jobs, quiet, *, discriminator, weights, device, engine, seed, **op
     return make_pipeline(extractor, detector)
 
 
-def _fit(model, paths, names, trusted, quiet):
+def _fit(model, paths, names, trusted, quiet, stages):
     """Fit to images, and return their features."""
     from ..features.lazy import lazy_features
     from ..runtime.telling import told_once
 
     extractor, detector = model[0], model[1]
     if detector.memory_limit is not None:
-        return lazy_features(model.fit(paths, trusted=trusted), paths)
+        with stages.begin("learning"):
+            return lazy_features(model.fit(paths, trusted=trusted), paths)
     with told_once(names):
-        extractor.fit(paths)
-        if not quiet:
-            _tell_resolution(extractor, paths)
-            _tell_memory(extractor, len(paths))
-        features = extractor.transform(paths)
-        detector.fit(features, trusted=trusted)
+        with stages.begin("extracting features"):
+            extractor.fit(paths)
+            if not quiet:
+                _tell_resolution(extractor, paths)
+                _tell_memory(extractor, len(paths))
+            features = extractor.transform(paths)
+        with stages.begin("finding noise, choosing memory patches"):
+            detector.fit(features, trusted=trusted)
     return features
 
 

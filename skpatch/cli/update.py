@@ -5,10 +5,10 @@ import os
 import time
 from typing import NamedTuple
 
+from ..console.decisions import numbers_by_decision, read_decisions
 from ..console.output import check_free
-from ..inspection.decisions import numbers_by_decision, read_decisions
-from ..runtime.terminal import say_progress
-from ..runtime.text import listed, say, shown
+from ..runtime.stages import Stages
+from ..runtime.text import listed, say
 from .fit import save_model
 from .inputs import common_folder, named_inputs, readable_images, training_images
 from .loading import load_pipeline
@@ -24,21 +24,23 @@ def run_update(*, model, decisions, add, output, force, quiet, layout, jobs, ski
     inputs = named_inputs(add) if add else []
     added = training_images(inputs, layout, quiet=quiet)
     os.stat(model)
-    say_progress(f"Reading {shown(model)}{f' and {len(added)} images' if added else ''} ...", quiet)
-    model = load_pipeline(model, jobs=jobs, **options)
-    model[1].set_params(verbose=not quiet)
-    plan = _plan(model, decided, decisions, added)
-    if plan.wanted:
-        wanted = readable_images(
-            plan.wanted,
-            skip_bad=skip_bad,
-            quiet=quiet,
-            jobs=jobs,
-            intensity_range=model[0].intensity_range_,
-            grid=model[0].grid_size_,
-        )
-        plan = plan._replace(wanted=wanted)
-    n_trusted = _follow(model, plan, added)
+    stages = Stages(2, quiet)
+    with stages.begin(f"reading the model{f' and {len(added)} images' if added else ''}"):
+        model = load_pipeline(model, jobs=jobs, **options)
+        model[1].set_params(verbose=not quiet)
+        plan = _plan(model, decided, decisions, added)
+        if plan.wanted:
+            wanted = readable_images(
+                plan.wanted,
+                skip_bad=skip_bad,
+                quiet=quiet,
+                jobs=jobs,
+                intensity_range=model[0].intensity_range_,
+                grid=model[0].grid_size_,
+            )
+            plan = plan._replace(wanted=wanted)
+    with stages.begin("updating the model"):
+        n_trusted = _follow(model, plan, added)
     if not quiet:
         say(
             f"{len(plan.forgotten)} forgotten, {len(plan.wanted)} added, {n_trusted} trusted, "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What commands share: their options, their help, and which files they may replace.
+"""What commands share: options, help, decisions on images, and which files they may replace.
 
-Imports inspection and runtime.
+Imports inspection, images and runtime.
 """

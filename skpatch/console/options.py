@@ -18,6 +18,7 @@ __all__ = [
     "engine_option",
     "force_option",
     "form_option",
+    "image_size_option",
     "limit_threads",
     "run_options",
     "training_options",
@@ -117,6 +118,16 @@ def contamination_option(option, default, note):
 
 force_option = click.option(
     "--force", is_flag=True, help="Replace outputs that skpatch has not written, too."
+)
+
+
+image_size_option = click.option(
+    "--image-size-in-report",
+    "report_image_size",
+    metavar="SIZE",
+    type=click.IntRange(16),
+    show_default="320, and of more than 1,000 images 160",
+    help="Longest side, in pixels, of the copies in the report.",
 )
 
 

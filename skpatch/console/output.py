@@ -13,6 +13,7 @@ __all__ = [
     "check_free",
     "check_replaced",
     "check_table",
+    "is_written",
     "table_stream",
 ]
 
@@ -42,7 +43,7 @@ def check_table(output, form, name, force):
         return
     check_free(output, f".{table_form(output, form)}", name, force)
     if not force and os.path.exists(output):
-        from ..inspection.decisions import holds_decisions
+        from .decisions import holds_decisions
 
         if holds_decisions(output):
             raise FileExistsError(
@@ -53,17 +54,20 @@ def check_table(output, form, name, force):
 
 def check_replaced(output, suffix, name):
     """Raise if there is a file that skpatch has not written; an empty one is nobody's loss."""
-    if not os.path.lexists(output):
-        return
-    start = None
-    # What cannot be read is not known to be skpatch's.
-    with suppress(OSError), open_regular(output) as file:
-        start = file.read(_BEGINNING)
-    if start is None or (start and not re.search(_SIGNS[suffix], start)):
+    if os.path.lexists(output) and not is_written(output, suffix):
         raise FileExistsError(
             f"{name}={str(output)!r} exists, and skpatch has not written it; give another name, or "
             "pass --force to replace it."
         )
+
+
+def is_written(path, suffix):
+    """Whether skpatch has written a file, as far as can be told; an empty one is taken for that."""
+    # What cannot be read is not known to be skpatch's.
+    with suppress(OSError), open_regular(path) as file:
+        start = file.read(_BEGINNING)
+        return not start or re.search(_SIGNS[suffix], start) is not None
+    return False
 
 
 @contextmanager

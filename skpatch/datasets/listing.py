@@ -6,15 +6,19 @@ import re
 import warnings
 from typing import NamedTuple
 
+from ..images.formats import reads_heif
+
 __all__ = ["IMAGE_EXTENSIONS", "Listing", "list_folder", "natural_key", "tell_left_out"]
 
 IMAGE_EXTENSIONS = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp"),
     *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".pgm", ".ppm", ".pbm", ".pnm"),
 )
+# Read with a package extra.
+_HEIF_EXTENSIONS = (".heic", ".heif", ".hif")
 # Pictures that Pillow does not read, not in all versions, or not as a photograph; and videos.
 _OTHER_EXTENSIONS = (
-    *(".heic", ".heif", ".hif", ".avif", ".avifs", ".jxl", ".jxr", ".gif", ".apng", ".svg"),
+    *(".avif", ".avifs", ".jxl", ".jxr", ".gif", ".apng", ".svg"),
     *(".psd", ".xcf", ".pdf", ".eps", ".ps", ".ai", ".tga", ".pcx", ".ico", ".exr", ".hdr", ".dcm"),
     *(".fits", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".dng", ".orf"),
     *(".rw2", ".raf", ".pef", ".raw", ".rwl", ".srw", ".x3f", ".3fr", ".iiq", ".kdc", ".dcr"),
@@ -32,6 +36,7 @@ _THUMBNAIL = re.compile(r".+[ _.-]thumb(nail)?|syno(file|photo)_thumb.*", re.IGN
 _OF_SYSTEM = "thumbnails, or files in folders of a file server or desktop"
 _HIDDEN = "hidden images"
 _NOT_READ = "files of a format that is not read (convert them to PNG or JPEG)"
+_NOT_READ_HEIF = "HEIC photographs, for which the package extra skpatch[heic] is not installed,"
 _NO_FILE = "pipes or devices"
 _LOST = "links that lead nowhere"
 
@@ -48,7 +53,7 @@ class Listing(NamedTuple):
     def unread(self):
         """Files of formats that are not read, without an image of the same name beside them."""
         known = {os.path.splitext(name)[0] for name in self.images}
-        names = self.left_out.get(_NOT_READ, [])
+        names = self.left_out.get(_NOT_READ, []) + self.left_out.get(_NOT_READ_HEIF, [])
         return [name for name in names if os.path.splitext(name)[0] not in known]
 
 
@@ -61,7 +66,7 @@ def list_folder(folder):
     images, left_out = [], {}
     for name, entry in _walk(folder):
         extension = os.path.splitext(name)[1].lower()
-        if extension in IMAGE_EXTENSIONS or extension in _OTHER_EXTENSIONS:
+        if extension in (*IMAGE_EXTENSIONS, *_HEIF_EXTENSIONS, *_OTHER_EXTENSIONS):
             kind = _kind_left_out(name, extension, entry)
         else:
             kind = _LOST if not extension and _is_lost(entry) else ""
@@ -129,6 +134,8 @@ def _kind_left_out(name, extension, entry):
         return _HIDDEN
     if extension in _OTHER_EXTENSIONS:
         return _NOT_READ
+    if extension in _HEIF_EXTENSIONS and not reads_heif():
+        return _NOT_READ_HEIF
     return None if entry.is_file() or _is_lost(entry) else _NO_FILE
 
 

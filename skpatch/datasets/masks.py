@@ -122,7 +122,7 @@ def _read(path):
             "alone is read. Save them as files of their own, and pass all paths.",
             stacklevel=3,
         )
-    return values, on_file(path, _is_lossy)
+    return values, on_file(path, _is_lossy, repr(path))
 
 
 def _is_lossy(file, header):

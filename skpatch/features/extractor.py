@@ -259,9 +259,9 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         Parameters
         ----------
         X : sequence of images
-            Paths, PIL images, or arrays (H, W) or (H, W, 1|3|4), of any sizes, in a list or in any
-            object with a length and integer indexing; or an array (n, H, W) or (n, H, W, 1|3|4).
-            Numbers are of any real type; see `intensity_range`.
+            Paths, bytes of files, open files, PIL images, or arrays (H, W) or (H, W, 1|3|4), of
+            any sizes, in a list or in any object with a length and integer indexing; or an array
+            (n, H, W) or (n, H, W, 1|3|4). Numbers are of any real type; see `intensity_range`.
         y : None
             Ignored.
 

@@ -54,7 +54,8 @@ def measure_colours(values, name):
 def _any_array(item, name):
     if not (hasattr(item, "__array__") or isinstance(item, (list, tuple))):
         raise TypeError(
-            f"{name} is a {type(item).__name__}; expected a path, a PIL image or an array."
+            f"{name} is a {type(item).__name__}; expected a path, the bytes of a file, a PIL "
+            "image or an array."
         )
     torch = sys.modules.get("torch")
     try:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from ..runtime.text import shown
 from .arrays import measure_colours, to_rgb
-from .files import is_path, memory_errors_of
+from .files import is_file, is_path, memory_errors_of
 from .intensity import does_not_fit
 from .reading import decode, read_size, survey
 
@@ -37,8 +37,8 @@ class ImageList:
     Parameters
     ----------
     items : sequence
-        Paths, PIL images, arrays and tensors, indexed by integers; or with anything after them in
-        a tuple, as the items of a torch Dataset have their labels.
+        Paths, files, PIL images, arrays and tensors, indexed by integers; or with anything after
+        them in a tuple, as the items of a torch Dataset have their labels.
     intensity_range : (black, white), "auto" or None
         Of those that are not 8-bit; see :func:`~skpatch.images.intensity.to_uint8`.
     numbers : sequence of int, optional
@@ -134,9 +134,9 @@ def check_images(X):
     Parameters
     ----------
     X : sequence of images, or array
-        Paths, PIL images or arrays (H, W) or (H, W, 1|3|4), in a list or in any object with a
-        length and integer indexing; or one array (n, H, W) or (n, H, W, 1|3|4). A torch Dataset
-        is such an object; the labels of its items are ignored.
+        Paths, bytes of files, open files, PIL images or arrays (H, W) or (H, W, 1|3|4), in a list
+        or in any object with a length and integer indexing; or one array (n, H, W) or
+        (n, H, W, 1|3|4). A torch Dataset is such an object; the labels of its items are ignored.
 
     Returns
     -------
@@ -153,13 +153,14 @@ def check_images(X):
     """
     if isinstance(X, ImageList):
         return X
-    if isinstance(X, (str, bytes, os.PathLike)):
+    if is_path(X):
         raise TypeError(
             f"X is a single path, {os.fspath(X)!r}; pass a list of paths (skpatch.datasets."
             "load_folder lists the images of a folder)."
         )
-    if isinstance(X, Image.Image):
-        raise TypeError("X is a single PIL image; pass a list: [image].")
+    if isinstance(X, Image.Image) or is_file(X):
+        kind = "PIL image" if isinstance(X, Image.Image) else "file"
+        raise TypeError(f"X is a single {kind}; pass a list: [image].")
     if isinstance(X, Mapping) or not (hasattr(X, "__len__") and hasattr(X, "__getitem__")):
         raise TypeError(
             f"X is a {type(X).__name__}; expected a sequence of images with a length and integer "
@@ -214,4 +215,4 @@ def _check_files(items):
 
 def _is_image(item):
     """Whether it is an image rather than a row of one."""
-    return is_path(item) or isinstance(item, Image.Image) or getattr(item, "ndim", 0) > 1
+    return is_file(item) or isinstance(item, Image.Image) or getattr(item, "ndim", 0) > 1

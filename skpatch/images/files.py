@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Image files, opened here and nowhere else: only known formats, and no more than memory holds."""
 
+import io
 import os
 import threading
 import warnings
@@ -11,10 +12,13 @@ from PIL import Image, UnidentifiedImageError
 
 from ..runtime.files import open_regular
 from ..runtime.text import shown
-from .formats import FORMATS, describe
+from .formats import FORMATS, HEIF, describe
 
 __all__ = [
     "check_limit",
+    "file_bytes",
+    "is_file",
+    "is_open",
     "is_path",
     "memory_errors_of",
     "on_file",
@@ -38,6 +42,33 @@ _ALLOW_MORE = (
 def is_path(item):
     """Whether an image is given by the path of its file."""
     return isinstance(item, (str, os.PathLike))
+
+
+def is_open(item):
+    """Whether an image is given by an open file, or what is like one."""
+    return hasattr(item, "read") and hasattr(item, "seek")
+
+
+def is_file(item):
+    """Whether an image is given as a file: by its path, by its bytes, or open."""
+    is_bytes = isinstance(item, (bytes, bytearray, memoryview))
+    return is_path(item) or is_bytes or is_open(item)
+
+
+# Two threads must not move in one file at once.
+_reading = threading.Lock()
+
+
+def file_bytes(item):
+    """Bytes of a file that is given by them, or open; it is read from its beginning."""
+    if not is_open(item):
+        return bytes(item)
+    with _reading:
+        item.seek(0)
+        content = item.read()
+    if not isinstance(content, bytes):
+        raise TypeError("it is open as text; open it in binary mode, 'rb'")
+    return content
 
 
 @contextmanager
@@ -89,13 +120,21 @@ class _QuietPillow:
 quiet_pillow = _QuietPillow()
 
 
-def on_file(path, function):
-    """Apply a function to an opened file and its first bytes.
+def on_file(path, function, name):
+    """Apply a function to a file, opened, and to its first bytes.
 
     Every failure but that of memory names the file, and says what it is if it is no image.
+
+    Parameters
+    ----------
+    path : path, bytes or open file
+    function : callable
+    name : str
+        Names a file that has no path.
     """
+    named = _file(path) if is_path(path) else name
     try:
-        with quiet_pillow, open_regular(path) as file:
+        with quiet_pillow, _opened(path) as file:
             header = file.read(_HEADER)
             if (other := describe(header)) is not None:
                 raise ValueError(other)
@@ -103,27 +142,39 @@ def on_file(path, function):
             file.seek(0)
             return function(file, header)
     except FileNotFoundError:
-        raise FileNotFoundError(f"{_file(path)} does not exist.") from None
+        raise FileNotFoundError(f"{named} does not exist.") from None
     except (IsADirectoryError, PermissionError) as error:
         if os.path.isdir(path):
             raise IsADirectoryError(
                 f"{os.fspath(path)!r} is a folder, not an image file; "
                 "skpatch.datasets.load_folder lists its images."
             ) from None
-        raise PermissionError(f"{_file(path)} cannot be read.") from error
+        raise PermissionError(f"{named} cannot be read.") from error
     except UnidentifiedImageError:
-        empty = " (it has 0 bytes)" if os.path.getsize(path) == 0 else ""
+        named = repr(os.fspath(path)) if is_path(path) else name
+        n_bytes = os.path.getsize(path) if is_path(path) else len(file_bytes(path))
+        empty = " (it has 0 bytes)" if n_bytes == 0 else ""
         raise ValueError(
-            f"{os.fspath(path)!r} is not an image file of a known format{empty}. "
-            f"Known are {', '.join(FORMATS)}."
+            f"{named} is not an image file of a known format{empty}. "
+            f"Known are {', '.join(_formats())}."
         ) from None
     except MemoryError:
         raise
     except Exception as error:
         # Decoders fail in many ways: OSError, SyntaxError, struct.error, DecompressionBombError...
         raise ValueError(
-            f"{_file(path)} cannot be decoded: {shown(error) or type(error).__name__}"
+            f"{named} cannot be decoded: {shown(error) or type(error).__name__}"
         ) from error
+
+
+def _opened(item):
+    """A file to read from its beginning."""
+    return open_regular(item) if is_path(item) else io.BytesIO(file_bytes(item))
+
+
+def _formats():
+    """Formats that are read, in the order in which Pillow tries them."""
+    return (*FORMATS, HEIF) if HEIF in Image.OPEN else FORMATS
 
 
 class _CountedReads:
@@ -153,7 +204,7 @@ def open_picture(file):
     try:
         # Given a path, PIL would map some formats to memory, and the system kills a process that
         # reads a mapped file which has become shorter.
-        image = Image.open(file, formats=FORMATS)
+        image = Image.open(file, formats=_formats())
         file.is_known = True
         return image
     except Image.DecompressionBombError as error:

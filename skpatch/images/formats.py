@@ -1,24 +1,27 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Which formats of files are decoded, and what a file of another one is."""
 
-__all__ = ["FORMATS", "PROGRAMS", "describe", "jpeg_2000_bits"]
+__all__ = ["FORMATS", "HEIF", "PROGRAMS", "describe", "jpeg_2000_bits", "reads_heif"]
 
 # Pillow tries no others, whatever the name of a file: some of its formats start programs.
 FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+# The format of HEIC files, which another package has Pillow read.
+HEIF = "HEIF"
 # Formats that Pillow has another program run.
 PROGRAMS = ("EPS",)
 
 _CONVERT = "convert it to PNG or JPEG"
+_HEIF = "install the package extra skpatch[heic], or convert it to PNG or JPEG"
 _ARRAY = "read it with its own library, and pass arrays"
 # Place and bytes by which files are known that are often met among images.
 _KNOWN = (
     (0, b"%!PS", "PostScript, a program, which is not run", _CONVERT),
     (0, b"\xc5\xd0\xd3\xc6", "PostScript, a program, which is not run", _CONVERT),
     (0, b"%PDF", "a PDF document", _CONVERT),
-    (4, b"ftyphei", "a HEIC photograph", _CONVERT),
-    (4, b"ftyphev", "a HEIC photograph", _CONVERT),
-    (4, b"ftypmif1", "a HEIF photograph", _CONVERT),
-    (4, b"ftypmsf1", "a HEIF photograph", _CONVERT),
+    (4, b"ftyphei", "a HEIC photograph", _HEIF),
+    (4, b"ftyphev", "a HEIC photograph", _HEIF),
+    (4, b"ftypmif1", "a HEIF photograph", _HEIF),
+    (4, b"ftypmsf1", "a HEIF photograph", _HEIF),
     (4, b"ftypavi", "an AVIF image", _CONVERT),
     (4, b"ftypcrx", "a raw photograph of a camera", _CONVERT),
     (4, b"ftyp", "a video", "pass single images of it"),
@@ -45,6 +48,16 @@ _KNOWN = (
 )
 
 
+def reads_heif():
+    """Whether HEIC and HEIF files are read: from now on if pillow-heif is installed."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
+
+
 def describe(header):
     """Say what a file is that is not decoded, and what to do, by its first bytes; None if unknown.
 
@@ -55,6 +68,8 @@ def describe(header):
     """
     for place, magic, what, advice in _KNOWN:
         if header[place : place + len(magic)] == magic:
+            if advice == _HEIF and reads_heif():
+                return None
             return f"it is {what}; {advice}"
     return None
 

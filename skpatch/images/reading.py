@@ -16,7 +16,7 @@ from ..runtime.text import shown
 from .arrays import measure_colours, to_array, to_rgb
 from .files import (
     check_limit,
-    is_path,
+    is_file,
     memory_errors_of,
     on_file,
     open_picture,
@@ -77,7 +77,8 @@ def read_image(item, name, intensity_range=None):
 
     Parameters
     ----------
-    item : path, PIL image, array (H, W) or (H, W, 1|3|4), or tensor (H, W) or (1|3|4, H, W)
+    item : path, bytes or open file, PIL image, array (H, W) or (H, W, 1|3|4), or tensor
+        A tensor is (H, W) or (1|3|4, H, W). A file is read from its beginning.
         Colours with transparency are laid over black. Files and PIL images are turned upright by
         their EXIF orientation, which a PIL image keeps when it is turned by hand.
     name : str
@@ -97,8 +98,8 @@ def read_image(item, name, intensity_range=None):
 def read_size(item, name):
     """Height and width of an image as :func:`read_image` returns it; of a file only the header."""
     with memory_errors_of(item, name):
-        if is_path(item):
-            return on_file(item, _file_survey)[0]
+        if is_file(item):
+            return on_file(item, _file_survey, name)[0]
         return decode(item, name).values.shape[:2]
 
 
@@ -108,8 +109,8 @@ def survey(item, name):
     Of a file whose header says that it is 8-bit no more is read.
     """
     with memory_errors_of(item, name):
-        if is_path(item):
-            size, is_eight_bit = on_file(item, _file_survey)
+        if is_file(item):
+            size, is_eight_bit = on_file(item, _file_survey, name)
             if is_eight_bit:
                 return size, None
         values = decode(item, name).values
@@ -118,8 +119,8 @@ def survey(item, name):
 
 def decode(item, name):
     """Pixels of one image of any form."""
-    if is_path(item):
-        return on_file(item, _file_pixels)
+    if is_file(item):
+        return on_file(item, _file_pixels, name)
     if isinstance(item, Image.Image):
         return Pixels(_decoded(item, name))
     return Pixels(to_array(item, name))

@@ -4,7 +4,7 @@
 import os
 
 from .collection import check_images
-from .files import is_path
+from .files import file_bytes, is_open, is_path
 
 __all__ = ["stamp_images"]
 
@@ -22,7 +22,8 @@ class _StampedImages(list):
     """
 
     def __init__(self, items, others):
-        super().__init__(items)
+        # An open file cannot be pickled.
+        super().__init__(file_bytes(item) if is_open(item) else item for item in items)
         self.stamps = [_stamp(item) for item in (*items, *others) if is_path(item)]
 
 

@@ -217,6 +217,7 @@ class NoiseAudit:
         path: str | os.PathLike,
         names: Sequence[str] | None = None,
         notes: Sequence[str] = (),
+        image_size: int | None = None,
     ) -> None:
         """Write an HTML report: the ranking with scores, p-values and heat maps.
 
@@ -232,6 +233,9 @@ class NoiseAudit:
             that holds all of them.
         notes : sequence of str, default=()
             What else to say above the images, such as warnings that were given.
+        image_size : int, optional
+            Longest side in pixels of the copies in the report. By default 320, and of more than
+            1,000 images 160.
 
         Raises
         ------
@@ -239,4 +243,4 @@ class NoiseAudit:
             If the file cannot be written, an image cannot be read, or there are too few or too
             many names.
         """
-        self.inspection.to_html(path, names, notes)
+        self.inspection.to_html(path, names, notes, image_size)

@@ -12,9 +12,17 @@ from PIL import Image
 
 from ..detector.estimator import fitted_state
 from ..features.view import visible_region
+from ..runtime.telling import untold
 from ..runtime.text import pvalue_text, score_text
 from .heat import draw_outline, heat_picture
-from .places import cut, find_normal_places, patch_box, side_of, worst_patch
+from .places import (
+    cut,
+    find_normal_places,
+    find_training_image,
+    patch_box,
+    side_of,
+    worst_patch,
+)
 from .regions import find_outline, find_regions
 from .run import relative_file
 from .words import ANOMALOUS, SUSPICIOUS, verdict
@@ -40,17 +48,20 @@ class Cards:
         Names to show, in the order of the images.
     folder : str
         What names start at; "" if they are no files.
+    side : int or None
+        Longest side of a copy in pixels.
     audit : NoiseAudit, optional
     """
 
-    def __init__(self, path, inspection, names, folder, audit=None):
+    def __init__(self, path, inspection, names, folder, side, audit=None):
         self._path, self._folder, self._names = path, folder, names
         self._inspection, self._audit = inspection, audit
         self._extractor = inspection.model.steps[0][1]
         self._is_alarm = inspection.is_anomalous if audit is None else audit.is_suspicious
         self._word = ANOMALOUS if audit is None else SUSPICIOUS
-        self._side = _SIDE_OF_FEW if len(names) <= _FEW else _SIDE_OF_MANY
-        self._normal = {} if audit is None else self._find_normal_places()
+        self._side = side or (_SIDE_OF_FEW if len(names) <= _FEW else _SIDE_OF_MANY)
+        self._has_places = set(inspection.ranking[:_N_LARGE]) & set(np.flatnonzero(self._is_alarm))
+        self._normal = self._find_normal_places()
 
     def make(self, rank, index):
         """Values of the template for an image of a rank, from 1 on, as a dict."""
@@ -64,7 +75,7 @@ class Cards:
             "photo": _photo(_reduced(pixels, self._side), _QUALITY),
             "heat": heat_uri(self._inspection.patch_scores[index]),
         }
-        if rank <= _N_LARGE and self._is_alarm[index]:
+        if index in self._has_places:
             card |= self._places(index, pixels, region)
         return card
 
@@ -103,23 +114,37 @@ class Cards:
         }
 
     def _find_normal_places(self):
-        """Image, row and column of the most similar normal place, by suspicious image."""
-        detector, numbers = self._inspection.model.steps[-1][1], np.flatnonzero(self._is_alarm)
-        found = find_normal_places(fitted_state(detector), numbers, detector.device)
-        return dict(zip(numbers.tolist(), found.tolist(), strict=True))
+        """Training image, row and column of the most similar normal place, by anomalous image."""
+        found, numbers = self._inspection, np.array(sorted(self._has_places), int)
+        if self._audit is None:
+            scores = found.patch_scores
+            with untold():
+                return {i: found.matches(i)[worst_patch(scores[i])].tolist() for i in numbers}
+        detector, numbers = found.model.steps[-1][1], np.flatnonzero(self._is_alarm)
+        places = find_normal_places(fitted_state(detector), numbers, detector.device)
+        return dict(zip(numbers, places.tolist(), strict=True))
 
     def _places(self, index, pixels, region):
         """Larger pictures of a suspicious image."""
         scores = self._inspection.patch_scores[index]
         side = side_of(scores, region)
         found = {"place": self._square(pixels, worst_patch(scores), side)}
-        if max(pixels.shape[:2]) > self._side:
+        if max(pixels.shape[:2]) > self._side < _LARGE_SIDE:
             found["large"] = _photo(_reduced(pixels, _LARGE_SIDE), _QUALITY)
-        image, *patch = self._normal.get(int(index), (-1,))
+        image, *patch = self._normal[index]
         if image >= 0:
-            found["normal"] = self._square(self._inspection.images.load(image), patch, side)
-            found["normal_text"] = f"{self._names[image]}, row {patch[0]}, column {patch[1]}"
+            name, normal = self._training_image(image, patch)
+            found["normal_text"] = f"{name}, row {patch[0]}, column {patch[1]}"
+            found["normal"] = None if normal is None else self._square(normal, patch, side)
         return found
+
+    def _training_image(self, image, patch):
+        """Name of a training image, and its pixels if it is at hand."""
+        if self._audit is not None:
+            return self._names[image], self._inspection.images.load(image)
+        names = getattr(self._inspection.model, "image_names_", None)
+        name = f"training image {image}" if names is None else names[image]
+        return name, find_training_image(self._inspection.model, image, patch)
 
     def _square(self, pixels, patch, side):
         """Part of an image around a patch, which is outlined."""

@@ -26,7 +26,9 @@ __all__ = ["write_report"]
 _SCRIPTS = ("page", "csv", "gallery", "review", "viewer", "zoom", "charts", "start")
 
 
-def write_report(path, inspection, names=None, notes=(), *, title, meaning, audit=None):
+def write_report(
+    path, inspection, names=None, notes=(), image_size=None, *, title, meaning, audit=None
+):
     """Write a report of scored images, the most suspicious first.
 
     Parameters
@@ -39,6 +41,8 @@ def write_report(path, inspection, names=None, notes=(), *, title, meaning, audi
         Names to show; by default those of the inspection, short.
     notes : sequence of str
         What else to say above the images, such as warnings.
+    image_size : int, optional
+        Longest side of their copies in pixels.
     title, meaning : str
         Heading, and what images are compared with.
     audit : NoiseAudit, optional
@@ -58,7 +62,7 @@ def write_report(path, inspection, names=None, notes=(), *, title, meaning, audi
         **_drawings(inspection.scores),
         **_findings(inspection, names, meaning, audit),
     }
-    cards = Cards(path, inspection, names, folder, audit)
+    cards = Cards(path, inspection, names, folder, image_size, audit)
     ranks = range(1, len(names) + 1)
     with thread_pool(inspection.model.steps[0][1].n_jobs) as pool:
         _render(path, page, pool.map(cards.make, ranks, inspection.ranking))

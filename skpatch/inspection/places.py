@@ -1,14 +1,27 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The worst place of an image as the camera has seen it, and the normal place most like it."""
 
+import os
+
 import numpy as np
 
+from ..images.collection import check_images
+from ..runtime.telling import untold
 from .regions import find_regions
 
-__all__ = ["cut", "find_normal_places", "patch_box", "side_of", "worst_patch"]
+__all__ = [
+    "cut",
+    "find_normal_places",
+    "find_training_image",
+    "patch_box",
+    "side_of",
+    "worst_patch",
+]
 
 # Sides of a square that is cut out, in pixels of the image, and in those of the worst region.
 _LEAST, _MOST, _AROUND = 128, 384, 2
+# Share of the threshold up to which patches are the same, but for another version of a library.
+_SAME = 0.1
 
 
 def worst_patch(scores):
@@ -82,3 +95,34 @@ def find_normal_places(state, numbers, device):
     excluded = np.ones(len(worst), int), np.isin(state.bank.source[:, 0], identity).astype(int)
     _, rows = state.bank.on(device).search.kneighbors(worst, 1, excluded)
     return np.where(rows >= 0, state.bank.source[rows[:, 0]], -1)
+
+
+def find_training_image(model, image, patch):
+    """Pixels of a training image if its file is still there, and still what a memory patch is of.
+
+    Parameters
+    ----------
+    model : Pipeline
+    image : int
+        Its number.
+    patch : tuple (row, column)
+        Place of the memory patch.
+
+    Returns
+    -------
+    ndarray of shape (H, W, 3), uint8, or None
+    """
+    detector, names = model.steps[-1][1], getattr(model, "image_names_", None) or {}
+    path = os.path.join(getattr(model, "image_folder_", None) or "", names[image] if names else "")
+    if not os.path.isfile(path):
+        return None
+    is_place = (detector.memory_source_ == [image, *patch]).all(axis=1)
+    try:
+        with untold():
+            found = model[:-1].transform([path])[0][tuple(patch)]
+        gaps = np.linalg.norm(detector.memory_bank_[is_place] - found, axis=1)
+        is_same = gaps.min() <= -_SAME * detector.offset_
+        return check_images([path]).read_by(model.steps[0][1]).load(0) if is_same else None
+    except (OSError, ValueError):
+        # Another file took its name.
+        return None

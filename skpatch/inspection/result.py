@@ -339,6 +339,7 @@ class Inspection:
         path: str | os.PathLike,
         names: Sequence[str] | None = None,
         notes: Sequence[str] = (),
+        image_size: int | None = None,
     ) -> None:
         """Write an HTML report: the ranking with scores, p-values and heat maps.
 
@@ -353,6 +354,9 @@ class Inspection:
             Names to show. By default `names`, as paths from the folder that holds all images.
         notes : sequence of str, default=()
             What else to say above the images, such as warnings that were given.
+        image_size : int, optional
+            Longest side in pixels of the copies in the report. By default 320, and of more than
+            1,000 images 160.
 
         Raises
         ------
@@ -362,7 +366,7 @@ class Inspection:
         """
         names = _check_names(names, self.images)
         with execution(None, self.model.steps[-1][1].verbose):
-            write_report(path, self, names, notes, **self._report)
+            write_report(path, self, names, notes, image_size, **self._report)
 
     def _patches(self, index):
         """Scores (h, w) of the patches of one image."""

@@ -5,7 +5,7 @@ import warnings
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["heard", "image_names", "tell", "told_once"]
+__all__ = ["heard", "image_names", "tell", "told_once", "untold"]
 
 _gathered = ContextVar("skpatch_told", default=None)
 
@@ -24,6 +24,16 @@ def told_once(names=None):
         _gathered.reset(token)
     for warn, parts in found.items():
         warn(parts, names)
+
+
+@contextmanager
+def untold():
+    """Tell nothing of images that are looked at again, in this thread."""
+    token = _gathered.set({})
+    try:
+        yield
+    finally:
+        _gathered.reset(token)
 
 
 def tell(warn, part):

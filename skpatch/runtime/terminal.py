@@ -7,17 +7,11 @@ import sys
 
 from .text import say
 
-__all__ = ["say_progress", "say_table"]
+__all__ = ["say_table"]
 
 # Columns of a terminal below which a table has only what matters.
 _NARROW = 60
 _BOLD, _RED = "1", "31"
-
-
-def say_progress(message, quiet):
-    """Say what happens now to whoever waits for it at a terminal."""
-    if not quiet and sys.stderr.isatty():
-        say(message, sys.stderr)
 
 
 def say_table(header, rows, alarms, narrow):

@@ -3,6 +3,8 @@
 
 import math
 import re
+import shutil
+import sys
 
 __all__ = [
     "cell",
@@ -12,6 +14,7 @@ __all__ = [
     "number",
     "pvalue_text",
     "say",
+    "say_now",
     "score_text",
     "shown",
     "shown_lines",
@@ -84,10 +87,27 @@ def shown_lines(message):
     return "\n".join(_printable(line, _LONGEST_LINE) for line in str(message).split("\n"))
 
 
+# What stands on a line of the terminal that is not ended yet.
+_unended = ""
+
+
 def say(message, file=None, colour=""):
     """Print a message: the only way to the terminal. The colour is the code of one."""
-    text = shown_lines(message)
+    text, unended = shown_lines(message), _unended
+    say_now("")
     print(f"\x1b[{colour}m{text}\x1b[m" if colour else text, file=file, flush=True)
+    say_now(unended)
+
+
+def say_now(text):
+    """Show a line at a terminal until another takes its place, or a message comes before it."""
+    global _unended
+    # A line as wide as the terminal would be two.
+    width = max(1, shutil.get_terminal_size().columns - 1)
+    erased = f"\r{' ' * width}\r" if _unended else ""
+    _unended = _printable(text, _LONGEST_TEXT)[:width]
+    if erased or _unended:
+        print(f"{erased}{_unended}", end="", file=sys.stderr, flush=True)
 
 
 def cell(text):

@@ -16,6 +16,7 @@ from joblib import effective_n_jobs
 from tqdm import tqdm
 
 from .memory import memory_errors
+from .stages import resume_stage, stage_number
 
 __all__ = [
     "execution",
@@ -129,16 +130,19 @@ def _pool_of(n_threads):
 def progress(total, description):
     """Progress bar on a terminal, if the caller asked for `verbose` and it is in no other.
 
-    Its last state is left behind if it took more than a second.
+    Its last state is left behind if it took more than a second, and is in no stage of a command.
     """
     # None disables the bar where standard error is no terminal, as in a log file.
     disable = None if _verbose.get() and not _has_bar.get() else True
-    token = _has_bar.set(True)
+    token, number = _has_bar.set(True), stage_number()
+    options = {"desc": f"{number}{description}", "leave": not number, "delay": 1}
     try:
-        with tqdm(total=total, desc=description, disable=disable, delay=1) as bar:
+        with tqdm(total=total, disable=disable, **options) as bar:
             yield bar
     finally:
         _has_bar.reset(token)
+        if number and not disable:
+            resume_stage()
 
 
 @contextlib.contextmanager

@@ -66,6 +66,15 @@ def test_help(command, capsys):
     assert f"Usage: skpatch {command} [OPTIONS]" in capsys.readouterr().out
 
 
+def test_a_folder_instead_of_a_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my photos").mkdir()
+    assert run("my photos") == 2
+    assert "for instance: skpatch audit 'my photos'" in capsys.readouterr().err
+    assert run("photos") == 2
+    assert "No such command 'photos'" in capsys.readouterr().err
+
+
 def test_run_as_a_module():
     command = [sys.executable, "-m", "skpatch", "--version"]
     printed = subprocess.run(command, capture_output=True, text=True)

@@ -165,6 +165,26 @@ def test_info(photos, line, capsys):
     assert model[1].noise_finding_.reason in printed
 
 
+def test_info_for_programs(photos, line, small, capsys):
+    assert run("info", line, "--format", "json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    model = skpatch.load(line)
+    assert facts["model"] == str(line)
+    assert (facts["n_images"], facts["folder"]) == (30, str(photos))
+    assert facts["left_out"] == facts["forgotten"] == facts["trusted"] == []
+    assert facts["network"]["image_size_"] == [64, 64]
+    assert facts["detector"]["contamination"] == "auto"
+    assert facts["n_memory_patches"] == len(model[1].memory_bank_)
+    assert facts["threshold"] == -model[1].offset_
+    assert facts["noise_finding"]["reason"] == model[1].noise_finding_.reason
+    path, content = small
+    assert run("info", path, "--format", "json") == 0
+    assert json.loads(capsys.readouterr().out)["network"] is None
+    path.write_bytes(content[:-3])
+    assert run("info", path, "--format", "json") == 1
+    assert "small.skpatch' cannot be read: it is damaged" in capsys.readouterr().err
+
+
 def test_info_of_a_detector_and_of_what_is_none(small, photos, capsys):
     path, content = small
     assert run("info", path) == 0
@@ -187,7 +207,7 @@ def test_info_of_changed_models(line, tmp_path, capsys):
     codes = set()
     for _ in range(150):
         damaged.write_bytes(damaged_model(files, "model", rng))
-        codes.add(run("info", damaged))
+        codes.add(run("info", damaged, "--format", rng.choice(["text", "json"])))
         printed = capsys.readouterr()
         assert "damaged.skpatch" in printed.err + printed.out
         assert (printed.out + printed.err).replace("\n", "").isprintable()

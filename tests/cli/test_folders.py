@@ -108,14 +108,14 @@ def test_masks_beside_images(data, tmp_path, capsys):
 
 @pytest.mark.filterwarnings("default")
 def test_what_is_left_out_is_said(data, line, tmp_path, capsys):
-    root = lay_out(data, tmp_path / "set", "6 {}.png", "2 @eaDir/{}.jpg", "1 a.HEIC")
+    root = lay_out(data, tmp_path / "set", "6 {}.png", "2 @eaDir/{}.jpg", "1 a.AVIF")
     for command in (["fit", root, *SMALL, "-o"], ["score", line, root, "-o"]):
         output = tmp_path / ("m.skpatch" if command[0] == "fit" else "s.csv")
         assert run(*command, output, "-q") == 0
         printed = capsys.readouterr().err
         assert printed.count("are left out") == 2
         assert "file server or desktop are left out: 2 (.jpg), such as '@eaDir/0.jpg'" in printed
-        assert "not read (convert them to PNG or JPEG) are left out: 1 (.heic)" in printed
+        assert "not read (convert them to PNG or JPEG) are left out: 1 (.avif)" in printed
 
 
 def test_the_region_is_not_learned_from(data, tmp_path):
@@ -180,11 +180,11 @@ def test_pictures_of_other_formats_do_not_pass(data, photos, line, tmp_path, cap
         (root / folder).mkdir(parents=True)
         shutil.copy(normal, root / folder / "a.png")
         (root / folder / "a.CR2").touch()
-    (root / "train/good/b.HEIC").touch()
+    (root / "train/good/b.AVIF").touch()
     arguments = [root, "-o", table, "--fail-on-anomaly"]
     assert run("score", line, *arguments) == 0
     assert len(read_csv(table)) == 1
-    lost = root / "test/good/b.HEIC"
+    lost = root / "test/good/b.AVIF"
     lost.touch()
     capsys.readouterr()
     assert run("score", line, *arguments, lost.parent) == 4

@@ -56,10 +56,10 @@ def test_files_of_others_are_kept(photos, line, tmp_path, monkeypatch, capsys):
 def test_pictures_of_others_are_kept(line, defective, tmp_path, monkeypatch, capsys):
     image, _ = defective
     maps = tmp_path / "maps"
-    maps.mkdir()
-    mine = maps / f"{image.name}.png"
-    mine.write_bytes(image.read_bytes())
     arguments = ["score", line, image, "-o", tmp_path / "s.csv", "--maps", maps, "--quiet"]
+    assert run(*arguments) == 0
+    (mine,) = maps.iterdir()
+    mine.write_bytes(image.read_bytes())
     assert run(*arguments) == 1
     assert "has not written it" in capsys.readouterr().err
     assert mine.read_bytes() == image.read_bytes()

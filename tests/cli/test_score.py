@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Commands that take a model or images, and what they say of those they cannot use."""
 
+import base64
+import io
 import json
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from PIL import Image
 import skpatch
 from skpatch.cli import score as _cli_score
 from skpatch.cli.commands import main
-from skpatch.cli.maps import map_targets
+from skpatch.cli.maps import map_places
 from skpatch.inspection.heat import overlay
 from skpatch.inspection.regions import find_regions
 
@@ -64,7 +67,10 @@ def test_score(photos, model, tmp_path, capsys, monkeypatch):
     table, report, maps = tmp_path / "scores.csv", tmp_path / "report.html", tmp_path / "maps"
     single = photos / "line0" / "0-good.png"
     inputs = [single, photos]
-    assert run("score", model, *inputs, "-o", table, "--report", report, "--maps", maps) == 0
+    outputs = ["-o", table, "--report", report, "--maps", maps, "--image-size-in-report", 32]
+    assert run("score", model, *inputs, *outputs) == 0
+    # For the most similar normal places in the report single images are looked at again.
+    batches = [batch for batch in batches if len(batch) > 1]
     assert [len(batch) for batch in batches] == [8, 8, 8, 6]
     rows = read_csv(table)
     paths = [row["image"] for row in rows]
@@ -84,14 +90,39 @@ def test_score(photos, model, tmp_path, capsys, monkeypatch):
         assert bool(regions) == (row["label"] == "anomalous")
         if regions:
             assert regions[0]["score"] == pytest.approx(float(row["score"]), rel=1e-5)
-    names = re.findall(r'data-name="([^"]*)"', report.read_text(encoding="utf-8"))
+    text = report.read_text(encoding="utf-8")
+    copy = base64.b64decode(re.search(r'<image href="data:image/jpeg;base64,([^"]*)', text)[1])
+    assert Image.open(io.BytesIO(copy)).size == (32, 32)
+    names = re.findall(r'data-name="([^"]*)"', text)
     assert {str(photos / name) for name in names} == set(paths)
     written = {str(path.relative_to(maps)) for path in maps.rglob("*.png")}
-    assert written == {f"{name}.png" for name in names}
-    with Image.open(maps / "line0" / "0-good.png.png") as picture:
+    expected = {_name_of_map(row, photos) for row in rows}
+    assert written == expected
+    row = next(row for row in rows if row["image"] == str(single))
+    with Image.open(maps / _name_of_map(row, photos)) as picture:
         assert picture.size == (64, 64)
-        score = next(row["score"] for row in rows if row["image"] == str(single))
-        assert f"Score {float(score):.2f}; 1 = threshold" in picture.info["Description"]
+        assert f"Score {float(row['score']):.2f}; 1 = threshold" in picture.info["Description"]
+
+
+def _name_of_map(row, folder):
+    path = Path(row["image"]).relative_to(folder)
+    return str(path.with_name(f"{int(row['rank']):02d}_{float(row['score']):.2f}_{path.name}"))
+
+
+def test_maps_take_the_place_of_earlier_ones(photos, model, tmp_path):
+    maps, images = tmp_path / "maps", sorted((photos / "line0").iterdir())[:4]
+    arguments = ["-o", tmp_path / "scores.csv", "--maps", maps, "--quiet"]
+    assert run("score", model, *images[:3], *arguments) == 0
+    mine = maps / f"9_1.00_{images[0].name}"
+    mine.write_bytes(images[0].read_bytes())
+    earlier = {path.name for path in maps.iterdir()}
+    assert run("score", model, *images[1:], *arguments) == 0
+    now = {path.name for path in maps.iterdir()}
+    # One of an image that is not scored again, and a picture that is no heat map.
+    kept = {name for name in earlier if name.endswith(f"_{images[0].name}")}
+    assert len(kept) == 2
+    assert kept < now
+    assert sorted(name.partition("_")[0] for name in now - kept) == ["1", "2", "3"]
 
 
 def test_fail_on_anomaly(photos, model, tmp_path):
@@ -139,8 +170,9 @@ def test_maps_do_not_collide(data, model, tmp_path):
     maps = tmp_path / "maps"
     arguments = ["-o", tmp_path / "scores.csv", "--maps", maps, "--quiet"]
     assert run("score", model, tmp_path / "a", tmp_path / "b", *arguments) == 0
-    written = {str(path.relative_to(maps)) for path in maps.rglob("*.*")}
-    assert written == {"a/1.png.png", "a/1.bmp.png", "b/1.png.png"}
+    written = [path.relative_to(maps) for path in maps.rglob("*.*")]
+    ends = {str(path.with_name(path.name.split("_")[2])) for path in written}
+    assert ends == {"a/1.png", "a/1.bmp.png", "b/1.png"}
 
 
 @pytest.mark.parametrize("inside", [".", "maps"])
@@ -152,19 +184,15 @@ def test_maps_among_the_images(photos, model, tmp_path, capsys, inside):
     assert not (photos / "maps").exists()
 
 
-@pytest.mark.parametrize("kind", ["folder", "image", "parent"])
+@pytest.mark.parametrize("kind", ["folder", "parent"])
 def test_maps_among_the_images_by_links(photos, model, data, tmp_path, capsys, kind):
     images, maps = tmp_path / "images", tmp_path / "maps"
     (images / "inner").mkdir(parents=True)
     Image.fromarray(data.images[0]).save(images / "x.png")
     if kind == "folder":
         maps.symlink_to(images, target_is_directory=True)
-    elif kind == "parent":
-        maps.symlink_to(images / "inner", target_is_directory=True)
     else:
-        maps.mkdir()
-        (images / "x.png").rename(maps / "x.png.png")
-        (images / "x.png").symlink_to(maps / "x.png.png")
+        maps.symlink_to(images / "inner", target_is_directory=True)
     before = sorted(tmp_path.rglob("*"))
     assert run("score", model, images, "-o", tmp_path / "scores.csv", "--maps", maps) == 1
     assert "would put heat maps among the images to inspect" in capsys.readouterr().err
@@ -178,9 +206,9 @@ def test_folders_of_maps_are_looked_up_once(tmp_path, monkeypatch):
     found = []
     realpath = os.path.realpath
     monkeypatch.setattr(os.path, "realpath", lambda path: found.append(path) or realpath(path))
-    targets = map_targets(tmp_path / "maps", paths, str(images), [str(images)], False)
+    places = map_places(tmp_path / "maps", paths, str(images), [str(images)])
     assert len(found) < 10
-    assert targets[paths[0]] == tmp_path / "maps" / "a" / "0.png.png"
+    assert places[paths[0]] == tmp_path / "maps" / "a" / "0.png"
 
 
 def test_odd_names(data, model, tmp_path, monkeypatch, capsys):
@@ -201,7 +229,7 @@ def test_odd_names(data, model, tmp_path, monkeypatch, capsys):
     expected = {name.replace("=", "'=").replace("\n", "\\n") for name in ODD_NAMES}
     for path in (table, tmp_path / "ranking.csv"):
         assert {row["image"] for row in read_csv(path)} == expected
-    assert {path.name for path in maps.iterdir()} == {f"{name}.png" for name in ODD_NAMES}
+    assert {path.name.split("_", 2)[2] for path in maps.iterdir()} == set(ODD_NAMES)
 
 
 @pytest.mark.parametrize("command", ["audit", "fit", "score"])
@@ -306,22 +334,17 @@ def test_quiet(photos, model, tmp_path, capsys):
     assert (printed.out, printed.err) == ("", "")
 
 
-@pytest.mark.parametrize("kind", ["names", "folder in the way", "file in the way"])
 def test_maps_that_cannot_all_be_written_are_refused_before_the_work(
-    photos, model, data, tmp_path, capsys, kind
+    photos, model, data, tmp_path, capsys
 ):
     images, maps = tmp_path / "images", tmp_path / "maps"
-    more = ["x.png.png/y.png"] if kind == "names" else []
-    for name in ["x.png", "z/w.png", *more]:
+    for name in ["x.png", "z/w.png"]:
         (images / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(data.images[0]).save(images / name)
     maps.mkdir()
-    if kind == "folder in the way":
-        (maps / "x.png.png").mkdir()
-    if kind == "file in the way":
-        (maps / "z").write_text("notes")
+    (maps / "z").write_text("notes")
     before = sorted(maps.rglob("*"))
     arguments = ["-o", tmp_path / "scores.csv", "--maps", maps]
     assert run("score", model, images, *arguments) == 1
-    assert re.search("name of a folder|is a file", capsys.readouterr().err)
+    assert "z' is a file" in capsys.readouterr().err
     assert sorted(maps.rglob("*")) == before

@@ -89,7 +89,9 @@ def test_what_happens_now_is_said_at_once(photos, terminal, tmp_path, monkeypatc
     arguments = ["audit", photos, "-o", tmp_path / "a.html", *SMALL]
     with pytest.raises(TypeError):
         run(*arguments)
-    assert capsys.readouterr().err == "Reading 30 images ...\n"
+    first, left = capsys.readouterr().err.split("\r", 1)
+    assert first == "1/5 reading 30 images ..."
+    assert left.strip() == ""
     with pytest.raises(TypeError):
         run(*arguments, "--quiet")
     assert capsys.readouterr().err == ""
@@ -101,3 +103,26 @@ def test_a_tiny_input_is_warned_of(photos, tmp_path, capsys):
     for size, warns in ((48, True), (64, False)):
         assert run("fit", photos, "-o", output, "--image-size", size, "--quiet") == 0
         assert ("--image-size 48 leaves 6 patches" in capsys.readouterr().err) == warns
+
+
+def test_a_line_is_left_behind_by_each_stage(photos, terminal, tmp_path, capsys):
+    terminal(60)
+    report = tmp_path / "a.html"
+    assert run("audit", photos, "-o", report, "--contamination", "0.001", *SMALL) == 0
+    left = _left_behind(capsys.readouterr().err)
+    stages = [re.fullmatch(r"(\d)/5 (.*) \d+ s", line) for line in left]
+    assert [(found[1], found[2]) for found in stages if found] == [
+        ("1", "reading 30 images"),
+        ("2", "extracting features"),
+        ("3", "finding noise, choosing memory patches"),
+        ("4", "scoring each image without itself"),
+        ("5", "writing the report"),
+    ]
+    # What is said in between has lines of its own.
+    others = [line for line, stage in zip(left, stages, strict=True) if stage is None]
+    assert {line.partition(" ")[0] for line in others} == {"Images"}
+
+
+def _left_behind(text):
+    """Lines of a terminal: what comes after a carriage return is written over the line."""
+    return [line.rpartition("\r")[2] for line in text.split("\n")[:-1]]

@@ -345,7 +345,7 @@ FOLDERS = [
 ]
 FILES = [
     *("1.png", "2.png", "1.jpg", "2.jpg", "1_mask.png", "1-mask.png", "2_gt.png", "1_seg.png"),
-    *("2_label.bmp", "1_Mask.png", "1_thumb.jpg", "1.HEIC", "._1.png"),
+    *("2_label.bmp", "1_Mask.png", "1_thumb.jpg", "1.AVIF", "._1.png"),
     *("mask_1.png", "gt_2.png"),
 ]
 SYSTEM = FOLDERS[-6:]

@@ -3,6 +3,7 @@
 
 import os
 import subprocess
+import sys
 import warnings
 
 import pytest
@@ -41,16 +42,31 @@ def test_formats_that_are_read(tmp_path, ending):
 
 
 def test_other_formats_are_counted_and_named(tmp_path):
-    names = [f"{number}.HEIC" for number in range(15)] + ["a.gif", "b.avif", "c.NEF", "d.psd"]
+    names = [f"{number}.AVIF" for number in range(15)] + ["a.gif", "b.avif", "c.NEF", "d.psd"]
     make(tmp_path, "|".join([*names, "1.png", "notes.txt", "model.skpatch", "Thumbs.db"]))
     images, messages = told(tmp_path)
     assert images == ["1.png"]
     assert messages == [
         "files of a format that is not read (convert them to PNG or JPEG) are left out: 19 "
-        "(.avif, .gif, .heic, .nef, .psd), such as '0.HEIC'."
+        "(.avif, .gif, .nef, .psd), such as '0.AVIF'."
     ]
     with pytest.warns(UserWarning, match="are left out: 19"):
         skpatch.datasets.load_folder(tmp_path)
+
+
+def test_heic_is_listed_if_it_is_read(tmp_path, monkeypatch):
+    make(tmp_path, "1.png|2.HEIC|2.png|3.heif")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    images, messages = told(tmp_path)
+    assert images == ["1.png", "2.png"]
+    assert messages == [
+        "HEIC photographs, for which the package extra skpatch[heic] is not installed, are left "
+        "out: 2 (.heic, .heif), such as '2.HEIC'."
+    ]
+    assert list_folder(tmp_path).unread == ["3.heif"]
+    monkeypatch.undo()
+    pytest.importorskip("pillow_heif")
+    assert told(tmp_path) == (["1.png", "2.HEIC", "2.png", "3.heif"], [])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
+import io
+
 import numpy as np
 import pytest
 from _images import COLOUR, GREY, GREY_COLOUR, Lazy, load_all, load_one, save
@@ -30,6 +32,39 @@ def test_pandas_series_of_paths(tmp_path):
     pandas = pytest.importorskip("pandas")
     series = pandas.Series([str(save(tmp_path / "a.png", COLOUR))], index=[7])
     np.testing.assert_array_equal(load_all(series)[0], COLOUR)
+
+
+def test_bytes_and_open_files(tmp_path):
+    paths = [save(tmp_path / "a.png", COLOUR), save(tmp_path / "b.tif", GREY)]
+    colour, grey = (path.read_bytes() for path in paths)
+    with open(paths[1], "rb") as file:
+        # Where it was read to does not matter, and it can be read again.
+        file.read(5)
+        for _ in range(2):
+            images = [colour, bytearray(grey), memoryview(colour), io.BytesIO(grey), file]
+            for index, pixels in enumerate(load_all(images)):
+                expected = COLOUR if index in (0, 2) else GREY_COLOUR
+                np.testing.assert_array_equal(pixels, expected)
+    assert check_images([io.BytesIO(grey)]).size(0) == GREY.shape
+    assert check_images([(colour, 1)]).load(0).shape == COLOUR.shape
+
+
+def test_bytes_and_open_files_that_are_no_image(tmp_path):
+    with open(tmp_path / "closed", "wb") as closed:
+        pass
+    text = save(tmp_path / "a.png", COLOUR)
+    for item, message in [
+        (b"", r"image 1 is not an image file of a known format \(it has 0 bytes\)"),
+        (text.read_bytes()[:-60], "image 1 cannot be decoded"),
+        (io.BytesIO(b"%PDF-1.7"), "image 1 cannot be decoded: it is a PDF document; convert"),
+        (io.StringIO("a"), "image 1 cannot be decoded: it is open as text; open it in binary"),
+        (closed, "image 1 cannot be decoded: .* closed file"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            check_images([COLOUR, item]).load(1)
+    for item in (text.read_bytes(), io.BytesIO()):
+        with pytest.raises(TypeError, match=r"X is a single file; pass a list: \[image\]"):
+            check_images(item)
 
 
 def test_pil_images_of_mixed_sizes():

@@ -4,6 +4,7 @@
 import io
 import re
 import struct
+import sys
 import zipfile
 import zlib
 
@@ -57,12 +58,27 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("word", HEADERS)
-def test_what_a_file_is_and_what_to_do(tmp_path, word):
+def test_what_a_file_is_and_what_to_do(tmp_path, monkeypatch, word):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
     path = tmp_path / "photo.png"
     path.write_bytes(HEADERS[word].ljust(600, b"\0"))
     with pytest.raises(ValueError, match=rf"photo\.png.*it is an? .*{word}|it is {word}") as caught:
         load_one(path)
     assert re.search("convert it|pass|is not run|download|git lfs pull|unpack", str(caught.value))
+    assert ("skpatch[heic]" in str(caught.value)) == (word == "HEIC")
+
+
+def test_heic(tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    path = tmp_path / "photo.HEIC"
+    pixels = np.full((64, 96, 3), [250, 20, 20], np.uint8)
+    pixels[:, 48:] = [20, 20, 250]
+    pillow_heif.from_pillow(Image.fromarray(pixels)).save(path, quality=95)
+    assert check_images([path]).size(0) == (64, 96)
+    assert np.abs(load_one(path).astype(int) - pixels).mean() < 5
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(ValueError, match=r"photo\.HEIC' is not an image file"):
+        load_one(path)
 
 
 def test_archive(tmp_path):

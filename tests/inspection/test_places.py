@@ -5,11 +5,13 @@ import base64
 import copy
 import io
 import re
+import warnings
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
 from skpatch.detector.estimator import fitted_state
 from skpatch.inspection.places import cut, find_normal_places, patch_box, side_of, worst_patch
 from skpatch.report import score_report
@@ -89,3 +91,66 @@ def test_normal_places_are_in_the_report_of_an_audit(audit, tmp_path):
     found = re.findall(r"Most similar normal place: <bdi>image (\d+), row \d+, column \d+", text)
     assert len(found) == audit.is_suspicious.sum()
     assert not audit.is_suspicious[list(map(int, found))].any()
+
+
+def test_normal_places_of_new_images_are_in_the_files_that_were_learned(data, tmp_path):
+    paths = []
+    for index, image in enumerate(data.images[~data.labels.astype(bool)]):
+        paths.append(tmp_path / "learned" / f"{index}.png")
+        paths[-1].parent.mkdir(exist_ok=True)
+        Image.fromarray(image).save(paths[-1])
+    extractor = PatchFeatureExtractor(image_size=64)
+    model = make_pipeline(extractor, SoftPatchDetector(random_state=0)).fit(list(map(str, paths)))
+    defective = data.images[data.labels == 1][:1]
+    inspection = model.inspect(defective)
+    row, column = worst_patch(inspection.patch_scores[0])
+    place = inspection.matches(0)[row, column]
+    name = f"{place[0]}.png, row {place[1]}, column {place[2]}"
+
+    def shown():
+        score_report(tmp_path / "r.html", model, defective)
+        text = (tmp_path / "r.html").read_text(encoding="utf-8")
+        return re.search(r"(<img [^>]*>)?<figcaption>Most similar normal place: <bdi>(.*?)<", text)
+
+    assert shown()[1]
+    assert shown()[2] == name
+    learned = paths[place[0]]
+    # Another picture of that name, a broken one, and none.
+    for content in [Image.fromarray(defective[0]), b"nothing", None]:
+        if content is None:
+            learned.unlink()
+        elif isinstance(content, bytes):
+            learned.write_bytes(content)
+        else:
+            content.save(learned)
+        assert not shown()[1]
+        assert shown()[2] == name
+
+
+def test_copies_are_as_large_as_asked_for(model, tmp_path):
+    images = np.full((2, 900, 700, 3), 128, np.uint8)
+    patch_scores = np.zeros((2, 8, 8))
+    patch_scores[1, 4, 4] = -2 * model[-1].offset_
+    for size, expected in [(None, (249, 320)), (700, (544, 700))]:
+        path = tmp_path / "r.html"
+        score_report(path, model, images, patch_scores=patch_scores, image_size=size)
+        text = path.read_text(encoding="utf-8")
+        copies = re.findall(r'<noscript><svg [^>]*><image href="[^"]*base64,([^"]*)"', text)
+        sizes = [Image.open(io.BytesIO(base64.b64decode(copy))).size for copy in copies]
+        assert sizes == [expected] * 2
+        # A copy that is not smaller than the larger picture takes its place.
+        assert ("<template><svg>" in text) == (size is None)
+
+
+def test_what_was_told_of_images_is_not_told_again(model, data, tmp_path):
+    pages = [Image.fromarray(data.images[data.labels == 1][0])] * 2
+    path = tmp_path / "a.tif"
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    with pytest.warns(UserWarning, match="1 more"):
+        inspection = model.inspect([path])
+    assert inspection.is_anomalous.all()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        inspection.to_html(tmp_path / "r.html")
+    assert told == []
+    assert "Most similar normal place" in (tmp_path / "r.html").read_text(encoding="utf-8")

@@ -129,7 +129,10 @@ def numbers_by_decision(decisions, path, names, others=(), folder=None):
         given = list(decisions) if folder is None else relative_names(decisions, folder)
         numbers = find_by_name(given, names, others)
     except ValueError as error:
-        raise ValueError(f"{shown(path)} does not fit the images.\n{error}") from error
+        # Spreadsheets have another encoding by default; files on Linux may have names in any.
+        is_other = any("\udc80" <= sign <= "\udcff" for name in decisions for sign in name)
+        hint = " It is not in UTF-8: save it as 'CSV UTF-8'." if is_other else ""
+        raise ValueError(f"{shown(path)} does not fit the images.{hint}\n{error}") from error
     found = {}
     for number, (name, decision) in zip(numbers, decisions.items(), strict=True):
         if found.setdefault(number, decision) != decision:

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from skpatch.inspection.decisions import numbers_by_decision, read_decisions
+from skpatch.console.decisions import numbers_by_decision, read_decisions
 
 NAMES = ["line0/1.png", "line0/2.png", "line1/1.png", "line1/=3.png"]
 
@@ -95,3 +95,16 @@ def test_two_decisions_on_one_image():
     decisions = {"2.png": "defect", "photos/line0/2.png": "normal"}
     with pytest.raises(ValueError, match=r"2\.png' is normal, but under another name defect"):
         numbers_by_decision(decisions, "d.csv", NAMES)
+
+
+def test_a_file_that_a_spreadsheet_saved_in_its_own_encoding(written):
+    names = ["größe.png", "b.png"]
+    path = written("image;decision\ngröße.png;defect\n", "cp1252")
+    with pytest.raises(ValueError, match=r"d\.csv does not fit .* not in UTF-8: save it as"):
+        numbers_by_decision(read_decisions(path), path, names)
+    path = written("image;decision\ngröße.png;defect\n")
+    assert numbers_by_decision(read_decisions(path), path, names)["defect"] == [0]
+    path = written("image;decision\ngroße.png;defect\n")
+    with pytest.raises(ValueError, match="does not fit the images") as caught:
+        numbers_by_decision(read_decisions(path), path, names)
+    assert "UTF-8" not in str(caught.value)
