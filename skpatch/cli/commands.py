@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The command line. What the commands do is in modules that load when a command runs."""
 
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -16,6 +17,7 @@ from ..console.options import (
     engine_option,
     force_option,
     form_option,
+    machine_options,
     run_options,
     training_options,
 )
@@ -338,6 +340,61 @@ def export(**options):
     from .export import run_export
 
     run_export(**options)
+
+
+@commands.command(
+    short_help="Score images as they come into a folder.",
+    epilog="""\b
+Examples:
+  skpatch watch line.skpatch incoming -o results.jsonl
+  skpatch watch line.skpatch incoming -o results.jsonl --move-to done
+\b
+Each line has the columns of score --format jsonl, without a rank, and:
+"""
+    + table(
+        {
+            "image": "path from the folder on",
+            "error": "why an unreadable image is one",
+            "drift": "yes if the last 100 images are unlike those of the training, else no",
+            "time": "when it was scored",
+            "latency": "seconds since it was first seen",
+            "size, modified": "of the file: one with others is scored again",
+        }
+    ),
+)
+@click.argument("model", type=_PATH)
+@click.argument("folder", type=_PATH)
+@click.option(
+    "-o", "--output", type=_TEXT, required=True, help="Results, a .jsonl file; added to if it is."
+)
+@click.option(
+    "--move-to",
+    type=_PATH,
+    help="Move images that are done to the folders normal, anomalous and unreadable in this one.",
+)
+@click.option(
+    "--interval",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    default=0.5,
+    help="Between two looks. A file that two of them find unchanged is complete.",
+)
+@click.option("--weights", type=_TEXT, help="File of the network's weights, if it had one.")
+@device_option
+@engine_option(None, "The model's own by default.")
+@machine_options
+@click.pass_context  # type: ignore[arg-type]
+def watch(context, **options):
+    """Score images as they come into a FOLDER, with a saved MODEL, until Ctrl-C.
+
+    Subfolders are looked into. Each image is scored once: the results file is the record of what is
+    done, and a second start goes on where the first has ended. Files that are no picture, a full
+    disk and folders that are away for a while do not end it.
+    """
+    from .watch import run_watch
+
+    if run_watch(**options) == signal.SIGINT:
+        context.exit(_INTERRUPTED)
 
 
 commands.add_command(demo)

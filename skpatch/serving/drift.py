@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Whether recent images are still like those that a model was calibrated with."""
+
+from collections import deque
+
+import numpy as np
+
+from ..runtime.text import first_few
+
+__all__ = ["LEVEL", "WINDOW", "Drift"]
+
+# Images that are judged together, and the p-value of the test below which they have changed. Of
+# images that have not, fewer than one in 10,000 begins an alarm, looked at after each of them
+# (benchmarks/drift.py).
+WINDOW, LEVEL = 100, 1e-5
+# An alarm ends where the test sees nothing any more, so that it does not flicker.
+_OVER = 0.01
+
+
+class Drift:
+    """A rolling record of p-values, and a test of whether they are still those of normal images.
+
+    Those of normal images are uniform, but for what a model does not know of them: it has seen
+    `n_normal`. So the last `WINDOW` p-values are compared with all that such a model can give,
+    each once, by the Kolmogorov-Smirnov test of two samples. The test of one sample, against the
+    uniform distribution, would take the chance in a small calibration set for a change.
+
+    Parameters
+    ----------
+    n_normal : int
+        Number of training images that p-values compare with.
+
+    Attributes
+    ----------
+    is_changed : bool or None
+        Whether the last images have changed; None before there are `WINDOW`.
+    distance : float or None
+        Largest difference between the shares of p-values up to any, found and expected.
+    limit : float
+        The distance above which images have changed.
+    """
+
+    def __init__(self, n_normal):
+        # Whoever only scores does not wait for it to load.
+        from scipy.stats import kstwo
+
+        self._n_ranks = n_normal + 1
+        self._expected = np.arange(1, n_normal + 2) / self._n_ranks
+        self._recent = deque(maxlen=WINDOW)
+        self.is_changed = self.distance = None
+        # Two samples are worth one of so many.
+        n_worth = round(WINDOW * self._n_ranks / (WINDOW + self._n_ranks))
+        self.limit, self._over = map(float, kstwo.isf((LEVEL, _OVER), n_worth))
+
+    def add(self, name, pvalue):
+        """Take the p-value of one more image; return whether the images have changed with it."""
+        self._recent.append((name, pvalue))
+        if len(self._recent) < WINDOW:
+            return False
+        before = bool(self.is_changed)
+        # Tables round p-values, so that they are a little more or less than their ranks say.
+        ranks = np.rint([value * self._n_ranks for _, value in self._recent]).astype(int)
+        found = np.cumsum(np.bincount(ranks - 1, minlength=self._n_ranks)) / WINDOW
+        self.distance = float(np.max(np.abs(found - self._expected)))
+        self.is_changed = self.distance > (self._over if before else self.limit)
+        return self.is_changed and not before
+
+    @property
+    def state(self):
+        """Whether the images have changed, as a table says it: "yes", "no", or None."""
+        return None if self.is_changed is None else "yes" if self.is_changed else "no"
+
+    @property
+    def words(self):
+        """What to tell about images that have changed, with the names of the latest; else None."""
+        if not self.is_changed:
+            return None
+        names, pvalues = zip(*self._recent, strict=True)
+        how = "more" if np.mean(pvalues) < 0.5 else "less"
+        return (
+            f"The last {WINDOW} images look {how} unusual than the normal ones of the training: "
+            "the camera, the light or the product has changed, or many are defective. Look at "
+            f"these: {first_few(names[:-4:-1])}"
+        )
