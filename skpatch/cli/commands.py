@@ -397,6 +397,59 @@ def watch(context, **options):
         context.exit(_INTERRUPTED)
 
 
+@commands.command(
+    short_help="Score images that are sent over HTTP.",
+    epilog="""\b
+Examples:
+  skpatch serve line.skpatch
+  skpatch serve front.skpatch back.skpatch --port 8000
+  curl --data-binary @image.png http://localhost:8000/models/front/score
+\b
+A page to drop images on is at /, what can be asked at /docs, the state at
+/health, and counts for Prometheus at /metrics.""",
+)
+@click.argument("models", type=_PATH, nargs=-1, required=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="0 for a free one.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    help="Address to listen at; others than this computer's own take an API key.",
+)
+@click.option(
+    "--api-key",
+    envvar="SKPATCH_API_KEY",
+    show_envvar=True,
+    help="Key that each request has to bring.",
+)
+@click.option(
+    "--max-megabytes",
+    metavar="NUMBER",
+    type=click.IntRange(1),
+    default=50,
+    help="The most that a request may send.",
+)
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30,
+    help="Time after which a request is given up.",
+)
+@click.option("--weights", type=_TEXT, help="File of the network's weights, if it had one.")
+@device_option
+@engine_option(None, "The model's own by default.")
+@machine_options
+def serve(**options):
+    """Score images that are sent over HTTP, with saved MODELS, until Ctrl-C.
+
+    Each model is served under the name of its file. Requests that wait are scored together. Needs
+    the package extra 'serve'.
+    """
+    from .serve import run_serve
+
+    run_serve(**options)
+
+
 commands.add_command(demo)
 commands.add_command(bench)
 commands.add_command(reproduce)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Image files, opened here and nowhere else: only known formats, and no more than memory holds."""
 
+import io
 import os
 import threading
 import warnings
@@ -17,6 +18,7 @@ __all__ = [
     "check_limit",
     "is_path",
     "memory_errors_of",
+    "on_content",
     "on_file",
     "open_picture",
     "quiet_pillow",
@@ -96,12 +98,7 @@ def on_file(path, function):
     """
     try:
         with quiet_pillow, open_regular(path) as file:
-            header = file.read(_HEADER)
-            if (other := describe(header)) is not None:
-                raise ValueError(other)
-            _check_webp(header[:30])
-            file.seek(0)
-            return function(file, header)
+            return _apply(function, file)
     except FileNotFoundError:
         raise FileNotFoundError(f"{_file(path)} does not exist.") from None
     except (IsADirectoryError, PermissionError) as error:
@@ -112,11 +109,7 @@ def on_file(path, function):
             ) from None
         raise PermissionError(f"{_file(path)} cannot be read.") from error
     except UnidentifiedImageError:
-        empty = " (it has 0 bytes)" if os.path.getsize(path) == 0 else ""
-        raise ValueError(
-            f"{os.fspath(path)!r} is not an image file of a known format{empty}. "
-            f"Known are {', '.join(FORMATS)}."
-        ) from None
+        raise _unidentified(repr(os.fspath(path)), os.path.getsize(path)) from None
     except MemoryError:
         raise
     except Exception as error:
@@ -124,6 +117,39 @@ def on_file(path, function):
         raise ValueError(
             f"{_file(path)} cannot be decoded: {shown(error) or type(error).__name__}"
         ) from error
+
+
+def on_content(content, name, function):
+    """Apply a function to the bytes of a file, as :func:`on_file` does to a file with a path."""
+    try:
+        with quiet_pillow:
+            return _apply(function, io.BytesIO(content))
+    except UnidentifiedImageError:
+        raise _unidentified(name, len(content)) from None
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"{name} cannot be decoded: {shown(error) or type(error).__name__}"
+        ) from error
+
+
+def _apply(function, file):
+    """What a function makes of an opened file and its first bytes, unless it is no image."""
+    header = file.read(_HEADER)
+    if (other := describe(header)) is not None:
+        raise ValueError(other)
+    _check_webp(header[:30])
+    file.seek(0)
+    return function(file, header)
+
+
+def _unidentified(name, n_bytes):
+    """Error that says which formats are known."""
+    empty = "" if n_bytes else " (it has 0 bytes)"
+    return ValueError(
+        f"{name} is not an image file of a known format{empty}. Known are {', '.join(FORMATS)}."
+    )
 
 
 class _CountedReads:

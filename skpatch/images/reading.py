@@ -18,6 +18,7 @@ from .files import (
     check_limit,
     is_path,
     memory_errors_of,
+    on_content,
     on_file,
     open_picture,
     quiet_pillow,
@@ -29,6 +30,7 @@ from .tiff import SAVE_IT, Tiff, is_tiff, tag_layout
 __all__ = [
     "Pixels",
     "decode",
+    "read_content",
     "read_image",
     "read_size",
     "survey",
@@ -91,6 +93,13 @@ def read_image(item, name, intensity_range=None):
     """
     with memory_errors_of(item, name):
         pixels = decode(item, name)
+        return to_rgb(pixels.values, name, intensity_range, pixels.is_negative)
+
+
+def read_content(content, name, intensity_range=None):
+    """Decode the bytes of an image file, as :func:`read_image` does a file with a path."""
+    with memory_errors_of(None, name):
+        pixels = on_content(content, name, _file_pixels)
         return to_rgb(pixels.values, name, intensity_range, pixels.is_negative)
 
 

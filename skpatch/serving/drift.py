@@ -36,6 +36,8 @@ class Drift:
         Whether the last images have changed; None before there are `WINDOW`.
     distance : float or None
         Largest difference between the shares of p-values up to any, found and expected.
+    words : str or None
+        What to tell of images that have changed, with the names of the latest.
     limit : float
         The distance above which images have changed.
     """
@@ -47,7 +49,7 @@ class Drift:
         self._n_ranks = n_normal + 1
         self._expected = np.arange(1, n_normal + 2) / self._n_ranks
         self._recent = deque(maxlen=WINDOW)
-        self.is_changed = self.distance = None
+        self.is_changed = self.distance = self.words = None
         # Two samples are worth one of so many.
         n_worth = round(WINDOW * self._n_ranks / (WINDOW + self._n_ranks))
         self.limit, self._over = map(float, kstwo.isf((LEVEL, _OVER), n_worth))
@@ -63,6 +65,7 @@ class Drift:
         found = np.cumsum(np.bincount(ranks - 1, minlength=self._n_ranks)) / WINDOW
         self.distance = float(np.max(np.abs(found - self._expected)))
         self.is_changed = self.distance > (self._over if before else self.limit)
+        self.words = self._in_words() if self.is_changed else None
         return self.is_changed and not before
 
     @property
@@ -70,11 +73,7 @@ class Drift:
         """Whether the images have changed, as a table says it: "yes", "no", or None."""
         return None if self.is_changed is None else "yes" if self.is_changed else "no"
 
-    @property
-    def words(self):
-        """What to tell about images that have changed, with the names of the latest; else None."""
-        if not self.is_changed:
-            return None
+    def _in_words(self):
         names, pvalues = zip(*self._recent, strict=True)
         how = "more" if np.mean(pvalues) < 0.5 else "less"
         return (

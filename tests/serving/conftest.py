@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 from PIL import Image
@@ -30,8 +31,8 @@ def put(data):
     return put
 
 
-@pytest.fixture
-def start(tmp_path):
+@contextmanager
+def _starting(folder):
     """Function that starts a command in a process of its own, which is killed at the end."""
     processes = []
 
@@ -39,13 +40,29 @@ def start(tmp_path):
         command = [sys.executable, "-u", "-m", "skpatch", *map(str, arguments)]
         output = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         environment = {**os.environ, **variables}
-        processes.append(subprocess.Popen(command, cwd=tmp_path, env=environment, **output))
+        processes.append(subprocess.Popen(command, cwd=folder, env=environment, **output))
         return processes[-1]
 
-    yield start
-    for process in processes:
-        process.kill()
-        process.communicate()
+    try:
+        yield start
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Function that starts a command until the test ends."""
+    with _starting(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def starting(tmp_path_factory):
+    """Function that starts a command until the module ends."""
+    with _starting(tmp_path_factory.mktemp("process")) as start:
+        yield start
 
 
 @pytest.fixture
