@@ -28,6 +28,7 @@ CHANGES = {
     "brightness +10 %": lambda image: image.point(lambda value: min(255, round(1.1 * value))),
     "brightness +30 %": lambda image: image.point(lambda value: min(255, round(1.3 * value))),
     "blur of 1 pixel": lambda image: image.filter(ImageFilter.GaussianBlur(1)),
+    "blur of 3 pixels": lambda image: image.filter(ImageFilter.GaussianBlur(3)),
     "turned by 2 degrees": lambda image: image.rotate(2, Image.Resampling.BILINEAR),
 }
 
