@@ -355,7 +355,7 @@ Each line has the columns of score --format jsonl, without a rank, and:
         {
             "image": "path from the folder on",
             "error": "why an unreadable image is one",
-            "drift": "yes if the last 100 images are unlike those of the training, else no",
+            "drift": "yes if the last 100 images look more unusual than normal ones, else no",
             "time": "when it was scored",
             "latency": "seconds since it was first seen",
             "size, modified": "of the file: one with others is scored again",

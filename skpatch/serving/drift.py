@@ -18,12 +18,13 @@ _OVER = 0.01
 
 
 class Drift:
-    """A rolling record of p-values, and a test of whether they are still those of normal images.
+    """A rolling record of p-values, and a test of whether they have become too low.
 
-    Those of normal images are uniform, but for what a model does not know of them: it has seen
-    `n_normal`. So the last `WINDOW` p-values are compared with all that such a model can give,
-    each once, by the Kolmogorov-Smirnov test of two samples. The test of one sample, against the
-    uniform distribution, would take the chance in a small calibration set for a change.
+    Those of normal images are uniform, but for two things. A model has seen only `n_normal`, so the
+    last `WINDOW` p-values are compared with all that such a model can give, each once, by the
+    Kolmogorov-Smirnov test of two samples; that of one sample would take the chance in a small
+    calibration set for a change. And new images may look less unusual than those of the training,
+    which were scored without their own patches, so only low p-values count: the test is one-sided.
 
     Parameters
     ----------
@@ -35,7 +36,7 @@ class Drift:
     is_changed : bool or None
         Whether the last images have changed; None before there are `WINDOW`.
     distance : float or None
-        Largest difference between the shares of p-values up to any, found and expected.
+        By how much the share of p-values up to any is larger than expected, at most.
     words : str or None
         What to tell of images that have changed, with the names of the latest.
     limit : float
@@ -44,7 +45,7 @@ class Drift:
 
     def __init__(self, n_normal):
         # Whoever only scores does not wait for it to load.
-        from scipy.stats import kstwo
+        from scipy.stats import ksone
 
         self._n_ranks = n_normal + 1
         self._expected = np.arange(1, n_normal + 2) / self._n_ranks
@@ -52,7 +53,7 @@ class Drift:
         self.is_changed = self.distance = self.words = None
         # Two samples are worth one of so many.
         n_worth = round(WINDOW * self._n_ranks / (WINDOW + self._n_ranks))
-        self.limit, self._over = map(float, kstwo.isf((LEVEL, _OVER), n_worth))
+        self.limit, self._over = map(float, ksone.isf((LEVEL, _OVER), n_worth))
 
     def add(self, name, pvalue):
         """Take the p-value of one more image; return whether the images have changed with it."""
@@ -63,7 +64,7 @@ class Drift:
         # Tables round p-values, so that they are a little more or less than their ranks say.
         ranks = np.rint([value * self._n_ranks for _, value in self._recent]).astype(int)
         found = np.cumsum(np.bincount(ranks - 1, minlength=self._n_ranks)) / WINDOW
-        self.distance = float(np.max(np.abs(found - self._expected)))
+        self.distance = float(np.max(found - self._expected))
         self.is_changed = self.distance > (self._over if before else self.limit)
         self.words = self._in_words() if self.is_changed else None
         return self.is_changed and not before
@@ -74,10 +75,9 @@ class Drift:
         return None if self.is_changed is None else "yes" if self.is_changed else "no"
 
     def _in_words(self):
-        names, pvalues = zip(*self._recent, strict=True)
-        how = "more" if np.mean(pvalues) < 0.5 else "less"
+        latest = [name for name, _ in self._recent][:-4:-1]
         return (
-            f"The last {WINDOW} images look {how} unusual than the normal ones of the training: "
-            "the camera, the light or the product has changed, or many are defective. Look at "
-            f"these: {first_few(names[:-4:-1])}"
+            f"The last {WINDOW} images look more unusual than normal ones: the camera, the light "
+            "or the product has changed, or many are defective. Look at these: "
+            f"{first_few(latest)}"
         )

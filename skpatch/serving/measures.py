@@ -22,10 +22,10 @@ class Measures:
             Histogram, "batch_images", "Images scored together", ["model"], buckets=range(1, 9)
         )
         self._changed = self._new(
-            Gauge, "changed", "1 if recent images are unlike those of the training", ["model"]
+            Gauge, "changed", "1 if recent images look more unusual than normal", ["model"]
         )
         self._distance = self._new(
-            Gauge, "drift_distance", "Distance of recent p-values from uniform ones", ["model"]
+            Gauge, "drift_distance", "By how much too many recent p-values are low", ["model"]
         )
         limit = self._new(
             Gauge, "drift_limit", "Distance above which images have changed", ["model"]

@@ -36,16 +36,19 @@ def test_few_normal_images_are_no_change():
     assert alarms(Drift(10), pvalues) == []
 
 
-@pytest.mark.parametrize(("power", "how"), [(4, "more"), (0.2, "less")])
-def test_changed_images_give_one_alarm(power, how):
+def test_changed_images_give_one_alarm():
     random = np.random.RandomState(2)
-    scores = np.r_[random.random_sample(150), random.random_sample(150) ** power]
+    scores = np.r_[random.random_sample(150), random.random_sample(150) ** 4]
     drift = Drift(200)
     (first,) = alarms(drift, stream(200, scores))
     assert 150 < first < 150 + WINDOW
     assert (drift.state, drift.is_changed) == ("yes", True)
-    assert f"look {how} unusual" in drift.words
     assert drift.words.endswith("Look at these: image 299, image 298, image 297")
+
+
+def test_images_that_look_less_unusual_give_no_alarm():
+    scores = np.random.RandomState(2).random_sample(500) ** 0.3
+    assert alarms(Drift(200), stream(200, scores)) == []
 
 
 def test_an_alarm_ends():
@@ -67,7 +70,8 @@ def test_the_distance_is_that_of_scipy():
     pvalues = stream(60, np.random.RandomState(5).random_sample(WINDOW) ** 2)
     drift = Drift(60)
     alarms(drift, np.round(pvalues, 6))
-    expected = ks_2samp(pvalues, np.arange(1, 62) / 61, method="asymp")
+    all_pvalues = np.arange(1, 62) / 61
+    expected = ks_2samp(pvalues, all_pvalues, alternative="greater", method="asymp")
     assert drift.distance == pytest.approx(expected.statistic)
     assert (expected.pvalue < LEVEL) == drift.is_changed
 
