@@ -17,7 +17,7 @@ FLOORS = (
     {"bench"},
     {"report", "plotting", "persistence"},
     {"pipeline"},
-    {"audit", "console", "export"},
+    {"audit", "console", "export", "serving"},
     {"inspection"},
     {"detector"},
     {"discriminators"},

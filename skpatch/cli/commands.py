@@ -2,6 +2,7 @@
 """The command line. What the commands do is in modules that load when a command runs."""
 
 import os
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -18,6 +19,7 @@ from ..console.options import (
     force_option,
     form_option,
     image_size_option,
+    machine_options,
     run_options,
     training_options,
 )
@@ -356,6 +358,114 @@ def export(**options):
     from .export import run_export
 
     run_export(**options)
+
+
+@commands.command(
+    short_help="Score images as they come into a folder.",
+    epilog="""\b
+Examples:
+  skpatch watch line.skpatch incoming -o results.jsonl
+  skpatch watch line.skpatch incoming -o results.jsonl --move-to done
+\b
+Each line has the columns of score --format jsonl, without a rank, and:
+"""
+    + table(
+        {
+            "image": "path from the folder on",
+            "error": "why an unreadable image is one",
+            "drift": "yes if the last 100 images look more unusual than normal ones, else no",
+            "time": "when it was scored",
+            "latency": "seconds since it was first seen",
+            "size, modified": "of the file: one with others is scored again",
+        }
+    ),
+)
+@click.argument("model", type=_PATH)
+@click.argument("folder", type=_PATH)
+@click.option(
+    "-o", "--output", type=_TEXT, required=True, help="Results, a .jsonl file; added to if it is."
+)
+@click.option(
+    "--move-to",
+    type=_PATH,
+    help="Move images that are done to the folders normal, anomalous and unreadable in this one.",
+)
+@click.option(
+    "--interval",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    default=0.5,
+    help="Between two looks. A file that two of them find unchanged is complete.",
+)
+@click.option("--weights", type=_TEXT, help="File of the network's weights, if it had one.")
+@device_option
+@engine_option(None, "The model's own by default.")
+@machine_options
+@click.pass_context  # type: ignore[arg-type]
+def watch(context, **options):
+    """Score images as they come into a FOLDER, with a saved MODEL, until Ctrl-C.
+
+    Subfolders are looked into. Each image is scored once: the results file is the record of what is
+    done, and a second start goes on where the first has ended. Files that are no picture, a full
+    disk and folders that are away for a while do not end it.
+    """
+    from .watch import run_watch
+
+    if run_watch(**options) == signal.SIGINT:
+        context.exit(_INTERRUPTED)
+
+
+@commands.command(
+    short_help="Score images that are sent over HTTP.",
+    epilog="""\b
+Examples:
+  skpatch serve line.skpatch
+  skpatch serve front.skpatch back.skpatch --port 8000
+  curl --data-binary @image.png http://localhost:8000/models/front/score
+\b
+A page to drop images on is at /, what can be asked at /docs, the state at
+/health, and counts for Prometheus at /metrics.""",
+)
+@click.argument("models", type=_PATH, nargs=-1, required=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="0 for a free one.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    help="Address to listen at; others than this computer's own take an API key.",
+)
+@click.option(
+    "--api-key",
+    envvar="SKPATCH_API_KEY",
+    show_envvar=True,
+    help="Key that each request has to bring.",
+)
+@click.option(
+    "--max-megabytes",
+    metavar="NUMBER",
+    type=click.IntRange(1),
+    default=50,
+    help="The most that a request may send.",
+)
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30,
+    help="Time after which a request is given up.",
+)
+@click.option("--weights", type=_TEXT, help="File of the network's weights, if it had one.")
+@device_option
+@engine_option(None, "The model's own by default.")
+@machine_options
+def serve(**options):
+    """Score images that are sent over HTTP, with saved MODELS, until Ctrl-C.
+
+    Each model is served under the name of its file. Requests that wait are scored together. Needs
+    the package extra 'serve'.
+    """
+    from .serve import run_serve
+
+    run_serve(**options)
 
 
 commands.add_command(demo)

@@ -20,6 +20,7 @@ __all__ = [
     "form_option",
     "image_size_option",
     "limit_threads",
+    "machine_options",
     "run_options",
     "training_options",
 ]
@@ -233,14 +234,7 @@ _TRAINING = [
     device_option,
     engine_option("torch", "It is saved with the model."),
 ]
-_RUN = [
-    _run(
-        "--layout",
-        type=click.Choice(["auto", "mvtec", "btad", "visa", "sorted", "beside", "plain"]),
-        default="auto",
-        help="What folders hold: labelled images and masks in a layout that is known (auto finds "
-        "it), or plain images.",
-    ),
+_MACHINE = [
     _run(
         "--jobs",
         metavar="NUMBER",
@@ -255,13 +249,30 @@ _RUN = [
         expose_value=False,
         help="Pixels of the largest image that is read; 178956970 by default.",
     ),
-    _run("--skip-bad", is_flag=True, help="Go on without images that cannot be read."),
     _run("-q", "--quiet", is_flag=True, help="Print errors and warnings only."),
+]
+_RUN = [
+    _run(
+        "--layout",
+        type=click.Choice(["auto", "mvtec", "btad", "visa", "sorted", "beside", "plain"]),
+        default="auto",
+        help="What folders hold: labelled images and masks in a layout that is known (auto finds "
+        "it), or plain images.",
+    ),
+    _run("--skip-bad", is_flag=True, help="Go on without images that cannot be read."),
 ]
 
 
+def machine_options(command):
+    """Add the options of every command that a saved model works for."""
+    for option in reversed(_MACHINE):
+        command = option(command)
+    return command
+
+
 def run_options(command):
-    """Add the options of every command that reads images."""
+    """Add the options of every command that reads given images."""
+    command = machine_options(command)
     for option in reversed(_RUN):
         command = option(command)
     return command

@@ -14,7 +14,7 @@ from .files import is_file, is_path, memory_errors_of
 from .intensity import does_not_fit
 from .reading import decode, read_size, survey
 
-__all__ = ["ImageList", "Images", "check_images"]
+__all__ = ["ImageList", "Images", "check_grid", "check_images"]
 
 # Missing files that a message names.
 _SHOWN = 5
@@ -121,11 +121,16 @@ class ImageList:
 
     def check_size(self, index, size, grid):
         """Raise for an image whose size (H, W) has fewer pixels than the grid has patches."""
-        if size[0] < grid[0] or size[1] < grid[1]:
-            raise ValueError(
-                f"{shown(self.name(index))} has {size[0]} x {size[1]} pixels (height x width), "
-                f"fewer than the {grid[0]} x {grid[1]} patches of the grid."
-            )
+        check_grid(self.name(index), size, grid)
+
+
+def check_grid(name, size, grid):
+    """Raise for an image whose size (H, W) has fewer pixels than the grid has patches."""
+    if size[0] < grid[0] or size[1] < grid[1]:
+        raise ValueError(
+            f"{shown(name)} has {size[0]} x {size[1]} pixels (height x width), "
+            f"fewer than the {grid[0]} x {grid[1]} patches of the grid."
+        )
 
 
 def check_images(X):

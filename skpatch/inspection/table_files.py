@@ -13,7 +13,7 @@ from functools import partial
 from ..runtime.files import replacing
 from ..runtime.text import cell, number
 
-__all__ = ["FORMS", "rows_of", "table_form", "write_table"]
+__all__ = ["FORMS", "plain_row", "rows_of", "table_form", "write_table"]
 
 FORMS = ("csv", "json", "jsonl")
 
@@ -29,13 +29,18 @@ def rows_of(table):
     return [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
 
 
+def plain_row(row):
+    """Row of a table with values that JSON has."""
+    return {name: _plain(value) for name, value in row.items()}
+
+
 def write_table(output, form, rows, stream=None):
     """Write rows, dicts with the same keys, to a file or a stream.
 
     CSV files are as reports write them, with the mark of UTF-8 and without formulas; names of files
     that are no UTF-8 keep their bytes.
     """
-    rows = [{name: _plain(value) for name, value in row.items()} for row in rows]
+    rows = list(map(plain_row, rows))
     write = _write_csv if form == "csv" else partial(_write_json, form)
     if stream is not None:
         write(rows, stream, "\n")

@@ -141,7 +141,8 @@ def replacing(path, sweep=True, **text):
         open(temporary, "x+" if text else "x+b", opener=create, **text) as file,
     ):
         try:
-            _lock(file)
+            with suppress(OSError):
+                lock(file)
             if old is not None:
                 _take_over_rights(file, old)
             yield file
@@ -155,7 +156,7 @@ def replacing(path, sweep=True, **text):
             with suppress(OSError):
                 os.unlink(temporary)
             raise
-    _sync_folder(folder)
+    sync_folder(folder)
 
 
 def _take_place(file, temporary, path):
@@ -205,8 +206,8 @@ def _errors_naming(path, temporary):
     try:
         yield
     except OSError as error:
-        is_full = error.errno in _FULL and error.filename is None
-        if error.errno is not None and (is_full or error.filename == temporary):
+        is_of_output = is_full(error) and error.filename is None
+        if error.errno is not None and (is_of_output or error.filename == temporary):
             raise OSError(error.errno, error.strerror, path) from error
         raise
 
@@ -224,14 +225,13 @@ def _temporary_name(path):
     return temporary
 
 
-def _lock(file):
-    """Tell other processes that a file is in use, where the file system has locks."""
+def lock(file):
+    """Lock an open file, where the system has locks; BlockingIOError if another process has it."""
     if fcntl is not None:
-        with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _sync_folder(folder):
+def sync_folder(folder):
     """Have the disk know the names of the files in a folder, where the system can."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
@@ -239,6 +239,11 @@ def _sync_folder(folder):
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def is_full(error):
+    """Whether an error of the system says that a disk, or a share of it, is full."""
+    return error.errno in _FULL
 
 
 def in_words(error):

@@ -47,6 +47,8 @@ def test_help_imports_nothing_heavy(command, tmp_path):
         "score line.skpatch photos/1.png -o scores.csv",
         "update line.skpatch --add photos -o line2.skpatch",
         "sort photos --decisions lost.csv --to sorted",
+        "watch line.skpatch photos -o results.jsonl",
+        "serve line.skpatch",
     ],
 )
 def test_names_that_are_wrong_are_told_before_anything_heavy_is_imported(command, data, tmp_path):
