@@ -30,7 +30,8 @@ from ..metrics import aupro, f1_max, image_auroc, image_average_precision, pixel
 from ..runtime.downloads import file_digest
 from ..runtime.text import cell, say, shown
 from ..runtime.versions import installed_versions
-from .settings import CONTAMINATION, MAP_THRESHOLDS, METHODS
+from .reweighting import reweighted_scores
+from .settings import CONTAMINATION, MAP_THRESHOLDS, METHODS, REWEIGHTING
 
 __all__ = [
     "ImageSet",
@@ -230,7 +231,7 @@ def measure(data, features, masks, noise, method, seed, parameters=(), copies=No
     map_threshold = MAP_THRESHOLDS.get(method) if masks else None
     fit_seconds, mapper = timed(_fit, detector, learned, map_threshold)
     scores = np.full(len(data.images), np.nan)
-    score_seconds, scores[pool] = timed(detector.score_samples, features[pool])
+    score_seconds, scores[pool] = timed(_score, detector, features[pool], REWEIGHTING.get(method))
     maps = _anomaly_maps(mapper, features, masks)
     row = {
         "dataset": data.name,
@@ -239,7 +240,7 @@ def measure(data, features, masks, noise, method, seed, parameters=(), copies=No
         "method": method,
         "seed": seed,
         **_audit_metrics(noisy.is_noise, detector.training_scores_),
-        "false_alarm_rate": np.mean(scores[pool[~data.is_defective[pool]]] < detector.offset_),
+        **_threshold_metrics(method, scores[pool[~data.is_defective[pool]]], detector.offset_),
         "fit_seconds": fit_seconds,
         "score_milliseconds": 1e3 * score_seconds / len(pool),
         "megabytes": sum(one.memory_bank_.nbytes for one in {detector, mapper}) / 1e6,
@@ -264,6 +265,12 @@ def _fit(detector, learned, map_threshold):
     if map_threshold is None:
         return detector
     return clone(detector).set_params(noise_threshold=map_threshold).fit(learned)
+
+
+def _score(detector, patches, n_neighbors):
+    if n_neighbors is None:
+        return detector.score_samples(patches)
+    return reweighted_scores(detector, patches, n_neighbors)
 
 
 def _contaminate(train, defects, noise, seed):
@@ -300,6 +307,11 @@ def _audit_metrics(is_noise, training_scores):
     # An image that could not be scored (NaN) counts as the least suspicious.
     suspicion = np.nan_to_num(-training_scores)
     return {"audit_ap": image_average_precision(is_noise, suspicion)}
+
+
+def _threshold_metrics(method, normal_scores, threshold):
+    # The threshold is learned from scores without weights.
+    return {} if method in REWEIGHTING else {"false_alarm_rate": np.mean(normal_scores < threshold)}
 
 
 def _image_metrics(is_defective, scores):

@@ -34,7 +34,7 @@ _OVERLAPS = {"yes": "overlap", "no": "no overlap"}
 _COLORS = dict(
     zip(
         METHODS,
-        ("#D55E00", "#CC79A7", "#56B4E9", "#009E73", "#E69F00", "#1A1A1A"),
+        ("#D55E00", "#F0A070", "#CC79A7", "#56B4E9", "#009E73", "#E69F00", "#1A1A1A"),
         strict=True,
     )
 )

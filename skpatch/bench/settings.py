@@ -3,18 +3,29 @@
 
 from typing import NamedTuple
 
-__all__ = ["CONTAMINATION", "ELPV_SETS", "MAP_THRESHOLDS", "METHODS", "PRESETS", "Preset"]
+__all__ = [
+    "CONTAMINATION",
+    "ELPV_SETS",
+    "MAP_THRESHOLDS",
+    "METHODS",
+    "PRESETS",
+    "REWEIGHTING",
+    "Preset",
+]
 
 _SOFTPATCH = {"noise_threshold": 0.15, "soft_weights": True}
 # Parameters of SoftPatchDetector.
 METHODS = {
     "PatchCore": {"discriminator": None},
+    "PatchCore reweighted": {"discriminator": None},
     "SoftPatch nearest": {"discriminator": "nearest", **_SOFTPATCH},
     "SoftPatch lof": {"discriminator": "lof", **_SOFTPATCH},
     "SoftPatch gaussian": {"discriminator": "gaussian", **_SOFTPATCH},
     "SoftPatch+": {"discriminator": "fusion", **_SOFTPATCH},
     "skpatch": {},
 }
+# Neighbours in the bank that weigh the scores of images by a method; anomalib has as many.
+REWEIGHTING = {"PatchCore reweighted": 9}
 # Share that is dropped from the second memory bank of a method, which has the maps.
 MAP_THRESHOLDS = {"SoftPatch+": 0.5}
 ELPV_SETS = ("mono", "poly", "mono unaligned", "poly unaligned")
@@ -60,7 +71,7 @@ PRESETS = {
     "patchcore": Preset(
         _PAPER,
         {"coreset_size": 0.1},
-        ("PatchCore",),
+        ("PatchCore", "PatchCore reweighted"),
         (0,),
         (f"{_MVTEC}, without noise: image AUROC 0.990 (K. Roth et al., CVPR 2022, table 1).",),
     ),
