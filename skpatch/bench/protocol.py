@@ -172,7 +172,7 @@ def load_solar_cells(name):
 
 
 def load_parts(folder):
-    """The images of a folder laid out as MVTec AD or BTAD."""
+    """The images of a folder with normal and defective test images, as MVTec AD and others."""
     data = load_folder(folder)
     if not 0 < data.test_labels.sum() < len(data.test_labels):
         raise ValueError(f"{folder!r} needs normal and defective test images.")
