@@ -19,6 +19,7 @@ needs, itself included, and of lines of code.
 """
 
 import argparse
+import contextlib
 import csv
 import importlib
 import importlib.metadata
@@ -99,12 +100,14 @@ def run(tool, methods, folder):
     for number, method in enumerate([methods[0], *methods]):
         # Forests draw from here unless they are told otherwise.
         np.random.seed(0)  # noqa: NPY002
-        started = time.process_time()
-        steps = tool(method, folder)
-        next(steps)
-        fitted = time.process_time()
-        scores = next(steps)
-        seconds = fitted - started, time.process_time() - fitted
+        # Only the line of JSON may be on stdout.
+        with contextlib.redirect_stdout(sys.stderr):
+            started = time.process_time()
+            steps = tool(method, folder)
+            next(steps)
+            fitted = time.process_time()
+            scores = next(steps)
+            seconds = fitted - started, time.process_time() - fitted
         if number:
             print(json.dumps([method, *seconds, np.asarray(scores).tolist()]))
 

@@ -57,9 +57,9 @@ def apply_split(root, names, parts):
             f"be read ({type(error).__name__}: {error}). Unpack it again, or take it away: then "
             "the folders alone say it."
         ) from error
-    rows = [known[name] for name in names if name in known]
-    if not rows:
+    if not known:
         return
+    rows = [known[name] for name in names if name in known]
     present = set(names)
     missing = sorted(known.keys() - present)
     if missing:

@@ -118,6 +118,19 @@ def test_missing_images_are_told(real_iad, name):
         load_folder(real_iad)
 
 
+def test_a_file_of_other_images(real_iad):
+    for name in ("a", "b"):
+        path = real_iad / "OK" / f"{name}.jpg"
+        write(path)
+    for path in real_iad.glob("*/*/**/*.jpg"):
+        path.unlink()
+    with (
+        pytest.warns(UserWarning, match="lists 4 images that are not in"),
+        pytest.raises(ValueError, match="holds no training images"),
+    ):
+        load_folder(real_iad)
+
+
 @pytest.mark.parametrize("text", ["", "{}", '{"train": [{}], "test": []}', "[1]", "\x00\xff"])
 def test_a_damaged_file_is_named(real_iad, text):
     path = real_iad.parent.parent / "realiad_jsons" / "realiad_jsons" / "toy.json"
