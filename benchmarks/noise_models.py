@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Noise models on sets that they were not tuned on, on equal terms.
 
-    python benchmarks/noise_models.py measure --data DATA --csv noise_models.csv --seeds 20 21 22
-    python benchmarks/noise_models.py report --csv noise_models.csv --tables docs
+    python benchmarks/noise_models.py measure --data DATA --seeds 20 21 22
+    python benchmarks/noise_models.py report
+    python benchmarks/tables.py
 
 The shorter side of images is 224. DATA is a folder of folders laid out as MVTec AD; solar cells, as
 they are and turned by any angle, come with the package extra 'demo'. Of each set at most 120 normal
@@ -11,8 +12,8 @@ image by the mean of its worst 0.6 % patches, compare training images with the p
 only, and have a memory bank of 2 %; "truth" is PatchCore with the defective images taken out. A run
 goes on where it was interrupted.
 
-The report prints image AUROC without overlap by set and noise, what was found of the noise, and how
-well clean sets are told from others by a threshold that was chosen on the other sets.
+The report prints what the default loses and wins, and how well clean sets are told from others by a
+threshold that was chosen on the other sets; tables.py writes the tables of the documentation.
 """
 
 import argparse
@@ -23,7 +24,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+from tables import complete
 
+import skpatch
 from skpatch import (
     GaussianDiscriminator,
     LOFDiscriminator,
@@ -41,7 +44,7 @@ NOISE = (0.0, 0.05, 0.1, 0.2, 0.4)
 N_TRAIN, BANK, WORST = 120, 0.02, 0.006
 FIELDS = (
     *("dataset", "noise", "seed", "method", "overlap", "auroc", "audit"),
-    *("evidence", "noise_ratio", "deviations", "truth", "seconds"),
+    *("evidence", "noise_ratio", "deviations", "truth", "seconds", "version", "date"),
 )
 
 
@@ -135,6 +138,8 @@ def cell(data, features, noise, seed, method):
         "deviations": finding.deviations if finding else "",
         "truth": is_noise.mean(),
         "seconds": round(seconds, 2),
+        "version": skpatch.__version__,
+        "date": time.strftime("%Y-%m-%d"),
     }
     tested = {"no": np.setdiff1d(pool, images)}
     if is_noise.any():
@@ -146,74 +151,22 @@ def cell(data, features, noise, seed, method):
 
 
 def report(arguments):
-    """Print, and write as CSV, figures by set and noise without overlap."""
-    cells = {}
-    for row in csv.DictReader(Path(arguments.csv).read_text().splitlines()):
-        if row["overlap"] == "no":
-            key = row["dataset"], float(row["noise"])
-            cells.setdefault(key, {}).setdefault(int(row["seed"]), {})[row["method"]] = row
-    complete = {
-        key: [methods for methods in seeds.values() if METHODS.keys() <= methods.keys()]
-        for key, seeds in sorted(cells.items())
-    }
-    complete = {key: found for key, found in complete.items() if found}
-    tables = {
-        "robustness_auroc.csv": auroc_table(complete),
-        "robustness_noise.csv": noise_table(complete),
-    }
-    for name, table in tables.items():
-        print("\n".join(",".join(row) for row in table), end="\n\n")
-        if arguments.tables:
-            with open(Path(arguments.tables) / name, "w", newline="") as file:
-                csv.writer(file, lineterminator="\n").writerows(table)
-    summarize(complete)
-    tell_apart(complete)
+    """Print what the default loses and wins, and how well it tells clean sets from others."""
+    cells = complete(csv.DictReader(Path(arguments.csv).read_text().splitlines()))
+    summarize(cells)
+    tell_apart(cells)
 
 
-def _mean(found, method, field="auroc"):
-    values = [float(methods[method][field]) for methods in found if methods[method][field]]
-    return np.mean(values) if values else np.nan
+def _mean(found, method):
+    return np.mean([float(row["auroc"]) for row in found[method]])
 
 
-def auroc_table(complete):
-    """Rows of means over the seeds."""
-    table = [["Set", "Noise", "Seeds", *METHODS]]
-    for (dataset, noise), found in complete.items():
-        values = [f"{_mean(found, method):.3f}".lstrip("0") for method in METHODS]
-        table.append([dataset, f"{noise:.0%}", str(len(found)), *values])
-    return table
-
-
-def noise_table(complete):
-    """Rows of what the default finds of the noise, and the AUROC of finding its images."""
-    table = [
-        ["Set", "Noise", "True share", "Estimated", "Evidence", "Audit", "LOF .15", "PatchCore"]
-    ]
-    for (dataset, noise), found in complete.items():
-        rows = [methods["default"] for methods in found]
-        audits = [_mean(found, method, "audit") for method in ("default", "LOF .15", "nothing")]
-        table.append(
-            [
-                *(dataset, f"{noise:.0%}"),
-                f"{float(rows[0]['truth']):.3f}",
-                " ".join(
-                    "?" if r["noise_ratio"] == "nan" else f"{float(r['noise_ratio']):.3f}"
-                    for r in rows
-                ),
-                " ".join(row["evidence"] for row in rows),
-                *("" if np.isnan(audit) else f"{audit:.2f}" for audit in audits),
-            ]
-        )
-    return table
-
-
-def summarize(complete):
+def summarize(cells):
     """Print what the default loses and wins."""
     means = {
-        method: np.array([_mean(found, method) for found in complete.values()])
-        for method in METHODS
+        method: np.array([_mean(found, method) for found in cells.values()]) for method in METHODS
     }
-    noise = np.array([key[1] for key in complete])
+    noise = np.array([key[1] for key in cells])
     others = ("nothing", "LOF .15", "LOF .30", "Gaussian .15")
     best = np.max([means[method] for method in others], axis=0)
     default, truth, nothing = means["default"], means["truth"], means["nothing"]
@@ -233,13 +186,13 @@ def summarize(complete):
     print(f"of what the truth wins over nothing dropped at 20 and 40 %: {share:.0%}")
 
 
-def tell_apart(complete):
+def tell_apart(cells):
     """Print how well clean and noisy fits are told apart, by a threshold of the other sets."""
     found = [
-        (dataset, noise > 0, float(methods["default"]["deviations"]))
-        for (dataset, noise), seeds in complete.items()
-        for methods in seeds
-        if methods["default"]["deviations"] not in ("", "nan")
+        (dataset, noise > 0, float(row["deviations"]))
+        for (dataset, noise), found in cells.items()
+        for row in found["default"]
+        if row["deviations"] not in ("", "nan")
     ]
     sets, is_noisy, deviations = (np.array(column) for column in zip(*found, strict=True))
 
@@ -264,8 +217,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("action", choices=["measure", "report"])
     parser.add_argument("--data", help="folder of folders laid out as MVTec AD")
-    parser.add_argument("--csv", default="noise_models.csv")
-    parser.add_argument("--tables", help="folder for the tables of the report")
+    parser.add_argument("--csv", default="docs/noise_models.csv")
     parser.add_argument("--cache", default="noise-models-cache", help="folder for features")
     parser.add_argument("--seeds", type=int, nargs="+", default=[20, 21, 22])
     arguments = parser.parse_args()

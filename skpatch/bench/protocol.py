@@ -30,7 +30,8 @@ from ..metrics import aupro, f1_max, image_auroc, image_average_precision, pixel
 from ..runtime.downloads import file_digest
 from ..runtime.text import cell, say, shown
 from ..runtime.versions import installed_versions
-from .settings import CONTAMINATION, METHODS
+from .reweighting import reweighted_scores
+from .settings import CONTAMINATION, MAP_THRESHOLDS, METHODS, REWEIGHTING
 
 __all__ = [
     "ImageSet",
@@ -171,7 +172,7 @@ def load_solar_cells(name):
 
 
 def load_parts(folder):
-    """The images of a folder laid out as MVTec AD or BTAD."""
+    """The images of a folder with normal and defective test images, as MVTec AD and others."""
     data = load_folder(folder)
     if not 0 < data.test_labels.sum() < len(data.test_labels):
         raise ValueError(f"{folder!r} needs normal and defective test images.")
@@ -227,10 +228,11 @@ def measure(data, features, masks, noise, method, seed, parameters=(), copies=No
     if copies and noisy.is_noise.any():
         learned[noisy.is_noise] = _copies(data, training_set[noisy.is_noise], copies, seed)
     detector = make_detector(method, seed, parameters)
-    fit_seconds, _ = timed(detector.fit, learned)
+    map_threshold = MAP_THRESHOLDS.get(method) if masks else None
+    fit_seconds, mapper = timed(_fit, detector, learned, map_threshold)
     scores = np.full(len(data.images), np.nan)
-    score_seconds, scores[pool] = timed(detector.score_samples, features[pool])
-    maps = _anomaly_maps(detector, features, masks)
+    score_seconds, scores[pool] = timed(_score, detector, features[pool], REWEIGHTING.get(method))
+    maps = _anomaly_maps(mapper, features, masks)
     row = {
         "dataset": data.name,
         "noise": noise,
@@ -238,10 +240,10 @@ def measure(data, features, masks, noise, method, seed, parameters=(), copies=No
         "method": method,
         "seed": seed,
         **_audit_metrics(noisy.is_noise, detector.training_scores_),
-        "false_alarm_rate": np.mean(scores[pool[~data.is_defective[pool]]] < detector.offset_),
+        **_threshold_metrics(method, scores[pool[~data.is_defective[pool]]], detector.offset_),
         "fit_seconds": fit_seconds,
         "score_milliseconds": 1e3 * score_seconds / len(pool),
-        "megabytes": detector.memory_bank_.nbytes / 1e6,
+        "megabytes": sum(one.memory_bank_.nbytes for one in {detector, mapper}) / 1e6,
     }
     tested = {"no": np.setdiff1d(pool, training_set)}
     if noise:
@@ -255,6 +257,20 @@ def measure(data, features, masks, noise, method, seed, parameters=(), copies=No
         }
         for overlap, images in tested.items()
     ]
+
+
+def _fit(detector, learned, map_threshold):
+    """Fit a detector, and return the one that has the maps: with a threshold, another one."""
+    detector.fit(learned)
+    if map_threshold is None:
+        return detector
+    return clone(detector).set_params(noise_threshold=map_threshold).fit(learned)
+
+
+def _score(detector, patches, n_neighbors):
+    if n_neighbors is None:
+        return detector.score_samples(patches)
+    return reweighted_scores(detector, patches, n_neighbors)
 
 
 def _contaminate(train, defects, noise, seed):
@@ -291,6 +307,11 @@ def _audit_metrics(is_noise, training_scores):
     # An image that could not be scored (NaN) counts as the least suspicious.
     suspicion = np.nan_to_num(-training_scores)
     return {"audit_ap": image_average_precision(is_noise, suspicion)}
+
+
+def _threshold_metrics(method, normal_scores, threshold):
+    # The threshold is learned from scores without weights.
+    return {} if method in REWEIGHTING else {"false_alarm_rate": np.mean(normal_scores < threshold)}
 
 
 def _image_metrics(is_defective, scores):

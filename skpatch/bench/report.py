@@ -31,7 +31,13 @@ OF_FIT = {
 }
 
 _OVERLAPS = {"yes": "overlap", "no": "no overlap"}
-_COLORS = dict(zip(METHODS, ("#D55E00", "#CC79A7", "#56B4E9", "#009E73", "#1A1A1A"), strict=True))
+_COLORS = dict(
+    zip(
+        METHODS,
+        ("#D55E00", "#F0A070", "#CC79A7", "#56B4E9", "#009E73", "#E69F00", "#1A1A1A"),
+        strict=True,
+    )
+)
 _LINES = {"yes": "-", "no": (0, (4, 2))}
 _GOAL_LEVELS = (0.1, 0.4)
 _ALL = "mean of all"

@@ -105,7 +105,9 @@ def run_bench(
     if "skpatch" in methods:
         print_goals(rows)
     if known.published:
-        say(f"\nPublished: {known.published}")
+        say("\nPublished")
+    for figures in known.published:
+        say(f"- {figures}")
     say(f"\nRows: {shown(table)}")
     # Against a single share of noise there is nothing to plot.
     if len(set(noise)) > 1:

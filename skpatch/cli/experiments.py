@@ -173,8 +173,9 @@ Examples:
 def reproduce(preset, folders, **options):
     """Measure a published method by its own protocol.
 
-    softpatch is PatchCore and SoftPatch with 10 % of defects among the training images, patchcore
-    PatchCore on clean ones, both with a WideResNet-50-2, whose weights torchvision downloads;
+    softpatch is PatchCore and SoftPatch with 10 % of defects among the training images, softpatch+
+    fuses its discriminators, patchcore is PatchCore on clean ones, all with a WideResNet-50-2,
+    whose weights torchvision downloads;
     anomalydino is a memory of all tokens of DINOv2, which timm downloads. Published figures
     are printed below the tables where there are any. Else as skpatch bench.
     """

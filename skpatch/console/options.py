@@ -145,9 +145,10 @@ def engine_option(default, note):
 _TRAINING = [
     _training(
         "--discriminator",
-        type=click.Choice(["support", "lof", "gaussian", "nearest", "none"]),
+        type=click.Choice(["support", "lof", "gaussian", "nearest", "fusion", "none"]),
         default="support",
-        help="What tells noise. lof and gaussian: SoftPatch, for aligned objects; none: PatchCore.",
+        help="What tells noise. lof, gaussian: SoftPatch, and fusion: SoftPatch+, for aligned "
+        "objects; none: PatchCore.",
     ),
     _training(
         "--noise-threshold",

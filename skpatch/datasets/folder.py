@@ -21,6 +21,7 @@ from .layouts import (
 )
 from .listing import IMAGE_EXTENSIONS, list_folder, natural_key, tell_left_out
 from .masks import read_mask
+from .splits import apply_split
 
 if TYPE_CHECKING:
     from sklearn.utils import Bunch
@@ -46,9 +47,11 @@ def load_folder(path: str | os.PathLike, *, layout: str = "auto") -> "Bunch":
         - "btad": ``train/ok``, ``test/ok``, ``test/ko`` and ``ground_truth/ko/<stem>.png`` (or
           another image extension), as in BTAD [2]_;
         - "visa": ``Data/Images/Normal``, ``Data/Images/Anomaly`` and ``Data/Masks/Anomaly``, as in
-          VisA [3]_;
+          VisA [3]_, whose ``split_csv/1cls.csv`` beside the category says which images are for
+          training; without it all normal ones are;
         - "sorted": ``good`` (or ``ok``, ``normal``), other folders of defective images, and perhaps
-          ``mask/<defect>``;
+          ``mask/<defect>``. The category's file in ``realiad_jsons`` two folders above, as in
+          Real-IAD [4]_, says which images are for training, and which views show a defect;
         - "beside": masks beside the images (``<stem>_label.bmp``, or ``<stem>.png`` of
           ``<stem>.jpg``) or in a folder ``Label``, ``masks``, ``gt`` or the like beside them or
           their folder, as in KolektorSDD and DAGM 2007. Masks are read: an image is defective if
@@ -70,11 +73,11 @@ def load_folder(path: str | os.PathLike, *, layout: str = "auto") -> "Bunch":
           those of several; None for normal images and for defective ones without a mask;
         - test_annotated : ndarray of shape (n_test,), bool, False for defective images without a
           mask: leave them out of pixel metrics, which take None for a normal image;
-        - test_types : list of str, the name of each test image's folder; "good" or "defective" if
-          the masks are beside the images;
+        - test_types : list of str, the name of each test image's folder, or what the publishers'
+          file calls it; "good" or "defective" if the masks are beside the images;
         - defect_types : list of str, the defects' folder names;
         - unused_images : list of str, images that the layout has for other ends: those to validate,
-          those without published labels, and maps of depth;
+          those without published labels, maps of depth, and what the publishers' file leaves out;
         - layout : str, the layout found.
 
     Raises
@@ -91,7 +94,8 @@ def load_folder(path: str | os.PathLike, *, layout: str = "auto") -> "Bunch":
     Warns
     -----
     UserWarning
-        If files are left out; if masks belong to no image, or images lie where the layout has none.
+        If files are left out; if masks belong to no image, images lie where the layout has none, or
+        the publishers' file lists images that are not there.
 
     See Also
     --------
@@ -105,6 +109,8 @@ def load_folder(path: str | os.PathLike, *, layout: str = "auto") -> "Bunch":
        transformer network for image anomaly detection and localization", ISIE 2021.
     .. [3] Y. Zou, J. Jeong, L. Pemula, D. Zhang and O. Dabeer, "SPot-the-Difference self-supervised
        pre-training for anomaly detection and segmentation", ECCV 2022.
+    .. [4] C. Wang et al., "Real-IAD: A real-world multi-view dataset for benchmarking versatile
+       industrial anomaly detection", CVPR 2024.
 
     Examples
     --------
@@ -231,6 +237,7 @@ def _list_parts(root, layout, without=None):
             f"{', '.join(IMAGE_EXTENSIONS)}."
         )
     parts = split(root, names, layout)
+    apply_split(root, names, parts)
     parts.unread = listing.unread
     return parts
 

@@ -67,10 +67,11 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
 
     Parameters
     ----------
-    discriminator : {"support", "lof", "gaussian", "nearest"}, NoiseDiscriminator, outlier \
-            detector or None, default="support"
+    discriminator : {"support", "lof", "gaussian", "nearest", "fusion"}, NoiseDiscriminator, \
+            outlier detector or None, default="support"
         What tells noise. Any scikit-learn outlier detector is fitted at each grid position;
-        None drops nothing and gives plain PatchCore. The paper's is "lof".
+        None drops nothing and gives plain PatchCore. The paper's is "lof", that of SoftPatch+
+        "fusion".
     noise_threshold : "auto" or float in [0, 1), default="auto"
         Share to drop, of the training patches or, with "support", of the memory patches. "auto" is
         for the discriminator to decide: the paper's 0.15, while "support" finds out from the

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from .base import NoiseDiscriminator
 from .positionwise import rank_scores
-from .resolving import make_discriminator
 
 __all__ = ["FusionDiscriminator"]
 
@@ -46,5 +45,8 @@ class FusionDiscriminator(NoiseDiscriminator):
         """Score all patches (n, h, w, d) by their mean rank; see the base class."""
         if len(self.discriminators) == 0:
             raise ValueError("discriminators is empty; name at least one.")
+        # It knows this class by name.
+        from .resolving import make_discriminator
+
         self.discriminators_ = [make_discriminator(one).fit(patches) for one in self.discriminators]
         return np.mean([rank_scores(one.outlier_scores_) for one in self.discriminators_], axis=0)

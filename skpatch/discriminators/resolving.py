@@ -5,6 +5,7 @@ from sklearn.base import BaseEstimator, clone, is_outlier_detector
 
 from ..runtime.parameters import seed_nested
 from .base import KeepAll, NoiseDiscriminator
+from .fusion import FusionDiscriminator
 from .positionwise import (
     GaussianDiscriminator,
     LOFDiscriminator,
@@ -20,6 +21,7 @@ DISCRIMINATORS = {
     "nearest": NearestDiscriminator,
     "gaussian": GaussianDiscriminator,
     "lof": LOFDiscriminator,
+    "fusion": FusionDiscriminator,
 }
 
 
@@ -29,8 +31,8 @@ def make_discriminator(discriminator, *, random_state=None, n_jobs=None):
     Parameters
     ----------
     discriminator : str, NoiseDiscriminator, outlier detector or None
-        A name ("support", "nearest", "gaussian", "lof"), a discriminator, or a scikit-learn
-        outlier detector to be fitted at each position; None keeps all patches.
+        A name ("support", "nearest", "gaussian", "lof", "fusion"), a discriminator, or a
+        scikit-learn outlier detector to be fitted at each position; None keeps all patches.
     random_state : RandomState instance, optional
         Seeds what the discriminator leaves unseeded.
     n_jobs : int, optional

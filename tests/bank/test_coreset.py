@@ -1,19 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 import numpy as np
 import pytest
+from _published import greedy
 
 from skpatch.bank.coreset import farthest_on_average, greedy_coreset
 from skpatch.distances.scaling import LowerBounds
-
-
-def plain_greedy(points, size, start):
-    points = points.astype(np.float64)
-    picks = np.atleast_1d(start).tolist()
-    distances = np.min([np.square(points - points[pick]).sum(axis=1) for pick in picks], axis=0)
-    for _ in range(size - len(picks)):
-        picks.append(int(np.argmax(distances)))
-        distances = np.minimum(distances, np.square(points - points[picks[-1]]).sum(axis=1))
-    return picks, np.sqrt(distances.max())
 
 
 def clustered(n, d, seed=0):
@@ -47,7 +38,7 @@ DATA = {
 def test_picks_equal_the_plain_loop(name):
     points = DATA[name].astype(np.float32)
     size = 1 if name == "constant" else 5000 if name == "clustered" else 1500
-    expected, radius = plain_greedy(points, size, start=17)
+    expected, radius = greedy(points, size, start=17)
     picks, measured_radius = greedy_coreset(points, size, start=17)
     np.testing.assert_array_equal(picks, expected)
     assert measured_radius == pytest.approx(radius, rel=1e-12)
@@ -56,7 +47,7 @@ def test_picks_equal_the_plain_loop(name):
 def test_ties_go_to_the_lowest_row():
     # Whole numbers: many distances are exactly equal, also across the edge of the candidates.
     points = np.random.RandomState(0).randint(6, size=(8000, 4)).astype(np.float32)
-    expected, _ = plain_greedy(points, 700, start=3)
+    expected, _ = greedy(points, 700, start=3)
     picks, _ = greedy_coreset(points, 700, start=3)
     np.testing.assert_array_equal(picks, expected)
 
@@ -74,7 +65,7 @@ def test_equidistant_points_are_taken_by_row():
 def test_selects_among_some_rows(name):
     points = DATA[name].astype(np.float32)
     rows = np.flatnonzero(np.random.RandomState(0).uniform(size=len(points)) < 0.8)
-    expected, radius = plain_greedy(points[rows], 600, start=17)
+    expected, radius = greedy(points[rows], 600, start=17)
     picks, measured_radius = greedy_coreset(points, 600, rows[17], rows)
     np.testing.assert_array_equal(picks, rows[expected])
     assert measured_radius == pytest.approx(radius, rel=1e-12)
@@ -85,7 +76,7 @@ def test_selects_among_some_rows(name):
 def test_goes_on_from_given_picks(name, size):
     points = DATA[name].astype(np.float32)
     start = np.random.RandomState(0).choice(len(points), 50, replace=False)
-    expected, radius = plain_greedy(points, size, start)
+    expected, radius = greedy(points, size, start)
     picks, measured_radius = greedy_coreset(points, size, start)
     np.testing.assert_array_equal(picks, expected)
     assert measured_radius == pytest.approx(radius, rel=1e-12)

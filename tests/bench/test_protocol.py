@@ -3,8 +3,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skpatch import PatchFeatureExtractor
-from skpatch.bench.protocol import ImageSet, Unaligned, _copies
+from skpatch import FusionDiscriminator, PatchFeatureExtractor, SoftPatchDetector
+from skpatch.bench.protocol import ImageSet, Unaligned, _copies, measure
+from skpatch.inspection.maps import image_map
+from skpatch.metrics import image_auroc, pixel_auroc
 
 
 @pytest.fixture
@@ -74,3 +76,34 @@ def test_altered_copies_are_injected_in_their_places(paths):
     # Each is like its original, and not the same.
     np.testing.assert_array_equal(gaps.argmin(axis=1), [2, 1])
     assert gaps.min() > 0
+
+
+def test_the_maps_of_softpatch_plus_have_a_bank_of_their_own():
+    """15 % are dropped for scores of images, 50 % for maps."""
+    rng = np.random.RandomState(0)
+    features = rng.normal(size=(30, 4, 4, 6)).astype(np.float32)
+    features[20:, 1, 1] += 3
+    is_defective = np.arange(30) >= 20
+    data = ImageSet("set", np.arange(30), is_defective, np.arange(15, 30))
+    masks = {index: np.zeros((16, 16), bool) for index in range(15, 30)}
+    for index in range(20, 30):
+        masks[index][4:8, 4:8] = True
+    (row,) = measure(data, features, masks, 0, "SoftPatch+", 3, {"coreset_size": 20})
+    train, _ = data.split(3)
+    scores, maps = (
+        SoftPatchDetector(
+            discriminator=FusionDiscriminator(discriminators=["lof", "gaussian"]),
+            noise_threshold=threshold,
+            coreset_size=20,
+            random_state=3,
+        ).fit(features[train])
+        for threshold in (0.15, 0.5)
+    )
+    tested, truth = features[15:], is_defective[15:]
+    assert row["image_auroc"] == image_auroc(truth, -scores.score_samples(tested))
+    grids = maps.predict_map(tested)
+    enlarged = [image_map(grid, (16, 16), (16, 16), (0, 0, 16, 16), 4) for grid in grids]
+    assert row["pixel_auroc"] == pixel_auroc(list(masks.values()), enlarged)
+    assert row["megabytes"] == 2 * 20 * 6 * 4 / 1e6
+    (row,) = measure(data, features, {}, 0, "SoftPatch+", 3, {"coreset_size": 20})
+    assert row["megabytes"] == 20 * 6 * 4 / 1e6

@@ -279,7 +279,7 @@ def test_reproduce(data, tmp_path, capsys):
     ]
     spread = f"{np.mean(of_bolt):.3f} ± {np.std(of_bolt, ddof=1):.3f}"
     assert table[2].startswith(f"| bolt | 10% | no | {spread} |")
-    assert "Published: Image AUROC, mean of the 15 categories of MVTec AD, 10 % noise" in printed
+    assert "Published\n- MVTec AD, mean of the 15 categories, 10 % noise" in printed
     assert run("reproduce", "softpatch", *arguments.split(), *places, "--style", "latex") == 0
     printed = capsys.readouterr().out
     assert printed.count(r"\begin{tabular}{lllllll}") == 3

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 import numpy as np
 import pytest
+from _published import NOISE, by_position
 from sklearn.base import clone
 from sklearn.covariance import OAS, EllipticEnvelope, EmpiricalCovariance, LedoitWolf
 from sklearn.ensemble import IsolationForest
 from sklearn.linear_model import LinearRegression
-from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
+from sklearn.neighbors import LocalOutlierFactor
 from sklearn.svm import OneClassSVM
 
 from skpatch import (
@@ -29,37 +30,9 @@ def features():
     return patches.astype(np.float32)
 
 
-def by_position(patches, score):
-    scores = np.empty(patches.shape[:3])
-    for row, column in np.ndindex(patches.shape[1:3]):
-        scores[:, row, column] = score(patches[:, row, column].astype(np.float64))
-    return scores
-
-
-def nearest_reference(points):
-    return NearestNeighbors(n_neighbors=1).fit(points).kneighbors()[0][:, 0] + 1
-
-
-def lof_reference(points):
-    return -LocalOutlierFactor(n_neighbors=6).fit(points).negative_outlier_factor_
-
-
-def gaussian_reference(points):
-    covariance = np.cov(points, rowvar=False) + 0.01 * np.eye(points.shape[1])
-    gaps = points - points.mean(axis=0)
-    return np.sqrt(np.einsum("ij,jk,ik->i", gaps, np.linalg.inv(covariance), gaps)) + 1
-
-
-REFERENCES = {
-    "nearest": nearest_reference,
-    "gaussian": gaussian_reference,
-    "lof": lof_reference,
-}
-
-
-@pytest.mark.parametrize("name", REFERENCES)
+@pytest.mark.parametrize("name", NOISE)
 def test_scores_equal_the_formulas(features, name):
-    expected = by_position(features, REFERENCES[name])
+    expected = by_position(features, NOISE[name])
     discriminator = make_discriminator(name).fit(features)
     np.testing.assert_allclose(discriminator.outlier_scores_, expected, rtol=1e-4)
     kept = discriminator.outlier_scores_ <= np.quantile(discriminator.outlier_scores_, 0.85)

@@ -46,6 +46,7 @@ def model(images):
     [
         {},
         {"discriminator": None},
+        {"discriminator": "fusion"},
         {"discriminator": "lof", "metric": "sqeuclidean", "n_neighbors": 3, "contamination": 0.1},
         {"discriminator": LOFDiscriminator(n_neighbors=4), "noise_threshold": np.float64(0.2)},
         {"discriminator": FusionDiscriminator(discriminators=("lof", GaussianDiscriminator()))},

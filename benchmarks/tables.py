@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Write the tables of README and documentation anew, from the rows of all runs in docs/.
+
+    python benchmarks/tables.py
+
+A table lies between two comments that name it, and is replaced as a whole: means, with standard
+deviations over seeds where there are several, under what it was measured with.
+"""
+
+import csv
+import re
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ("README.md", "docs/robustness.rst", "docs/guide/comparison.rst")
+# What a table starts and ends with in each kind of file.
+_MARKS = {
+    ".md": ("<!-- table {} -->", "<!-- end of table -->"),
+    ".rst": (".. table {}", ".. end of table"),
+}
+# Columns of the comparison of noise models: methods of benchmarks/noise_models.py.
+_MODELS = {
+    "nothing": "PatchCore",
+    "LOF .15": "LOF, 15 %",
+    "LOF .30": "LOF, 30 %",
+    "Gaussian .15": "Gaussian, 15 %",
+    "default": "skpatch",
+    "truth": "truth",
+}
+_PEERS = ("skpatch", "pyod", "anomalib")
+
+
+def read_rows(name):
+    """Rows of a CSV in docs/."""
+    with (ROOT / "docs" / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def spread(rows, column, digits=3):
+    """Mean over the rows of each seed, then over seeds, with the standard deviation of several."""
+    of_seeds = {}
+    for row in rows:
+        if row[column] not in ("", "nan"):
+            of_seeds.setdefault(row["seed"], []).append(float(row[column]))
+    means = [np.mean(values) for values in of_seeds.values()]
+    if not means:
+        return ""
+    deviation = f" ± {np.std(means, ddof=1):.{digits}f}" if len(means) > 1 else ""
+    return f"{np.mean(means):.{digits}f}{deviation}"
+
+
+def _dates(rows):
+    days = sorted({row["date"] for row in rows})
+    return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+
+
+def complete(rows):
+    """Rows without overlap by (set, noise), each from method to rows of the seeds that have all."""
+    cells = {}
+    for row in rows:
+        if row["overlap"] == "no":
+            key = row["dataset"], float(row["noise"])
+            cells.setdefault(key, {}).setdefault(row["seed"], {})[row["method"]] = row
+    found = {
+        key: [methods for methods in seeds.values() if _MODELS.keys() <= methods.keys()]
+        for key, seeds in sorted(cells.items())
+    }
+    return {
+        key: {method: [methods[method] for methods in seeds] for method in _MODELS}
+        for key, seeds in found.items()
+        if seeds
+    }
+
+
+def robustness(rows):
+    """Image AUROC by set and noise."""
+    cells = complete(rows)
+    lines = [
+        [dataset, f"{noise:.0%}", str(len(found["default"]))]
+        + [spread(found[method], "auroc") for method in _MODELS]
+        for (dataset, noise), found in cells.items()
+    ]
+    caption = (
+        "Image AUROC without overlap, mean ± standard deviation over seeds: EfficientNet-Lite0, "
+        f"224 pixels, skpatch {rows[-1]['version']}, {_dates(rows)}"
+    )
+    return caption, ["set", "noise", "seeds", *_MODELS.values()], lines
+
+
+def summary(rows):
+    """Image AUROC by noise: the mean of the sets, and the lowest."""
+    cells = complete(rows)
+    levels = sorted({noise for _, noise in cells})
+    lines = []
+    for level in levels:
+        found = [methods for (_, noise), methods in cells.items() if noise == level]
+        means = {
+            method: [np.mean([float(row["auroc"]) for row in one[method]]) for one in found]
+            for method in _MODELS
+        }
+        cells_of = [f"{np.mean(values):.3f} ({min(values):.3f})" for values in means.values()]
+        lines.append([f"{level:.0%}", *cells_of])
+    n_sets = len({dataset for dataset, _ in cells})
+    caption = (
+        f"Image AUROC of images that were not trained on, mean of {n_sets} sets (lowest set): "
+        f"EfficientNet-Lite0, 224 pixels, skpatch {rows[-1]['version']}, {_dates(rows)}"
+    )
+    return caption, ["noise", *_MODELS.values()], lines
+
+
+def noise_found(rows):
+    """What the default finds of the noise, and the AUROC of finding its images."""
+    lines = []
+    for (dataset, noise), found in complete(rows).items():
+        default = found["default"]
+        ratios = [float(row["noise_ratio"]) for row in default]
+        lines.append(
+            [
+                *(dataset, f"{noise:.0%}", f"{float(default[0]['truth']):.3f}"),
+                " ".join("?" if np.isnan(ratio) else f"{ratio:.3f}" for ratio in ratios),
+                " ".join(row["evidence"] for row in default),
+                *(spread(found[name], "audit", 2) for name in ("default", "LOF .15", "nothing")),
+            ]
+        )
+    header = ["set", "noise", "true share", "estimated", "evidence", "audit", "LOF", "PatchCore"]
+    caption = f"EfficientNet-Lite0, 224 pixels, skpatch {rows[-1]['version']}, {_dates(rows)}"
+    return caption, header, lines
+
+
+def peers(rows):
+    """Other tools: a line for each method."""
+    lines = []
+    for tool in _PEERS:
+        of_tool = [row for row in rows if row["tool"] == tool]
+        for method in dict.fromkeys(row["method"] for row in of_tool):
+            found = [row for row in of_tool if row["method"] == method]
+            aurocs = [
+                spread([row for row in found if row["noise"] == noise], "auroc")
+                for noise in ("0.0", "0.1")
+            ]
+            times = spread(found, "fit_seconds", 2), spread(found, "score_milliseconds", 2)
+            about = found[0]["packages"], found[0]["lines"]
+            lines.append([f"{tool} {found[0]['version']}", method, *aurocs, *times, *about])
+        if not of_tool:
+            lines.append([tool, "not measured", *[""] * 6])
+    sets = ", ".join(sorted({row["dataset"] for row in rows}))
+    caption = (
+        f"Mean over {sets}, ± standard deviation over seeds; features of EfficientNet-Lite0 at 224 "
+        f"pixels, {_dates(rows)}"
+    )
+    header = ["tool", "method", "image AUROC, clean", "with 10 % noise", "fit, seconds"]
+    return caption, [*header, "score, ms", "packages", "lines"], lines
+
+
+# From the name of a table to what makes it, and the CSV that it is made from.
+TABLES = {
+    "summary": (summary, "noise_models.csv"),
+    "robustness": (robustness, "noise_models.csv"),
+    "noise": (noise_found, "noise_models.csv"),
+    "peers": (peers, "peers.csv"),
+}
+
+
+def markdown(caption, header, lines):
+    """A table for README."""
+    rows = [header, ["---"] * len(header), *lines]
+    return "\n".join([f"{caption}.", "", *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def restructured(caption, header, lines):
+    """A table for a page of the documentation."""
+    rows = [", ".join(f'"{cell}"' for cell in row) for row in [header, *lines]]
+    head = [f".. csv-table:: {caption}", "    :header-rows: 1", ""]
+    return "\n".join([*head, *(f"    {row}" for row in rows)])
+
+
+_RENDERED = {".md": markdown, ".rst": restructured}
+
+
+def rewritten(page):
+    """Text of a page with its tables made anew."""
+    path = ROOT / page
+    start, end = _MARKS[path.suffix]
+    text = path.read_text(encoding="utf-8")
+    for name, (make, source) in TABLES.items():
+        mark = start.format(name)
+        if mark in text:
+            table = _RENDERED[path.suffix](*make(read_rows(source)))
+            pattern = rf"{re.escape(mark)}\n.*?\n{re.escape(end)}"
+            new = f"{mark}\n\n{table}\n\n{end}"
+            text = re.sub(pattern, lambda _, new=new: new, text, count=1, flags=re.DOTALL)
+    return text
+
+
+def main():
+    for page in PAGES:
+        (ROOT / page).write_text(rewritten(page), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
