@@ -18,7 +18,7 @@ from torch import nn
 
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, load, make_pipeline, save
 from skpatch.engines import choosing
-from skpatch.engines.openvino import OpenVinoNetwork
+from skpatch.engines.openvino import OpenVinoGraph
 from skpatch.runtime.threads import execution
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -51,8 +51,8 @@ def test_default_network():
     assert found.shape == expected.shape
     assert found.dtype == np.float32
     assert (differences(found, expected) < 1e-4).all()
-    network, _ = extractor._networks(torch.device("cpu"))
-    assert isinstance(network, OpenVinoNetwork)
+    network = extractor._steps().network
+    assert isinstance(network.graph, OpenVinoGraph)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_network_is_compiled_once_and_not_pickled(fitted, monkeypatch):
     assert len(pickle.dumps(extractor)) < size + 1000
     loaded = pickle.loads(pickle.dumps(extractor))
     np.testing.assert_array_equal(loaded.transform(IMAGES), expected)
-    monkeypatch.delattr(OpenVinoNetwork, "__init__")
+    monkeypatch.delattr(OpenVinoGraph, "__init__")
     np.testing.assert_array_equal(extractor.transform(IMAGES), expected)
 
 
@@ -157,10 +157,10 @@ def test_two_threads_at_once(fitted):
 def test_requests_are_as_many_as_threads(fitted):
     extractor = with_parameters(fitted, engine="openvino", n_jobs=2, batch_size=1)
     extractor.transform(IMAGES * 5)
-    network, _ = extractor._networks(torch.device("cpu"))
+    network = extractor._steps().network
     with execution(2, False):
         extractor.transform(IMAGES * 5)
-    assert 1 <= len(network._idle) <= 2
+    assert 1 <= len(network.graph._idle) <= 2
 
 
 def test_nothing_is_reported_to_anyone(fitted, monkeypatch):
