@@ -17,15 +17,20 @@ __all__ = [
     "unpack_graph",
 ]
 
-# Each with the package that runs it.
-ENGINES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
+# Each with the package that runs it, and what torch needs to convert networks for it.
+ENGINES = {
+    "torch": ("torch",),
+    "openvino": ("openvino",),
+    "onnx": ("onnxruntime", "onnx"),
+}
 # Number types in which engines compute on a CPU.
 _TYPES = {"openvino": ("float32", "bfloat16"), "onnx": ("float32",)}
 
 
 def is_installed(engine):
-    """Whether the package of an engine is here."""
-    return has_torch() if engine == "torch" else find_spec(ENGINES[engine]) is not None
+    """Whether the packages of an engine are here."""
+    needed = ENGINES[engine] if has_torch() else ENGINES[engine][:1]
+    return all(find_spec(package) is not None for package in needed)
 
 
 def check_engine(engine, device, dtype):
@@ -33,9 +38,8 @@ def check_engine(engine, device, dtype):
     if engine == "torch":
         return
     if not is_installed(engine):
-        raise ValueError(
-            f"engine={engine!r} needs a package that is missing: pip install 'skpatch[{engine}]'"
-        )
+        wanted = f"'skpatch[{engine}]'" if has_torch() else ENGINES[engine][0]
+        raise ValueError(f"engine={engine!r} needs a package that is missing: pip install {wanted}")
     if device not in ("auto", "cpu"):
         raise ValueError(
             f"engine={engine!r} runs on the CPU, not on device={device!r}; use device='cpu', or "
