@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from _cli import read_csv
+from _cli import read_csv, run
 from _networks import small_extractor, small_network
 from _persistence import parts, write
 from _photographs import IMAGES, photographs
@@ -102,6 +102,13 @@ def test_a_model_of_torch_says_how_to_save_it(folder):
         "torch.skpatch' cannot be loaded: its network needs torch, which is not installed" in said
     )
     assert "set_params(engine='onnx')" in said
+
+
+def test_info_says_that_the_network_is_in_the_file(folder, capsys):
+    assert run("info", folder / "default_onnx.skpatch") == 0
+    assert "efficientnet_lite0, onnx; in the file, so that it needs no" in capsys.readouterr().out
+    assert run("info", folder / "torch.skpatch") == 0
+    assert "in the file" not in capsys.readouterr().out
 
 
 def test_weights_are_in_the_file_once(models, folder):
