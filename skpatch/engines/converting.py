@@ -76,8 +76,9 @@ def _converted(engine, convert):
             warnings.simplefilter("ignore")
             return convert()
     except Exception as error:
-        # Such errors have no class of their own; the last line says what is the matter.
-        said = shown(str(error).strip().splitlines()[-1].lstrip("- "))
+        # Such errors have no class of their own; OpenVINO's last line says what is the matter.
+        lines = str(error).strip().splitlines()
+        said = shown(lines[-1 if engine == "openvino" else 0].lstrip("- "))
         raise ValueError(
             f"engine={engine!r} cannot run this network: {said}. Use engine='torch'."
         ) from error
@@ -119,15 +120,15 @@ class _FromChannelsLast(nn.Module):
         return self.embedding([one.permute(0, 3, 1, 2) for one in maps])
 
 
-def _traced(network, examples):
-    return torch.jit.trace(network.eval(), examples, check_trace=False)
-
-
 def _to_onnx(network, *examples):
-    content = io.BytesIO()
-    torch.onnx.export(
-        _traced(network, examples), examples, content, dynamo=False, opset_version=_OPSET
-    )
+    content, before = io.BytesIO(), torch.backends.mha.get_fastpath_enabled()
+    # ONNX has no operation for torch's fast way to attend.
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        # It traces the network itself: of one that is traced it does not know the shapes.
+        torch.onnx.export(network.eval(), examples, content, dynamo=False, opset_version=_OPSET)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
     return content.getvalue()
 
 
@@ -141,7 +142,8 @@ def _to_openvino(network, *examples):
 
     frontend = FrontEndManager().load_by_framework("pytorch")
     # The frontend does not keep the decoder.
-    decoder = TorchScriptPythonDecoder(_traced(network, examples))
+    traced = torch.jit.trace(network.eval(), examples, check_trace=False)
+    decoder = TorchScriptPythonDecoder(traced)
     return frontend.convert(frontend.load(decoder))
 
 
