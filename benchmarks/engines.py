@@ -16,14 +16,16 @@ import argparse
 import multiprocessing
 import platform
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from skpatch import PatchFeatureExtractor
-from skpatch.engines.choosing import is_installed
+from skpatch.engines.choosing import is_installed, make_network
 from skpatch.engines.network import TorchNetwork
+from skpatch.features.steps import by_arrays
 
 _BACKBONES = ("efficientnet_lite0", "resnet18", "wide_resnet50_2", "convnext_tiny")
 _SIZE = (224, 224)
@@ -63,16 +65,19 @@ def plain(extractor):
 def engines(extractor):
     """Functions from pixels to maps, by name."""
     given = extractor.model_, _SIZE, extractor._mean, extractor._std
+    graph = extractor.model_, extractor.layers_, *given[1:]
     cpu = torch.device("cpu")
     found = {
         "plain": plain(extractor),
         "torch": TorchNetwork(*given, cpu, torch.float32),
     }
-    if is_installed("openvino"):
-        from skpatch.engines.openvino import OpenVinoNetwork
-
-        for dtype in ("float32", "bfloat16") if has_bfloat16() else ("float32",):
-            found[f"openvino {dtype}"] = OpenVinoNetwork(*given, dtype)
+    others = [("openvino", "float32"), ("onnx", "float32")]
+    if has_bfloat16():
+        others.append(("openvino", "bfloat16"))
+    for engine, dtype in others:
+        if is_installed(engine):
+            network = make_network(engine, *graph, cpu, dtype)
+            found[f"{engine} {dtype}"] = partial(by_arrays, network)
     return found
 
 

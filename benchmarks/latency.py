@@ -54,7 +54,7 @@ def main():
     sized = [pixels_of(path, size) for path in test]
     for engine in arguments.engines:
         extractor.set_params(engine=engine)
-        network, _ = extractor._networks(torch.device("cpu"))
+        network = extractor._steps().maps
         inputs = [torch.from_numpy(image)[None].permute(0, 3, 1, 2) for image in sized]
         with torch.inference_mode():
             network(inputs[0])

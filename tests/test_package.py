@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,16 @@ def test_import_loads_nothing_heavy():
         "print([m for m in heavy if m in sys.modules])"
     )
     assert run_python(code) == "[]"
+
+
+def test_requirements_without_torch_are_those_of_the_package():
+    root = Path(__file__).parents[1]
+    listed = (root / "docs" / "guide" / "without_torch.txt").read_text(encoding="utf-8").split()
+    declared = re.findall(
+        r'"([a-z0-9-]+>=[0-9a-z.]+)"', (root / "pyproject.toml").read_text(encoding="utf-8")
+    )
+    assert set(listed) <= set(declared)
+    assert not [one for one in listed if one.startswith("torch")]
 
 
 def test_plotting_loads_matplotlib_when_it_plots():

@@ -137,9 +137,12 @@ def _network(found):
         return {}
     (height, width), (rows, columns) = found.network["image_size_"], found.grid
     backbone = found.network["backbone"]
+    engine = shown(found.network["engine"])
+    if found.network["is_in_file"]:
+        engine += "; in the file, so that it needs no torch"
     region = {} if found.network["region"] is None else {"region": "a part of the images"}
     return {
-        "network": f"{shown(backbone or 'a module of its own')}, {shown(found.network['engine'])}",
+        "network": f"{shown(backbone or 'a module of its own')}, {engine}",
         "network input": f"{width:d} x {height:d} pixels, {columns} x {rows} patches",
         "intensity range": _intensity_range(found.network["intensity_range_"]),
         **region,

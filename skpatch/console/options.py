@@ -136,9 +136,10 @@ def engine_option(default, note):
     """Option for what runs the network; importing the engines' names would load numpy."""
     return _run(
         "--engine",
-        type=click.Choice(["torch", "openvino"]),
+        type=click.Choice(["torch", "openvino", "onnx"]),
         default=default,
-        help=f"What runs the network; openvino needs the package extra of that name. {note}",
+        help="What runs the network; openvino and onnx need the package extras of these names. "
+        f"{note}",
     )
 
 
@@ -290,8 +291,8 @@ def training_options(command):
 def limit_threads(jobs):
     """Let the network, and the detector with it, use that many threads during the command."""
     if jobs is not None:
-        import torch
+        from ..runtime.products import get_threads, set_threads
 
-        before = torch.get_num_threads()
-        click.get_current_context().call_on_close(lambda: torch.set_num_threads(before))
-        torch.set_num_threads(jobs)
+        before = get_threads()
+        click.get_current_context().call_on_close(lambda: set_threads(before))
+        set_threads(jobs)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..distances.scaling import LowerBounds, Scaling, inner_products
+from ..runtime.products import products
 from ..runtime.threads import progress, run_blocks
 from .finding import NoiseFinding
 
@@ -190,11 +191,9 @@ class Jury:
 
     def _project(self, points):
         """Coordinates (n, k), float16, of points (n, d)."""
-        import torch
-
         scaled, _ = self._scaling.apply(points)
         if self.axes is not None:
-            scaled = torch.mm(torch.from_numpy(scaled), torch.from_numpy(self.axes)).numpy()
+            scaled = products(scaled, self.axes)
         return np.clip(scaled, -_LARGEST, _LARGEST).astype(np.float16)
 
     def project(self, points):

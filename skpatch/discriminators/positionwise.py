@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, clone, is_outlier_detector
 
 from ..distances.scaling import Scaling, inner_products
 from ..runtime.parameters import StrOptions, positive_integer
+from ..runtime.products import require_torch
 from ..runtime.threads import run_blocks
 from .base import NoiseDiscriminator
 
@@ -201,6 +202,7 @@ class GaussianDiscriminator(NoiseDiscriminator):
 
     def score_patches(self, patches: NDArray[np.float32]) -> NDArray:
         """Score all patches (n, h, w, d) by Mahalanobis distance; see the base class."""
+        require_torch("GaussianDiscriminator")
         import torch
 
         positions = _positions(patches)

@@ -4,6 +4,7 @@
 import numpy as np
 from sklearn.random_projection import GaussianRandomProjection
 
+from ..runtime.products import products
 from ..runtime.threads import run_blocks
 
 __all__ = ["draw_components", "project", "project_rows"]
@@ -25,16 +26,13 @@ def project(patches, components):
     """Projections (n, h, w, k), float32, of patches; the patches themselves without components."""
     if components is None:
         return patches
-    import torch
-
-    matrix = torch.from_numpy(components)
     rows = patches.reshape(-1, patches.shape[-1])
     projected = np.empty((len(rows), components.shape[1]), np.float32)
 
     def project_block(start, stop):
         # A copy of what is read-only, such as a file: torch warns of it.
-        block = torch.from_numpy(np.require(rows[start:stop], requirements="W"))
-        torch.mm(block, matrix, out=torch.from_numpy(projected[start:stop]))
+        block = np.require(rows[start:stop], requirements="W")
+        products(block, components, out=projected[start:stop])
 
     run_blocks(project_block, len(rows), 2048, "projection")
     return projected.reshape(*patches.shape[:3], -1)

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 
+from ..runtime.products import eigenvectors, products, project_and_rest
 from ..runtime.threads import run_blocks
 
 __all__ = ["LowerBounds", "Scaling"]
@@ -32,15 +33,11 @@ def inner_products(left, right):
     They are written to a buffer of the calling thread, which its next call overwrites: fresh
     memory for each block of a large product would cost as much as the product.
     """
-    import torch
-
     shape = *left.shape[:-1], right.shape[-2]
     size = math.prod(shape)
     if getattr(_buffers, "products", np.empty(0)).size < size:
         _buffers.products = np.empty(size, np.float32)
-    products = _buffers.products[:size].reshape(shape)
-    torch.matmul(torch.from_numpy(left), torch.from_numpy(right).mT, out=torch.from_numpy(products))
-    return products
+    return products(left, right.swapaxes(-1, -2), out=_buffers.products[:size].reshape(shape))
 
 
 class Scaling:
@@ -150,18 +147,11 @@ class LowerBounds:
 
     def apply(self, points):
         """Return the coordinates (n, k) of points and half of their squared norms (n,), float32."""
-        import torch
-
         scaled, halves = self._scaling.apply(points)
         if self._axes is None:
             return scaled, halves
         coordinates = np.empty((len(points), self._axes.shape[1] + 1), np.float32)
-        # Not numpy's product: its threads, one set for all callers, would be in each other's way.
-        rest, axes = torch.from_numpy(scaled), torch.from_numpy(self._axes)
-        projections = torch.mm(rest, axes)
-        rest.addmm_(projections, axes.T, alpha=-1)
-        coordinates[:, :-1] = projections.numpy()
-        coordinates[:, -1] = torch.linalg.vector_norm(rest, dim=1).numpy()
+        coordinates[:, :-1], coordinates[:, -1] = project_and_rest(scaled, self._axes)
         return coordinates, 0.5 * np.einsum("ij,ij->i", coordinates, coordinates)
 
     def leading(self, points, most):
@@ -169,16 +159,14 @@ class LowerBounds:
 
         All features if they are the coordinates.
         """
-        import torch
-
-        axes = None if self._axes is None else torch.from_numpy(self._axes[:, :most])
+        axes = None if self._axes is None else self._axes[:, :most]
         n_columns = points.shape[1] if axes is None else axes.shape[1]
         projections = np.empty((len(points), n_columns), np.float32)
 
         def project(start, stop):
             scaled, _ = self._scaling.apply(points[start:stop])
             if axes is not None:
-                scaled = torch.mm(torch.from_numpy(scaled), axes).numpy()
+                scaled = products(scaled, axes)
             projections[start:stop] = scaled
 
         run_blocks(project, len(points), 512)
@@ -205,27 +193,26 @@ class LowerBounds:
 
 def _principal_axes(scaling, points):
     """First principal axes (d, k), orthonormal; None if too many would be needed."""
-    import torch
-
     n, d = points.shape
     if n < _LEAST:
         return None
     # The decomposition takes the cube of the number of features, or of points if these are fewer.
     sample, _ = scaling.apply(points[:: -(n // -(_SAMPLE if d <= _FEW else _FEW))])
-    sample = torch.from_numpy(sample - sample.mean(axis=0))
+    sample = sample - sample.mean(axis=0)
     is_wide = len(sample) < d
-    products = sample @ sample.T if is_wide else sample.T @ sample
     try:
-        variances, axes = (part.flip(-1) for part in torch.linalg.eigh(products))
-    except torch.linalg.LinAlgError:
+        variances, axes = eigenvectors(
+            products(sample, sample.T) if is_wide else products(sample.T, sample)
+        )
+    except np.linalg.LinAlgError:
         # Points of sizes that no float32 products tell apart.
         return None
-    share = np.cumsum(variances.double().numpy())
+    share = np.cumsum(variances.astype(np.float64))
     share /= max(share[-1], np.finfo(float).tiny)
     kept = max(int(np.searchsorted(share, _VARIANCE_SHARE)) + 1, _LEAST_AXES)
     if kept > d // 3:
         return None
-    axes = sample.T @ axes[:, :kept] if is_wide else axes[:, :kept]
+    axes = products(sample.T, axes[:, :kept]) if is_wide else axes[:, :kept]
     # The bounds hold for orthonormal axes, and those of a float32 decomposition are not quite.
-    orthonormal, _ = np.linalg.qr(axes.double().numpy())
+    orthonormal, _ = np.linalg.qr(axes.astype(np.float64))
     return np.ascontiguousarray(orthonormal, np.float32)

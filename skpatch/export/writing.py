@@ -15,6 +15,7 @@ from ..inspection.result import check_threshold
 from ..networks.tracing import tracing
 from ..runtime.files import check_output, replacing
 from ..runtime.parameters import check_is_fitted
+from ..runtime.products import require_torch
 from ..runtime.text import first_line
 from ..runtime.versions import installed_versions
 
@@ -31,6 +32,7 @@ _TOLERANCE = 1e-3
 def write_onnx(model, path):
     """Export a fitted pipeline; see :meth:`PatchPipeline.to_onnx`."""
     check_output(path, ".onnx", "path")
+    require_torch("to_onnx")
     _check_installed()
     _check_model(model)
     extractor, detector = (step for _, step in model.steps)

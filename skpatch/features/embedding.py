@@ -7,7 +7,7 @@ from scipy import sparse
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["feature_names", "make_embedding"]
+__all__ = ["make_embedding"]
 
 
 def make_embedding(shapes, patch_size, embedding_dim):
@@ -138,14 +138,3 @@ def _gather_form(matrix, patch_size):
     np.add.at(kernels, (terms, rows, offsets), entries.data)
     sources = np.minimum(lowest + np.arange(n_terms)[:, np.newaxis], matrix.shape[1] // area - 1)
     return outputs, sources, kernels.reshape(n_terms, len(outputs), 1, patch_size, patch_size)
-
-
-def feature_names(layers, shapes, embedding_dim):
-    """Names of the features: the layer and its channel, or "embedding" and the dimension."""
-    if embedding_dim is not None:
-        return [f"embedding_{index}" for index in range(embedding_dim)]
-    return [
-        f"{layer}_{channel}"
-        for layer, (channels, *_) in zip(layers, shapes, strict=True)
-        for channel in range(channels)
-    ]

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """PatchFeatureExtractor: images to patch features with a pretrained network."""
 
-import copy
 import os
 import pickle
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 
-from ..engines.choosing import ENGINES, check_engine, device_of, make_network
+from ..engines.choosing import ENGINES, check_engine, device_of
 from ..images.collection import Images, check_images
 from ..networks.tracing import running, tracing
 from ..runtime.devices import check_device
@@ -26,7 +25,9 @@ from ..runtime.parameters import (
     fit_context,
     positive_integer,
 )
+from ..runtime.products import require_torch
 from ..runtime.threads import execution, run_blocks
+from .names import feature_names
 from .region import patches_inside, read_region
 from .storage import create_memmap, empty_features
 from .survey import check_intensity_range, survey, tell_remarks
@@ -108,10 +109,12 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         with the default network, and 4 with a WideResNet-50-2, by 3 %. A GPU wants more.
     device : str, default="auto"
         Torch device. "auto" takes CUDA if there is a GPU, else the CPU.
-    engine : {"torch", "openvino"}, default="torch"
-        What runs the network. "openvino" is the faster one on many CPUs, and needs the package
-        extra ``skpatch[openvino]``; its features differ by rounding errors. It runs on the CPU,
-        also where `device` is "auto", in float32 or bfloat16. The detector is not concerned.
+    engine : {"torch", "openvino", "onnx"}, default="torch"
+        What runs the network. "openvino" is the fastest on many CPUs, and needs the package extra
+        ``skpatch[openvino]``; "onnx" is onnxruntime, in ``skpatch[onnx]``. Their features differ
+        by rounding errors. They run on the CPU, also where `device` is "auto", in float32, and
+        "openvino" in bfloat16 too. A model that is saved with one of them has its network in the
+        file, and scores where torch is not installed. The detector is not concerned.
     dtype : {"float32", "bfloat16", "float16"}, default="float32"
         Number type of the network. The features are float32 in any case. On a GPU, torch's own
         setting says whether float32 convolutions may use TF32.
@@ -147,7 +150,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         Number of features d of a patch.
     model_ : torch.nn.Module
         The network up to the last of the layers, float32 on the CPU. `transform` makes a copy of it
-        that runs fast on the `device`, and keeps that.
+        that runs fast on the `device`, and keeps that. Missing where torch is not installed.
 
     See Also
     --------
@@ -273,12 +276,15 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         ------
         TypeError, ValueError, OSError
             The message names the image, file or parameter.
+        ImportError
+            If torch is not installed.
 
         Warns
         -----
         UserWarning
             If images that are not 8-bit are likely of different bit depths.
         """
+        require_torch("PatchFeatureExtractor.fit")
         images = check_images(X)
         check_geometry(self)
         check_intensity_range(self.intensity_range)
@@ -311,7 +317,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         """
         from ..networks.backbones import build_backbone
         from ..networks.layers import TracedNetwork
-        from .embedding import feature_names, make_embedding
+        from .embedding import make_embedding
         from .tiling import plan_tiles
 
         built = build_backbone(self.backbone, self.weights, seed)
@@ -334,16 +340,23 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
             "grid_size_": tuple(embedding.grid),
             "n_features_out_": self.embedding_dim or sum(channels for channels, *_ in shapes),
             "model_": model,
-            "crop_share_": None if self.crop is None else self.crop / self.resize,
             "_tile": tile,
             "_margin": margin,
             "_embedding": embedding,
-            "_kept_networks": None,
             "_mean": built.mean,
             "_std": built.std,
-            "_feature_names": feature_names(layers, shapes, self.embedding_dim),
-            "_built_from": {name: getattr(self, name) for name in _BUILT_FROM},
+            "_map_shapes": [tuple(shape) for shape in shapes],
             "_seed": seed,
+            **self._as_given(),
+        }
+
+    def _as_given(self):
+        """What a fitted extractor has that follows from its parameters; nothing has run yet."""
+        return {
+            "crop_share_": None if self.crop is None else self.crop / self.resize,
+            "_built_from": {name: getattr(self, name) for name in _BUILT_FROM},
+            "_saved_network": None,
+            "_kept_steps": None,
         }
 
     def _build(self, load, learned):
@@ -378,7 +391,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
             If images do not fit the range of intensities that was learned, or files have more pages
             than the one that is read.
         """
-        check_is_fitted(self, "model_")
+        check_is_fitted(self, "layers_")
         check_device(self.device)
         check_engine(self.engine, self.device, self.dtype)
         check_output(self.output)
@@ -400,21 +413,12 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
 
     def _fill(self, features, images):
         """Write the features of all images, batch by batch."""
-        import torch
+        steps = self._steps()
 
-        from .tiling import tiled_maps
-
-        device = device_of(self.engine, self.device)
-        network, embedding = self._networks(device)
-
-        @torch.inference_mode()
         def fill(start, stop):
-            batch = np.stack([prepare(images, index, self) for index in range(start, stop)])
-            pixels = torch.from_numpy(batch).to(device).permute(0, 3, 1, 2)
+            pixels = np.stack([prepare(images, index, self) for index in range(start, stop)])
             with running():
-                maps = tiled_maps(network, pixels, self._tile, self._margin)
-                values = embedding([maps[layer].float() for layer in self.layers_])
-            torch.from_numpy(features[start:stop]).copy_(values)
+                steps(pixels, features[start:stop])
             features[start:stop, ~self.inspected_] = np.nan
 
         if len(images) == 1 and self.n_jobs is None:
@@ -423,24 +427,28 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         else:
             run_blocks(fill, len(images), self.batch_size, "features")
 
-    def _networks(self, device):
-        """Network from pixels to maps, and embedding, as they run; the last ones are kept."""
-        made_for = self.model_, self.engine, device, self.dtype
-        kept = self._kept_networks
-        if kept is None or kept[0] != made_for:
+    def _steps(self):
+        """What makes features of pixels, as it runs; the last one is kept."""
+        saved = self._saved_network
+        if saved is None:
+            from .steps import TorchSteps
+
+            device = device_of(self.engine, self.device)
+            made_for = self.model_, self.engine, self.dtype, device
+            make = partial(TorchSteps, self, device)
+        else:
+            from .saved import SavedSteps
+
+            made_for = saved, self.engine, self.dtype
+            make = partial(SavedSteps, *made_for, self.layers_, self._margin)
+        if self._kept_steps is None or self._kept_steps[0] != made_for:
             with tracing():
-                network = make_network(
-                    *(self.engine, self.model_, self._tile, self._mean, self._std),
-                    *(device, self.dtype),
-                )
-            # Moving the fitted one itself would leave it there.
-            networks = network, copy.deepcopy(self._embedding).to(device)
-            self._kept_networks = kept = made_for, networks
-        return kept[1]
+                self._kept_steps = made_for, make()
+        return self._kept_steps[1]
 
     def __getstate__(self):
         """Leave the networks as they run out of pickles; they are made again."""
-        state = {**super().__getstate__(), "_kept_networks": None}
+        state = {**super().__getstate__(), "_kept_steps": None}
         if "model_" in state:
             # In its own pickle, because it is traced when it is loaded.
             state["model_"] = pickle.dumps(self.model_)
@@ -470,8 +478,9 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         ndarray of shape (d,), object
             The layer and its channel, or "embedding" and the dimension.
         """
-        check_is_fitted(self, "model_")
-        return np.array(self._feature_names, dtype=object)
+        check_is_fitted(self, "layers_")
+        names = feature_names(self.layers_, self._map_shapes, self._built_from["embedding_dim"])
+        return np.array(names, dtype=object)
 
     def __sklearn_tags__(self):
         """Declare that the input is images, not a table, and the output float32."""

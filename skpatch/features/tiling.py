@@ -4,6 +4,8 @@
 from functools import partial
 from itertools import pairwise, product
 
+import numpy as np
+
 from .view import largest_stride
 
 __all__ = ["MARGIN", "plan_tiles", "tiled_maps"]
@@ -15,6 +17,8 @@ __all__ = ["MARGIN", "plan_tiles", "tiled_maps"]
 # pixels give 49, 31, 12 and 4 %, and 176, its receptive field, rounding errors. So does 128 with a
 # ResNet-18.
 MARGIN = 128
+
+_empty = partial(np.empty, dtype=np.float32)
 
 
 def plan_tiles(shapes_at, image_size, tile_size):
@@ -81,7 +85,7 @@ def tiled_maps(network, pixels, tile, margin):
     ----------
     network : callable
         From images (n, 3, H, W) to a dict of maps (n, c, h, w).
-    pixels : Tensor of shape (n, 3, H, W)
+    pixels : Tensor or ndarray of shape (n, 3, H, W)
     tile : tuple (H, W)
     margin : int
         Size and margin of the tiles, from :func:`plan_tiles`.
@@ -89,6 +93,7 @@ def tiled_maps(network, pixels, tile, margin):
     Returns
     -------
     dict of Tensor
+        Or of arrays, if the network gives such.
     """
     size = tuple(pixels.shape[-2:])
     if size == tile:
@@ -101,7 +106,7 @@ def tiled_maps(network, pixels, tile, margin):
             stride = tile[0] // values.shape[-2]
             if layer not in joined:
                 shape = *values.shape[:2], *(length // stride for length in size)
-                joined[layer] = values.new_empty(shape)
+                joined[layer] = getattr(values, "new_empty", _empty)(shape)
             first, last, start, stop = (edge // stride for edge in (*rows, *columns))
             inner = values[..., first - top // stride : last - top // stride, :]
             joined[layer][..., first:last, start:stop] = inner[

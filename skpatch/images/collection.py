@@ -78,9 +78,7 @@ class ImageList:
         known = [self._numbers[number] for number in numbers]
         if self.is_listed:
             return ImageList([self._items[number] for number in numbers], self._range, known)
-        from torch.utils.data import Subset
-
-        return ImageList(Subset(self._items, numbers.tolist()), self._range, known)
+        return ImageList(_Some(self._items, numbers.tolist()), self._range, known)
 
     def read_by(self, extractor):
         """The same images, read as a fitted extractor reads them, if it is skpatch's own."""
@@ -131,6 +129,19 @@ def check_grid(name, size, grid):
             f"{shown(name)} has {size[0]} x {size[1]} pixels (height x width), "
             f"fewer than the {grid[0]} x {grid[1]} patches of the grid."
         )
+
+
+class _Some:
+    """Some items of a lazy sequence, given by their numbers."""
+
+    def __init__(self, items, numbers):
+        self._items, self._numbers = items, numbers
+
+    def __len__(self):
+        return len(self._numbers)
+
+    def __getitem__(self, index):
+        return self._items[self._numbers[index]]
 
 
 def check_images(X):

@@ -4,7 +4,6 @@
 import hashlib
 import os
 import platform
-from importlib.metadata import version
 
 import numpy as np
 
@@ -13,9 +12,12 @@ from ..detector.calibration import conformal_pvalues
 from ..images.files import is_path
 from ..runtime.parameters import changed_parameters
 from ..runtime.text import shown
+from ..runtime.versions import installed_versions
 
 __all__ = ["content_digest", "describe_run", "find_folder", "relative_file"]
 
+# Whose versions are told; torch may be missing.
+_LIBRARIES = ("numpy", "torch", "scikit-learn")
 # Parameters of how something is computed, not of what.
 _MEANS = {"verbose", "n_jobs", "device", "memory_limit", "batch_size"}
 
@@ -59,6 +61,7 @@ def describe_run(inspection, names, folder):
     noise = 1 - detector.kept_[:, detector.inspected_].mean()
     # Both have a seed, mostly the same one.
     settings = dict.fromkeys(_settings(extractor) + _settings(detector))
+    versions = installed_versions()
     told = {
         "Folder": os.path.basename(folder),
         "Images": f"{len(names):,}",
@@ -70,7 +73,7 @@ def describe_run(inspection, names, folder):
         "False alarms": f"about {100 * share:.2g} % of normal images may be above the threshold",
         "Versions": ", ".join(
             [f"skpatch {__version__}", f"Python {platform.python_version()}"]
-            + [f"{name} {version(name)}" for name in ("numpy", "torch", "scikit-learn")]
+            + [f"{name} {versions[name]}" for name in _LIBRARIES if name in versions]
         ),
     }
     return {term: text for term, text in told.items() if text}

@@ -29,7 +29,7 @@ _MAGIC = b"\x89skpatch"
 _VERSION = 1
 _PREFIX = struct.Struct("<8sQQ")
 _START = _PREFIX.size + hashlib.sha256().digest_size
-_DTYPES = ("|b1", "<i4", "<i8", "<f2", "<f4", "<f8")
+_DTYPES = ("|b1", "|u1", "<i4", "<i8", "<f2", "<f4", "<f8")
 # Of the JSON: its bytes, and its lists and objects, which take thirty times as much memory.
 _LARGEST_JSON = 2**25
 _MOST_LISTS = 20_000
@@ -208,6 +208,13 @@ class StoredArrays:
             if not (is_valid | (may_be_nan & np.isnan(array))).all():
                 raise ValueError(f"its array {name!r} has numbers that no model has")
         return array
+
+    def take_bytes(self, name):
+        """Take out an array of bytes, of any length."""
+        array = self._arrays.pop(name)
+        if array.dtype != np.uint8 or array.ndim != 1:
+            raise ValueError(f"its array {name!r} is {array.dtype} {array.shape}, not bytes")
+        return array.tobytes()
 
     @staticmethod
     def check_below(name, array, limits):

@@ -21,7 +21,8 @@ class ModelSummary(NamedTuple):
     n_bytes : int
     versions : dict of str to str
     network : dict or None
-        Parameters of the extractor, with `image_size_` and `intensity_range_`.
+        Parameters of the extractor, with `image_size_`, `intensity_range_`, and whether the network
+        `is_in_file`.
     params : dict
         Parameters of the detector.
     grid : tuple (h, w)
@@ -91,7 +92,7 @@ def summarize(path):
     if is_pipeline:
         extractor = packed["extractor"]
         fitted = {name: extractor[name] for name in ("image_size_", "intensity_range_")}
-        network = {**extractor["params"], **fitted}
+        network = {**extractor["params"], **fitted, "is_in_file": "network" in extractor}
     return ModelSummary(
         n_bytes=os.path.getsize(path),
         versions=content["versions"],

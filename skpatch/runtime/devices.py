@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Names of devices to torch devices."""
 
+from .products import has_torch
+
 
 def resolve_device(device):
     """Torch device of a name; "auto" is CUDA where there is one, else the CPU."""
@@ -12,8 +14,8 @@ def resolve_device(device):
 
 
 def accelerator(device):
-    """Torch device of a name; None for the CPU."""
-    if device == "cpu":
+    """Torch device of a name; None for the CPU, the only one where torch is not installed."""
+    if device == "cpu" or not has_torch():
         return None
     resolved = resolve_device(device)
     return None if resolved.type == "cpu" else resolved
@@ -22,6 +24,12 @@ def accelerator(device):
 def check_device(device):
     """Raise for a device that cannot be used here."""
     if device == "cpu":
+        return
+    if not has_torch():
+        if device != "auto":
+            raise ValueError(
+                f"device={device!r} cannot be used here: it needs torch, which is not installed"
+            )
         return
     import torch
 

@@ -16,6 +16,7 @@ from joblib import effective_n_jobs
 from tqdm import tqdm
 
 from .memory import memory_errors
+from .products import get_threads, set_threads
 from .stages import resume_stage, stage_number
 
 __all__ = [
@@ -32,10 +33,10 @@ _pool = contextvars.ContextVar("skpatch_pool", default=None)
 _has_bar = contextvars.ContextVar("skpatch_has_bar", default=False)
 
 
-class _SingleThreadedTorch:
-    """Hold torch at one thread per product while any block runs.
+class _SingleThreadedProducts:
+    """Hold products at one thread each while any block runs.
 
-    torch's thread count belongs to the whole process. Counting the users keeps two fits that
+    The count of threads belongs to the whole process. Counting the users keeps two fits that
     overlap in time from restoring each other's setting.
     """
 
@@ -59,38 +60,30 @@ class _SingleThreadedTorch:
         forever. Called before anything that runs torch outside of blocks.
         """
         if self._is_forked:
-            import torch
-
-            torch.set_num_threads(1)
+            set_threads(1)
 
     def __enter__(self):
-        import torch
-
         with self._lock:
             if self._users == 0:
-                self._before = torch.get_num_threads()
-                torch.set_num_threads(1)
+                self._before = get_threads()
+                set_threads(1)
             self._users += 1
 
     def __exit__(self, *_):
-        import torch
-
         with self._lock:
             self._users -= 1
             if self._users == 0:
-                torch.set_num_threads(self._before)
+                set_threads(self._before)
 
     @property
     def available(self):
-        """Number of threads torch has when no block runs."""
-        import torch
-
+        """Number of threads that products have when no block runs."""
         with self._lock:
-            return self._before if self._users else torch.get_num_threads()
+            return self._before if self._users else get_threads()
 
 
-_single_threaded_torch = _SingleThreadedTorch()
-stay_single_threaded_after_fork = _single_threaded_torch.stay_after_fork
+_single_threaded_products = _SingleThreadedProducts()
+stay_single_threaded_after_fork = _single_threaded_products.stay_after_fork
 
 
 @contextlib.contextmanager
@@ -105,7 +98,7 @@ def execution(n_jobs, verbose):
         Whether progress bars are shown.
     """
     stay_single_threaded_after_fork()
-    n_threads = _single_threaded_torch.available if n_jobs is None else effective_n_jobs(n_jobs)
+    n_threads = _single_threaded_products.available if n_jobs is None else effective_n_jobs(n_jobs)
     with memory_errors(), _pool_of(n_threads) as pool:
         variables = {_n_threads: n_threads, _verbose: bool(verbose), _pool: pool}
         tokens = {variable: variable.set(value) for variable, value in variables.items()}
@@ -171,7 +164,7 @@ def run_blocks(function, n, block, description=None):
         Shown in front of a progress bar; no bar without it.
     """
     starts = range(0, n, block)
-    n_threads = min(_n_threads.get() or _single_threaded_torch.available, len(starts))
+    n_threads = min(_n_threads.get() or _single_threaded_products.available, len(starts))
     shown = progress(n, description) if description else contextlib.nullcontext()
 
     def call(start):
@@ -179,7 +172,7 @@ def run_blocks(function, n, block, description=None):
         function(start, stop)
         return stop - start
 
-    with _single_threaded_torch, shown as bar, contextlib.ExitStack() as stack:
+    with _single_threaded_products, shown as bar, contextlib.ExitStack() as stack:
         if n_threads <= 1:
             done = map(call, starts)
         else:

@@ -11,6 +11,7 @@ from _photographs import photographs
 from safetensors.torch import save_file
 
 from skpatch import PatchFeatureExtractor
+from skpatch.engines.choosing import ENGINES
 from skpatch.networks.backbones import build_backbone, downloaded_weights
 from skpatch.networks.layers import TracedNetwork
 
@@ -78,10 +79,10 @@ def test_a_module_is_not_changed():
     assert module.dynamic_img_size is before[1]
 
 
-@pytest.mark.parametrize("engine", ["torch", "openvino"])
+@pytest.mark.parametrize("engine", ["torch", "openvino", "onnx"])
 def test_position_embeddings_are_resampled_once(engine):
     """OpenVINO would resample them otherwise, to fewer positions."""
-    pytest.importorskip(engine)
+    pytest.importorskip(ENGINES[engine][0])
     resampled = build_backbone(vision_transformer(), "default", 0).module
     resampled.set_input_size((28, 42))
     module, pictures = vision_transformer(), photographs((40, 60))

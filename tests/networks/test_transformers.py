@@ -12,6 +12,7 @@ from torch import nn
 from torchvision.models.vision_transformer import interpolate_embeddings
 
 from skpatch import PatchFeatureExtractor
+from skpatch.engines.choosing import ENGINES
 from skpatch.networks.backbones import build_backbone
 from skpatch.networks.grids import as_map, map_shape
 from skpatch.networks.layers import TracedNetwork
@@ -170,12 +171,13 @@ def test_a_network_for_one_size_has_that_size():
         extractor.fit(photographs((40, 60)))
 
 
+@pytest.mark.parametrize("engine", ["openvino", "onnx"])
 @pytest.mark.parametrize("size", [(64, 64), (32, 80)])
-def test_openvino(size):
-    pytest.importorskip("openvino")
+def test_other_engines(size, engine):
+    pytest.importorskip(ENGINES[engine][0])
     extractor = PatchFeatureExtractor(backbone=vision_transformer(), image_size=size)
     expected = extractor.fit_transform(photographs((40, 60)))
-    extractor.set_params(engine="openvino")
+    extractor.set_params(engine=engine)
     np.testing.assert_allclose(
         extractor.transform(photographs((40, 60))), expected, rtol=1e-4, atol=1e-4
     )

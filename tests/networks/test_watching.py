@@ -11,6 +11,7 @@ from _photographs import photographs
 from torch import nn
 
 from skpatch import PatchFeatureExtractor
+from skpatch.engines.choosing import ENGINES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PICTURES = photographs((70, 100), (70, 100), (70, 100))
@@ -94,11 +95,12 @@ def test_weights_from_a_file(tmp_path):
     assert np.array_equal(extractor.fit_transform(PICTURES), expected)
 
 
-def test_openvino():
-    pytest.importorskip("openvino")
+@pytest.mark.parametrize("engine", ["openvino", "onnx"])
+def test_other_engines(engine):
+    pytest.importorskip(ENGINES[engine][0])
     extractor = PatchFeatureExtractor(backbone=Encoder(), image_size=56).fit(PICTURES)
     expected = extractor.transform(PICTURES)
-    extractor.set_params(engine="openvino")
+    extractor.set_params(engine=engine)
     np.testing.assert_allclose(extractor.transform(PICTURES), expected, atol=1e-4)
 
 

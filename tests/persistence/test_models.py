@@ -118,7 +118,9 @@ def test_pipeline_round_trip(model, images, tmp_path):
     assert_same(loaded[-1], model[-1])
     assert_same(loaded[0], model[0], ["layers_", "image_size_", "grid_size_", "n_features_out_"])
     assert loaded.get_params().keys() == model.get_params().keys()
-    np.testing.assert_array_equal(loaded[0].get_feature_names_out(), model[0]._feature_names)
+    np.testing.assert_array_equal(
+        loaded[0].get_feature_names_out(), model[0].get_feature_names_out()
+    )
     for method in ("score_samples", "predict_map", "predict_pvalue"):
         np.testing.assert_array_equal(
             getattr(loaded, method)(images[:5]), getattr(model, method)(images[:5])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Features by OpenVINO are those by torch."""
+"""Features by OpenVINO and onnxruntime are those by torch."""
 
 import pickle
 import subprocess
@@ -18,11 +18,19 @@ from torch import nn
 
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, load, make_pipeline, save
 from skpatch.engines import choosing
-from skpatch.engines.openvino import OpenVinoNetwork
+from skpatch.engines.onnx import OnnxGraph
+from skpatch.engines.openvino import OpenVinoGraph
 from skpatch.runtime.threads import execution
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-pytest.importorskip("openvino")
+GRAPHS = {"openvino": OpenVinoGraph, "onnx": OnnxGraph}
+
+
+@pytest.fixture(params=GRAPHS)
+def engine(request):
+    for package in choosing.ENGINES[request.param]:
+        pytest.importorskip(package)
+    return request.param
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +40,8 @@ def fitted():
 
 @pytest.fixture
 def missing(monkeypatch):
-    monkeypatch.setattr(choosing, "find_spec", lambda name: None if name == "openvino" else name)
+    others = {choosing.ENGINES[engine][0] for engine in GRAPHS}
+    monkeypatch.setattr(choosing, "find_spec", lambda name: None if name in others else name)
 
 
 def differences(found, expected):
@@ -44,15 +53,15 @@ def differences(found, expected):
 # The same features
 
 
-def test_default_network():
+def test_default_network(engine):
     extractor = PatchFeatureExtractor(image_size=64).fit(IMAGES)
     expected = extractor.transform(IMAGES)
-    found = extractor.set_params(engine="openvino").transform(IMAGES)
+    found = extractor.set_params(engine=engine).transform(IMAGES)
     assert found.shape == expected.shape
     assert found.dtype == np.float32
     assert (differences(found, expected) < 1e-4).all()
-    network, _ = extractor._networks(torch.device("cpu"))
-    assert isinstance(network, OpenVinoNetwork)
+    network = extractor._steps().network
+    assert type(network.graph) is GRAPHS[engine]
 
 
 @pytest.mark.parametrize(
@@ -64,11 +73,11 @@ def test_default_network():
         pytest.param("regnet_y_400mf", None, marks=pytest.mark.slow),
     ],
 )
-def test_networks_of_torchvision(backbone, layers):
+def test_networks_of_torchvision(backbone, layers, engine):
     parameters = {"weights": None, "layers": layers, "image_size": 64, "random_state": 0}
     extractor = PatchFeatureExtractor(backbone=backbone, **parameters).fit(IMAGES)
     expected = extractor.transform(IMAGES)
-    found = extractor.set_params(engine="openvino").transform(IMAGES)
+    found = extractor.set_params(engine=engine).transform(IMAGES)
     assert (differences(found, expected) < 1e-4).all()
 
 
@@ -84,15 +93,15 @@ def test_networks_of_torchvision(backbone, layers):
     ],
     ids=str,
 )
-def test_parameters_of_the_extractor(parameters):
+def test_parameters_of_the_extractor(parameters, engine):
     extractor = small_extractor(**{"image_size": 64, **parameters}).fit(IMAGES)
     expected = extractor.transform(IMAGES)
-    found = extractor.set_params(engine="openvino").transform(IMAGES)
+    found = extractor.set_params(engine=engine).transform(IMAGES)
     assert (differences(found, expected) < 1e-4).all()
 
 
-def test_threads_and_batches_give_the_same_bits(fitted):
-    extractor = with_parameters(fitted, engine="openvino", n_jobs=1, batch_size=1)
+def test_threads_and_batches_give_the_same_bits(fitted, engine):
+    extractor = with_parameters(fitted, engine=engine, n_jobs=1, batch_size=1)
     expected = extractor.transform(IMAGES)
     for n_jobs, batch_size in [(1, 2), (3, 1), (2, 3), (None, 2)]:
         extractor.set_params(n_jobs=n_jobs, batch_size=batch_size)
@@ -100,6 +109,7 @@ def test_threads_and_batches_give_the_same_bits(fitted):
 
 
 def test_bfloat16_only_when_asked_for(fitted):
+    pytest.importorskip("openvino")
     expected = fitted.transform(IMAGES)
     rough = with_parameters(fitted, engine="openvino", dtype="bfloat16").transform(IMAGES)
     assert ((differences(rough, expected) > 1e-4) & (differences(rough, expected) < 0.05)).all()
@@ -108,35 +118,35 @@ def test_bfloat16_only_when_asked_for(fitted):
 # Beside other things
 
 
-def test_engine_is_changed_at_any_time(fitted):
+def test_engine_is_changed_at_any_time(fitted, engine):
     expected = fitted.transform(IMAGES)
-    extractor = with_parameters(fitted, engine="openvino")
+    extractor = with_parameters(fitted, engine=engine)
     found = extractor.transform(IMAGES)
     np.testing.assert_array_equal(extractor.set_params(engine="torch").transform(IMAGES), expected)
-    np.testing.assert_array_equal(extractor.set_params(engine="openvino").transform(IMAGES), found)
+    np.testing.assert_array_equal(extractor.set_params(engine=engine).transform(IMAGES), found)
 
 
-def test_network_is_compiled_once_and_not_pickled(fitted, monkeypatch):
-    extractor = with_parameters(fitted, engine="openvino")
+def test_network_is_compiled_once_and_not_pickled(fitted, monkeypatch, engine):
+    extractor = with_parameters(fitted, engine=engine)
     size = len(pickle.dumps(extractor))
     expected = extractor.transform(IMAGES)
     assert len(pickle.dumps(extractor)) < size + 1000
     loaded = pickle.loads(pickle.dumps(extractor))
     np.testing.assert_array_equal(loaded.transform(IMAGES), expected)
-    monkeypatch.delattr(OpenVinoNetwork, "__init__")
+    monkeypatch.delattr(GRAPHS[engine], "__init__")
     np.testing.assert_array_equal(extractor.transform(IMAGES), expected)
 
 
 @pytest.mark.slow
-def test_in_processes_of_joblib(fitted):
-    extractor = with_parameters(fitted, engine="openvino", n_jobs=1)
+def test_in_processes_of_joblib(fitted, engine):
+    extractor = with_parameters(fitted, engine=engine, n_jobs=1)
     work = (joblib.delayed(extractor.transform)(IMAGES) for _ in range(2))
     for found in joblib.Parallel(n_jobs=2)(work):
         assert (differences(found, fitted.transform(IMAGES)) < 1e-4).all()
 
 
-def test_two_threads_at_once(fitted):
-    extractor = with_parameters(fitted, engine="openvino")
+def test_two_threads_at_once(fitted, engine):
+    extractor = with_parameters(fitted, engine=engine)
     expected = extractor.transform(IMAGES)
     extractor, found, barrier = pickle.loads(pickle.dumps(extractor)), [], threading.Barrier(2)
 
@@ -155,15 +165,17 @@ def test_two_threads_at_once(fitted):
 
 
 def test_requests_are_as_many_as_threads(fitted):
+    pytest.importorskip("openvino")
     extractor = with_parameters(fitted, engine="openvino", n_jobs=2, batch_size=1)
     extractor.transform(IMAGES * 5)
-    network, _ = extractor._networks(torch.device("cpu"))
+    network = extractor._steps().network
     with execution(2, False):
         extractor.transform(IMAGES * 5)
-    assert 1 <= len(network._idle) <= 2
+    assert 1 <= len(network.graph._idle) <= 2
 
 
 def test_nothing_is_reported_to_anyone(fitted, monkeypatch):
+    pytest.importorskip("openvino")
     from openvino_telemetry import Telemetry
 
     def fail(*args, **kwargs):
@@ -178,17 +190,20 @@ def test_nothing_is_reported_to_anyone(fitted, monkeypatch):
 # What it refuses
 
 
-def test_without_the_package(missing, fitted):
-    with pytest.raises(ValueError, match=r"pip install 'skpatch\[openvino\]'"):
-        PatchFeatureExtractor(engine="openvino").fit(IMAGES)
-    with pytest.raises(ValueError, match=r"pip install 'skpatch\[openvino\]'"):
-        with_parameters(fitted, engine="openvino").transform(IMAGES)
+@pytest.mark.parametrize("engine", GRAPHS)
+def test_without_the_package(missing, fitted, engine):
+    with pytest.raises(ValueError, match=rf"pip install 'skpatch\[{engine}\]'"):
+        PatchFeatureExtractor(engine=engine).fit(IMAGES)
+    with pytest.raises(ValueError, match=rf"pip install 'skpatch\[{engine}\]'"):
+        with_parameters(fitted, engine=engine).transform(IMAGES)
 
 
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
         ({"dtype": "float16"}, "dtype='float16'.* float32 or bfloat16"),
+        ({"engine": "onnx", "dtype": "bfloat16"}, "dtype='bfloat16'.* in float32 on a CPU"),
+        ({"engine": "onnx", "dtype": "float16"}, "dtype='float16'.* in float32 on a CPU"),
         pytest.param(
             {"device": "cuda"},
             "device='cuda'",
@@ -203,13 +218,13 @@ def test_what_it_does_not_do(fitted, parameters, message):
         small_extractor(**parameters).fit(IMAGES)
 
 
-def test_the_cpu_by_name(fitted):
-    expected = with_parameters(fitted, engine="openvino").transform(IMAGES)
-    extractor = with_parameters(fitted, engine="openvino", device="cpu")
+def test_the_cpu_by_name(fitted, engine):
+    expected = with_parameters(fitted, engine=engine).transform(IMAGES)
+    extractor = with_parameters(fitted, engine=engine, device="cpu")
     np.testing.assert_array_equal(extractor.transform(IMAGES), expected)
 
 
-def test_an_operation_that_openvino_does_not_know():
+def test_an_operation_that_no_engine_but_torch_knows(engine):
     class Strange(nn.Module):
         def __init__(self):
             super().__init__()
@@ -219,9 +234,9 @@ def test_an_operation_that_openvino_does_not_know():
             return self.pixels(torch.special.bessel_j0(x))
 
     extractor = PatchFeatureExtractor(
-        backbone=Strange(), layers=["pixels.negative"], image_size=32, engine="openvino"
+        backbone=Strange(), layers=["pixels.negative"], image_size=32, engine=engine
     ).fit(IMAGES)
-    with pytest.raises(ValueError, match=r"engine='openvino' cannot run this network: .*bessel"):
+    with pytest.raises(ValueError, match=rf"engine='{engine}' cannot run this network: .*bessel"):
         extractor.transform(IMAGES)
     assert extractor.set_params(engine="torch").transform(IMAGES).shape[-1] == 2
 
@@ -242,6 +257,15 @@ def model_file(tmp_path_factory):
 
 def test_saved_with_the_model(model_file):
     assert load(model_file)[0].engine == "openvino"
+
+
+def test_a_model_is_saved_only_with_an_engine_that_is_here(model_file, missing, tmp_path):
+    with pytest.warns(UserWarning, match="is not installed here"):
+        model = load(model_file)
+    model[0].engine = "openvino"
+    with pytest.raises(ValueError, match=r"pip install 'skpatch\[openvino\]'"):
+        save(model, tmp_path / "model.skpatch")
+    assert not (tmp_path / "model.skpatch").exists()
 
 
 def test_a_model_is_loaded_without_its_engine(model_file, missing):
