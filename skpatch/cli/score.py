@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 
+from ..console.maps import make_folders, map_places, write_maps
 from ..console.output import check_free, check_table, table_stream
 from ..inspection.table_files import rows_of, table_form, write_table
 from ..inspection.words import ANOMALOUS, summary
@@ -15,7 +16,6 @@ from ..runtime.text import pvalue_text, say, score_text, shown
 from ..runtime.threads import execution, progress, thread_pool
 from .inputs import common_folder, images_to_score, named_inputs, readable_images
 from .loading import load_pipeline
-from .maps import make_folders, map_places, write_maps
 
 __all__ = ["run_score"]
 

@@ -16,7 +16,7 @@ from PIL import Image
 import skpatch
 from skpatch.cli import score as _cli_score
 from skpatch.cli.commands import main
-from skpatch.cli.maps import map_places
+from skpatch.console.maps import map_places
 from skpatch.inspection.heat import overlay
 from skpatch.inspection.regions import find_regions
 

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from .. import __version__
-from ..console.output import check_replaced, is_written
 from ..runtime.files import check_length, remove_abandoned, replaced_file, replacing
 from ..runtime.text import score_text
+from .output import check_replaced, is_written
 
 __all__ = ["make_folders", "map_places", "write_maps"]
 
