@@ -60,6 +60,7 @@ html_sidebars = {
         "guide/own_code",
         "performance",
         "robustness",
+        "trials",
     )
 }
 # What is copied can be typed: without prompts and output.

@@ -15,7 +15,7 @@ from .verdict import judge_accusations
 
 __all__ = ["SupportDiscriminator", "distance_ratios"]
 
-# docs/robustness.rst has what this was chosen on, and what else was tried. With strong evidence an
+# docs/trials.rst has what this was chosen on, and what else was tried. With strong evidence an
 # accused patch counts from so much more than the distance to the nearest good one on.
 _FARTHER = 1.3
 # Images that patches are measured against where that serves later updates only.

@@ -29,7 +29,7 @@ _UNALIGNED = (0.25, 0.4)
 _WEAK, _STRONG = 2.0, 3.5
 # Least support for strong evidence, however many images: normal variants that several images share
 # support each other, too, by 0.02 to 0.51 in clean sets of 90 images, which is no chance. From here
-# on, dropping patches wins more with noise than it costs without (docs/robustness.rst).
+# on, dropping patches wins more with noise than it costs without (docs/trials.rst).
 _LEAST_SUPPORT = 0.45
 # Images of which fewer must be the more telling: of 25 normal solar cells, five draws had up to 4
 # standard deviations by chance, since a few cells that resemble each other are a large share.
