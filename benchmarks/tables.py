@@ -110,6 +110,24 @@ def summary(rows):
     return caption, ["noise", *_MODELS.values()], lines
 
 
+def default_size(rows):
+    """Image AUROC at the default image size: PatchCore and the default, by set and noise."""
+    levels = sorted({row["noise"] for row in rows})
+    columns = [(noise, method) for noise in levels for method in ("PatchCore", "default")]
+    lines = []
+    for dataset in sorted({row["dataset"] for row in rows}):
+        of_set = [row for row in rows if row["dataset"] == dataset]
+        found = {(row["noise"], row["method"]): f"{float(row['auroc']):.3f}" for row in of_set}
+        lines.append([dataset, of_set[0]["input"], *(found[column] for column in columns)])
+    means = [np.mean([float(line[2 + number]) for line in lines]) for number in range(len(columns))]
+    lines.append(["mean", "", *(f"{mean:.3f}" for mean in means)])
+    names = {"PatchCore": "PatchCore", "default": "skpatch"}
+    header = [f"{names[method]}, {float(noise):.0%}" for noise, method in columns]
+    seeds = ", ".join(sorted({row["seed"] for row in rows}))
+    caption = f"Image AUROC at the default image size, 80 training images, seed {seeds}"
+    return caption, ["set", "pixels", *header], lines
+
+
 def noise_found(rows):
     """What the default finds of the noise, and the AUROC of finding its images."""
     lines = []
@@ -158,6 +176,7 @@ def peers(rows):
 TABLES = {
     "summary": (summary, "noise_models.csv"),
     "robustness": (robustness, "noise_models.csv"),
+    "default size": (default_size, "default_size.csv"),
     "noise": (noise_found, "noise_models.csv"),
     "peers": (peers, "peers.csv"),
 }

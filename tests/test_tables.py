@@ -60,6 +60,21 @@ def test_the_summary_has_the_mean_and_the_lowest_set():
     assert lines == [["10%", *["0.650 (0.500)"] * 6]]
 
 
+def test_default_size_has_a_line_for_each_set():
+    rows = [
+        {"dataset": "a", "input": "320 x 320", "noise": noise, "seed": "20"}
+        | {"method": method, "auroc": auroc}
+        for noise, method, auroc in (
+            *(("0.0", "PatchCore", "0.9"), ("0.0", "default", "0.8")),
+            *(("0.15", "PatchCore", "0.5"), ("0.15", "default", "0.7")),
+        )
+    ]
+    _, header, lines = tables.default_size(rows)
+    assert header[2:] == ["PatchCore, 0%", "skpatch, 0%", "PatchCore, 15%", "skpatch, 15%"]
+    assert lines[0] == ["a", "320 x 320", "0.900", "0.800", "0.500", "0.700"]
+    assert lines[1] == ["mean", "", "0.900", "0.800", "0.500", "0.700"]
+
+
 def test_tools_that_were_not_measured_are_named():
     row = {
         **{"tool": "pyod", "version": "3", "packages": "20", "lines": "6", "method": "LOF"},
