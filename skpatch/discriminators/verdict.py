@@ -86,9 +86,10 @@ def judge_accusations(jury, accuse):
     before = _score_without_own(_trial_bank(coordinates, everything), coordinates)
     n_many = max(NEIGHBORS, round(_MANY * n_images))
     by_few, by_many = accuse((NEIGHBORS, n_many))
-    verdict = _judged(jury, is_asked, before, by_few, NEIGHBORS)
+    verdict = _judged(jury, is_asked, before, by_few, NEIGHBORS, _LEAST_SUPPORT)
     if verdict.finding.deviations < _STRONG and n_many > NEIGHBORS:
-        of_many = _judged(jury, is_asked, before, by_many, n_many)
+        # Here it is the share that tells noise from what is normal.
+        of_many = _judged(jury, is_asked, before, by_many, n_many, least_support=0.0)
         finding = of_many.finding
         if finding.noise_ratio >= _LEAST_OF_MANY:
             reason = f"{finding.reason} Many images share them: a normal variant must be trusted."
@@ -96,10 +97,11 @@ def judge_accusations(jury, accuse):
     return verdict
 
 
-def _judged(jury, is_asked, before, scores, n_neighbors):
+def _judged(jury, is_asked, before, scores, n_neighbors, least_support):
     """The verdict of the images (j,) that are asked, on accusations (j, p) by so many neighbours.
 
-    `before` has their scores, without their own patches, before the accused are left out.
+    `before` has their scores, without their own patches, before the accused are left out. Evidence
+    with less support than the least is not strong.
     """
     every_score = scores
     coordinates, scores = jury.coordinates[is_asked], scores[is_asked]
@@ -114,7 +116,7 @@ def _judged(jury, is_asked, before, scores, n_neighbors):
         return _unknown("Cannot tell: too many images are copies of others.", len(jury.images))
     n_worst = max(1, round(_WORST * scores.shape[1]))
     accusations = np.sort(np.log(scores), axis=1)[:, -n_worst:].mean(axis=1)
-    finding, share = _finding(accusations[known], before[known], after[known])
+    finding, share = _finding(accusations[known], before[known], after[known], least_support)
     limit = np.inf
     if finding.evidence != "none":
         share = np.clip(share, _LEAST_SHARE, _LARGEST_SHARE)
@@ -154,7 +156,7 @@ def _score_without_own(bank, coordinates, numbers=None):
     return bank.score_images(patches, numbers, "evidence")[0]
 
 
-def _finding(accusations, before, after):
+def _finding(accusations, before, after, least_support):
     """What follows from how much images were accused, and their scores before and after.
 
     Returns
@@ -177,7 +179,7 @@ def _finding(accusations, before, after):
             "normal."
         )
         return NoiseFinding("none", 0.0, 0.0, low, support, deviations, reason), share
-    if deviations < _STRONG or support < _LEAST_SUPPORT:
+    if deviations < _STRONG or support < least_support:
         reason = (
             "Weak evidence of noise: images with suspicious places make each other look normal, "
             "but not more than in some sets without defects."

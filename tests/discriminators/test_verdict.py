@@ -182,16 +182,22 @@ def test_without_any_difference_there_is_no_evidence():
 
 
 @pytest.mark.parametrize(
-    ("n_images", "support", "evidence"),
-    [(400, 0.4, "weak"), (90, 0.4, "weak"), (90, 0.5, "strong"), (36, 0.5, "none")],
+    ("n_images", "support", "least", "evidence"),
+    [
+        (400, 0.4, 0.45, "weak"),
+        (90, 0.4, 0.45, "weak"),
+        (90, 0.4, 0.0, "strong"),
+        (90, 0.5, 0.45, "strong"),
+        (36, 0.5, 0.45, "none"),
+    ],
 )
-def test_strong_evidence_takes_support_and_images(n_images, support, evidence):
+def test_strong_evidence_takes_support_and_images(n_images, support, least, evidence):
     first, second = np.random.RandomState(0).normal(size=(2, n_images))
     first = (first - first.mean()) / first.std()
     second -= second.mean() + first * (first @ second) / n_images
     rises = support * first + np.sqrt(1 - support**2) * second / second.std()
     before = np.random.RandomState(1).uniform(1, 2, n_images)
-    finding, _ = _finding(first, before, before * np.exp(0.1 * rises))
+    finding, _ = _finding(first, before, before * np.exp(0.1 * rises), least)
     assert finding.support == pytest.approx(support)
     assert finding.evidence == evidence
 
