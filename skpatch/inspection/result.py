@@ -104,7 +104,7 @@ class Inspection:
     ... )
     >>> inspection = model.fit(data.images[:40]).inspect(data.images[40:])
     >>> inspection.scores.round(1)
-    array([0.6, 0.6, 1.6, 0.6])
+    array([0.6, 0.6, 1.7, 0.6])
     >>> inspection.is_anomalous
     array([False, False,  True, False])
     >>> data.labels[40:]

@@ -266,7 +266,7 @@ def test_command_line(photos, mask_file, model, tmp_path, capsys):
     boxes = [one["box"] for row in table for one in json.loads(row["regions"])]
     assert boxes
     assert all(left >= 24 and top >= 16 for left, top, *_ in boxes)
-    (picture,) = heat.rglob("0-good.png.png")
+    (picture,) = heat.rglob("*_0-good.png")
     with Image.open(picture) as image, Image.open(photos / "line0" / "0-good.png") as photo:
         outside = [np.asarray(one.convert("RGB"), float)[:8, :8] for one in (image, photo)]
     # What is not inspected is half as bright.

@@ -57,7 +57,7 @@ def full(request, tmp_path):
         ("audit", ["-o", "full/a.html"], 9999),
         ("score", ["-o", "full/s.csv"], 99),
         ("score", ["-o", "s.csv", "--report", "full/r.html"], 9999),
-        ("score", ["-o", "s.csv", "--maps", "full/maps"], 99),
+        ("score", ["-o", "s.csv", "--maps", "full/maps"], 1999),
     ],
     ids=["model", "ranking", "audit", "scores", "report", "maps"],
 )

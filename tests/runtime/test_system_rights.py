@@ -113,8 +113,6 @@ def test_commands_refuse_them_before_the_work(small, photos, tmp_path, monkeypat
         monkeypatch.setattr(f"skpatch.cli.{module}.readable_images", None)
     monkeypatch.setattr("skpatch.datasets.load_elpv", None)
     monkeypatch.setattr("skpatch.bench.run.load_solar_cells", None)
-    maps = tmp_path / "maps"
-    maps.mkdir()
     (image,) = list(photos.rglob("*.png"))[:1]
     table = tmp_path / "s.csv"
     for path, arguments in {
@@ -123,7 +121,6 @@ def test_commands_refuse_them_before_the_work(small, photos, tmp_path, monkeypat
         "r.csv": ["audit", photos, "-o", tmp_path / "b.html", "--csv"],
         "t.csv": ["score", model, image, "-o"],
         "s.html": ["score", model, image, "-o", table, "--report"],
-        f"maps/{image.name}.png": ["score", model, image, "-o", table, "--maps", maps],
         "d.png": ["demo", "-o"],
         "rows.csv": ["bench", "--output", tmp_path / "rows"],
         "picture.png": ["bench", "--output", tmp_path / "picture"],
