@@ -10,7 +10,7 @@ from .text import say, say_now
 __all__ = ["Stages", "resume_stage", "stage_number"]
 
 # Number and line of the stage that is on: of the whole process, as a terminal is.
-_open = []
+_open: list[tuple[str, str]] = []
 
 
 class Stages:

@@ -29,8 +29,10 @@ _BATCH = 8
 _PATIENCE = 10
 # Seconds between two lines of how fast it is.
 _REPORT = 60
-_COLUMNS = "image", "score", "p_value", "label", "rank", "n_regions", "regions"
-_COLUMNS += "noise_patches", "decision", "unlike"
+_COLUMNS = [
+    *("image", "score", "p_value", "label", "rank", "n_regions", "regions"),
+    *("noise_patches", "decision", "unlike"),
+]
 
 
 class Watch:
