@@ -55,3 +55,14 @@ class Pixels(nn.Module):
 
     def forward(self, x):
         return self.negative(self.same(x))
+
+
+class Strange(nn.Module):
+    """A network with an operation that only torch knows."""
+
+    def __init__(self):
+        super().__init__()
+        self.pixels = Pixels()
+
+    def forward(self, x):
+        return self.pixels(torch.special.bessel_j0(x))

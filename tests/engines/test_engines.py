@@ -9,12 +9,10 @@ import threading
 import joblib
 import numpy as np
 import pytest
-import torch
 from _cli import SMALL, read_csv, run
-from _networks import Pixels, small_extractor, with_parameters
+from _networks import Strange, small_extractor, with_parameters
 from _persistence import parts, write
 from _photographs import IMAGES
-from torch import nn
 
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, load, make_pipeline, save
 from skpatch.engines import choosing
@@ -225,14 +223,6 @@ def test_the_cpu_by_name(fitted, engine):
 
 
 def test_an_operation_that_no_engine_but_torch_knows(engine):
-    class Strange(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.pixels = Pixels()
-
-        def forward(self, x):
-            return self.pixels(torch.special.bessel_j0(x))
-
     extractor = PatchFeatureExtractor(
         backbone=Strange(), layers=["pixels.negative"], image_size=32, engine=engine
     ).fit(IMAGES)

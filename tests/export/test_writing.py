@@ -6,10 +6,9 @@ import hashlib
 import numpy as np
 import pytest
 import torch
-from _networks import Pixels, small_extractor
+from _networks import Strange, small_extractor
 from _photographs import IMAGES, photographs
 from sklearn.preprocessing import FunctionTransformer
-from torch import nn
 
 import skpatch
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
@@ -170,14 +169,6 @@ def test_graphs_that_score_otherwise_are_not_written(path):
 
 @pytest.mark.slow
 def test_networks_that_torch_does_not_convert(tmp_path):
-    class Strange(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.pixels = Pixels()
-
-        def forward(self, x):
-            return self.pixels(torch.special.bessel_j0(x))
-
     extractor = PatchFeatureExtractor(backbone=Strange(), layers=["pixels.negative"], image_size=32)
     model = make_pipeline(extractor, SoftPatchDetector()).fit(IMAGES)
     with pytest.raises(ValueError, match=r"torch\.onnx does not convert its network: .*"):
