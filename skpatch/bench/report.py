@@ -132,7 +132,7 @@ def plot_aurocs(rows, path):
     size = max(4 * n_columns, 6.4), 3.1 * n_lines + 1
     figure = Figure(figsize=size, layout="constrained")
     figure.get_layout_engine().set(h_pad=0.1, w_pad=0.1)
-    axes = figure.subplots(n_lines, n_columns, squeeze=False)
+    axes = figure.subplots(n_lines, n_columns, squeeze=False, sharey=True)
     for ax, dataset in zip(axes.flat, datasets, strict=False):
         _plot_panel(ax, rows, dataset)
     for ax in axes.flat[len(datasets) :]:

@@ -53,3 +53,15 @@ def test_no_room_for_the_plot(tmp_path):
     with pytest.raises(OSError, match=r"rows\.png'$"), largest_file(999):
         plot_aurocs(rows("mono"), picture)
     assert contents(tmp_path) == {picture: b"old"}
+
+
+def test_panels_have_one_scale(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(
+        "matplotlib.figure.Figure.savefig", lambda self, *_, **__: figures.append(self)
+    )
+    low = [{**row, "image_auroc": 0.2} for row in rows("poly")]
+    plot_aurocs(rows("mono") + low, tmp_path / "rows.png")
+    panels = [ax for ax in figures[0].axes if ax.get_visible()]
+    assert len({ax.get_ylim() for ax in panels}) == 1
+    assert len(panels) == 2
