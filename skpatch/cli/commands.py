@@ -14,14 +14,14 @@ from ..console.helping import Command, help_width, table
 from ..console.options import (
     contamination_option,
     decisions_option,
-    device_option,
-    engine_option,
     force_option,
     form_option,
     image_size_option,
     machine_options,
+    network_options,
     run_options,
     training_options,
+    weights_option,
 )
 from ..inspection.words import PVALUE, REGION, REGION_SCORE, SCORE
 from ..runtime.files import in_words
@@ -209,9 +209,7 @@ Examples:
 )
 @click.option("-o", "--output", type=_TEXT, required=True, help="Model to write, a .skpatch file.")
 @force_option
-@click.option("--weights", type=_TEXT, help="File of the network's weights, if it had one.")
-@device_option
-@engine_option(None, "The model's own by default.")
+@network_options
 @run_options
 def update(**options):
     """Take decisions over into a saved MODEL, without the images that it was learned from.
@@ -318,9 +316,7 @@ Columns of the table:
     help="Exit with 3 if any image is anomalous, with 4 if none is but one was unreadable.",
 )
 @contamination_option(click.option, None, "The model's own by default.")
-@click.option("--weights", type=_TEXT, help="File of the network's weights, if it had one.")
-@device_option
-@engine_option(None, "The model's own by default.")
+@network_options
 @run_options
 @click.pass_context  # type: ignore[arg-type]
 def score(context, fail_on_anomaly, **options):
@@ -348,7 +344,7 @@ Example:
 @click.argument("model", type=_PATH)
 @click.option("-o", "--output", type=_TEXT, required=True, help="ONNX file to write.")
 @force_option
-@click.option("--weights", type=_TEXT, help="File of the network's weights, if it had one.")
+@weights_option
 def export(**options):
     """Export a saved MODEL to ONNX, for onnxruntime, OpenVINO or TensorRT.
 
@@ -397,9 +393,7 @@ Each line has the columns of score --format jsonl, without a rank, and:
     default=0.5,
     help="Between two looks. A file that two of them find unchanged is complete.",
 )
-@click.option("--weights", type=_TEXT, help="File of the network's weights, if it had one.")
-@device_option
-@engine_option(None, "The model's own by default.")
+@network_options
 @machine_options
 @click.pass_context  # type: ignore[arg-type]
 def watch(context, **options):
@@ -453,9 +447,7 @@ A page to drop images on is at /, what can be asked at /docs, the state at
     default=30,
     help="Time after which a request is given up.",
 )
-@click.option("--weights", type=_TEXT, help="File of the network's weights, if it had one.")
-@device_option
-@engine_option(None, "The model's own by default.")
+@network_options
 @machine_options
 def serve(**options):
     """Score images that are sent over HTTP, with saved MODELS, until Ctrl-C.

@@ -14,15 +14,15 @@ __all__ = [
     "Size",
     "contamination_option",
     "decisions_option",
-    "device_option",
-    "engine_option",
     "force_option",
     "form_option",
     "image_size_option",
     "limit_threads",
     "machine_options",
+    "network_options",
     "run_options",
     "training_options",
+    "weights_option",
 ]
 
 
@@ -263,6 +263,19 @@ _RUN = [
     ),
     _run("--skip-bad", is_flag=True, help="Go on without images that cannot be read."),
 ]
+
+
+weights_option = click.option(
+    "--weights",
+    type=click.Path(readable=False),
+    help="File of the network's weights, if it had one.",
+)
+
+
+def network_options(command):
+    """Add the options of every command that runs the network of a saved model."""
+    command = engine_option(None, "The model's own by default.")(command)
+    return weights_option(device_option(command))
 
 
 def machine_options(command):
