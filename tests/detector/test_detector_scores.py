@@ -88,8 +88,7 @@ def large_grids():
 
 class TestWorstPatch:
     @pytest.mark.parametrize("coreset_size", [600, 2500, 1.0])
-    @pytest.mark.parametrize("n_neighbors", [1, 3])
-    @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+    @pytest.mark.parametrize(("n_neighbors", "metric"), [(1, "euclidean"), (3, "cosine")])
     @pytest.mark.parametrize(("worst_patches", "n_worst"), [("auto", 1), (0.1, 14), (50, 50)])
     def test_equals_the_mean_of_the_largest_of_all_patch_scores(
         self, large_grids, coreset_size, n_neighbors, metric, worst_patches, n_worst
