@@ -34,9 +34,16 @@ for discriminator in ("lof", "gaussian", "nearest"):
 """
 PARTS = """
 import importlib, sys, time
+from importlib.machinery import PathFinder
 from importlib.util import find_spec
 model, *hidden = sys.argv[1:]
-sys.modules.update(dict.fromkeys(hidden))
+
+class Others(PathFinder):
+    @classmethod
+    def find_spec(cls, name, *arguments):
+        return None if name.split(".")[0] in hidden else super().find_spec(name, *arguments)
+
+sys.meta_path = [Others if one is PathFinder else one for one in sys.meta_path]
 
 def part(name, work):
     before = time.process_time()
