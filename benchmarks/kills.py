@@ -87,6 +87,7 @@ def complete_run(arguments, folder):
     while process.poll() is None:
         if next(out.rglob(TEMPORARY), None) is not None:
             last = time.monotonic()
+        time.sleep(0.001)
     if process.returncode != 0:
         raise RuntimeError(f"skpatch {' '.join(arguments)} failed")
     return contents(out), time.monotonic() - begun, last - first

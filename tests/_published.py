@@ -3,6 +3,7 @@
 
 import numpy as np
 import torch
+from scipy.spatial.distance import cdist
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from torch.nn import functional
 
@@ -57,10 +58,11 @@ def greedy(points, size, start):
     """Rows of a greedy coreset, in their order, and its radius; one pass over all for each."""
     points = points.astype(np.float64)
     picks = np.atleast_1d(start).tolist()
-    distances = np.min([np.square(points - points[pick]).sum(axis=1) for pick in picks], axis=0)
+    distances = cdist(points, points[picks], "sqeuclidean").min(axis=1)
     for _ in range(size - len(picks)):
         picks.append(int(np.argmax(distances)))
-        distances = np.minimum(distances, np.square(points - points[picks[-1]]).sum(axis=1))
+        latest = cdist(points, points[picks[-1:]], "sqeuclidean")[:, 0]
+        distances = np.minimum(distances, latest)
     return picks, np.sqrt(distances.max())
 
 

@@ -82,5 +82,6 @@ def test_scoring_imports_only_what_it_uses(photos, model, tmp_path):
     assert {"torch", "numba", "sklearn"} <= modules
     unused = {"torchvision", "sympy", "torch._dynamo", "torch.fx.experimental.symbolic_shapes"}
     unused |= {"matplotlib", "pynndescent", "jinja2", "dask", "safetensors", "skpatch.report"}
+    unused |= {"openvino", "onnxruntime", "onnx"}
     unused |= {f"sklearn.{part}" for part in ("covariance", "decomposition", "linear_model", "svm")}
     assert modules.isdisjoint(unused)

@@ -22,13 +22,13 @@ def scores(model, images):
 
 
 @pytest.mark.slow
-def test_spawned_processes(model, data):
+def test_a_spawned_process(model, data):
     expected = scores(model, data.images)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(2, mp_context=context) as pool:
-        futures = [pool.submit(scores, model, data.images) for _ in range(2)]
-        for future in futures:
-            np.testing.assert_array_equal(future.result(SECONDS), expected)
+    # One, since joblib's below run at the same time.
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        found = pool.submit(scores, model, data.images).result(SECONDS)
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.slow

@@ -8,7 +8,6 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
 from skpatch import (
-    GaussianDiscriminator,
     LOFDiscriminator,
     PatchFeatureExtractor,
     SoftPatchDetector,
@@ -61,7 +60,7 @@ def test_grid_search(cells, tmp_path):
     )
     grid = {
         "softpatchdetector__noise_threshold": [0.05, 0.3],
-        "softpatchdetector__discriminator": [LOFDiscriminator(), GaussianDiscriminator(), None],
+        "softpatchdetector__discriminator": [LOFDiscriminator(), None],
     }
     search = GridSearchCV(
         pipeline,

@@ -28,11 +28,11 @@ pytestmark = [
 PARAMETERS = {"coreset_size": 100, "memory_limit": "2M", "random_state": 0}
 
 
-def become_another_version():
-    shards.__version__ = "9.0"
+def become(version):
+    shards.__version__ = version
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster():
     distributed = pytest.importorskip("distributed")
     with (
@@ -47,6 +47,19 @@ def cluster():
 def fit(paths):
     detector = SoftPatchDetector(**PARAMETERS)
     return make_pipeline(PatchFeatureExtractor(image_size=64), detector).fit(paths)
+
+
+def test_workers_of_another_version_are_told_of(cluster):
+    features = np.random.RandomState(0).normal(size=(400, 8, 8, 32)).astype(np.float32)
+    detector = SoftPatchDetector(coreset_size=100, memory_limit="3M", random_state=0)
+    cluster.run(become, "9.0")
+    here = re.escape(skpatch.__version__)
+    with (
+        parallel_config(backend="dask"),
+        pytest.raises(RuntimeError, match=rf"worker has skpatch 9\.0, .* started with {here}"),
+    ):
+        detector.fit(features)
+    cluster.run(become, skpatch.__version__)
 
 
 def test_the_result_is_that_of_one_process_though_a_worker_dies(data, cluster, tmp_path):
@@ -79,18 +92,6 @@ def test_the_result_is_that_of_one_process_though_a_worker_dies(data, cluster, t
     np.testing.assert_array_equal(spread[1].memory_bank_, alone[1].memory_bank_)
     np.testing.assert_array_equal(spread[1].training_scores_, alone[1].training_scores_)
     np.testing.assert_array_equal(spread.score_samples(paths), alone.score_samples(paths))
-
-
-def test_workers_of_another_version_are_told_of(cluster):
-    features = np.random.RandomState(0).normal(size=(400, 8, 8, 32)).astype(np.float32)
-    detector = SoftPatchDetector(coreset_size=100, memory_limit="3M", random_state=0)
-    cluster.run(become_another_version)
-    here = re.escape(skpatch.__version__)
-    with (
-        parallel_config(backend="dask"),
-        pytest.raises(RuntimeError, match=rf"worker has skpatch 9\.0, .* started with {here}"),
-    ):
-        detector.fit(features)
 
 
 @pytest.mark.parametrize("work", [shards._learn_shard, shards._score_shard])

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 import pickle
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -17,6 +18,20 @@ from skpatch.detector.state import Settings
 @pytest.fixture(scope="module")
 def train():
     return textures(120, range(0, 120, 10))
+
+
+@pytest.fixture(scope="module")
+def fitted(train):
+    """Function that returns a detector fitted to the first images, for the test to change."""
+    detectors = {}
+
+    def fitted(n_images=120, **parameters):
+        key = n_images, *parameters.items()
+        if key not in detectors:
+            detectors[key] = SoftPatchDetector(**parameters, random_state=0).fit(train[:n_images])
+        return deepcopy(detectors[key])
+
+    return fitted
 
 
 TEST = textures(80, range(40), seed=5)
@@ -41,18 +56,18 @@ def assert_close(updated, refitted):
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_partial_fit_is_close_to_a_fit_on_all(train, name):
-    model = SoftPatchDetector(**SETTINGS[name], random_state=0).fit(train[:60])
+def test_partial_fit_is_close_to_a_fit_on_all(train, fitted, name):
+    model = fitted(60, **SETTINGS[name])
     for first in (60, 90):
         model.partial_fit(train[first : first + 30])
-    refitted = SoftPatchDetector(**SETTINGS[name], random_state=0).fit(train)
+    refitted = fitted(**SETTINGS[name])
     assert_close(model, refitted)
     assert (model.trusted_images_ == refitted.trusted_images_).mean() > 0.95
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_forget_is_close_to_a_fit_on_the_rest(train, name):
-    model = SoftPatchDetector(**SETTINGS[name], random_state=0).fit(train)
+def test_forget_is_close_to_a_fit_on_the_rest(train, fitted, name):
+    model = fitted(**SETTINGS[name])
     rejected = np.arange(0, 60, 10)
     refitted = SoftPatchDetector(**SETTINGS[name], random_state=0)
     assert_close(model.forget(rejected), refitted.fit(np.delete(train, rejected, axis=0)))
@@ -77,10 +92,9 @@ def test_nothing_is_lost_where_all_patches_are_in_the_bank(train, discriminator)
     )
 
 
-def test_the_first_partial_fit_is_a_fit(train):
+def test_the_first_partial_fit_is_a_fit(train, fitted):
     model = SoftPatchDetector(random_state=0).partial_fit(train)
-    expected = SoftPatchDetector(random_state=0).fit(train)
-    np.testing.assert_array_equal(model.score_samples(TEST), expected.score_samples(TEST))
+    np.testing.assert_array_equal(model.score_samples(TEST), fitted().score_samples(TEST))
 
 
 @pytest.mark.parametrize(("coreset_size", "expected"), [(0.1, 432), ("auto", 432), (200, 200)])
@@ -113,8 +127,8 @@ def test_no_patch_is_farther_from_the_bank_than_the_radius(train):
     assert radii == sorted(radii)
 
 
-def test_what_is_known_of_each_image(train):
-    model = SoftPatchDetector(random_state=0).fit(train[:60]).partial_fit(train[60:])
+def test_what_is_known_of_each_image(train, fitted):
+    model = fitted(60).partial_fit(train[60:])
     assert model.kept_.shape == model.noise_scores_.shape == (120, 6, 6)
     assert len(model.training_scores_) == len(model.trusted_images_) == 120
     # The memory patches are where their source says.
@@ -126,8 +140,8 @@ def test_what_is_known_of_each_image(train):
         assert -model.training_scores_[image] == pytest.approx(exact, rel=1e-5)
 
 
-def test_forgotten_images(train):
-    model = SoftPatchDetector(random_state=0).fit(train)
+def test_forgotten_images(fitted):
+    model = fitted()
     before = model.calibration_scores_
     model.forget([0, 10]).forget(10).forget(np.array([20]))
     forgotten = np.isin(np.arange(120), [0, 10, 20])
@@ -196,8 +210,8 @@ def test_wrong_images(train):
         model.partial_fit(train[:2, :3])
 
 
-def test_a_single_new_image(train):
-    model = SoftPatchDetector(random_state=0).fit(train[:60])
+def test_a_single_new_image(train, fitted):
+    model = fitted(60)
     model.partial_fit(train[60:61])
     assert len(model.training_scores_) == 61
     assert np.isfinite(model.training_scores_).all()
@@ -213,8 +227,8 @@ def test_with_a_projection(train):
     assert found > 0.9
 
 
-def test_after_pickling(train):
-    model = SoftPatchDetector(random_state=0).fit(train[:60])
+def test_after_pickling(train, fitted):
+    model = fitted(60)
     restored = pickle.loads(pickle.dumps(model))
     scores = [m.partial_fit(train[60:]).forget([3]).score_samples(TEST) for m in (model, restored)]
     np.testing.assert_array_equal(*scores)
@@ -239,8 +253,10 @@ def test_in_a_pipeline():
 
 @pytest.mark.parametrize("change", ["partial_fit", "forget", "trust"])
 @pytest.mark.parametrize(("before", "now"), [(1, 9), (9, 1), ("auto", 0.5)])
-def test_images_are_not_scored_by_more_patches_than_are_known_of_them(train, change, before, now):
-    detector = SoftPatchDetector(random_state=0, worst_patches=before).fit(train)
+def test_images_are_not_scored_by_more_patches_than_are_known_of_them(
+    train, fitted, change, before, now
+):
+    detector = fitted(worst_patches=before)
     scores = detector.training_scores_.copy()
     argument = train[:2] if change == "partial_fit" else [3]
     with pytest.raises(ValueError, match="the model was fitted to average"):

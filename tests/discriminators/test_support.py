@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The default noise model: PatchCore without evidence of noise, and less of the accused with it."""
 
+from copy import deepcopy
+from functools import cache
+
 import numpy as np
 import pytest
 from _references import outlier_scores, repeated_defects, textures
@@ -24,13 +27,8 @@ def detector(**parameters):
     return SoftPatchDetector(random_state=0, **parameters)
 
 
-@pytest.fixture(scope="module")
-def noisy():
-    return detector().fit(NOISY)
-
-
-def with_evidence(evidence):
-    """Training images, and a detector that finds evidence of that strength."""
+@cache
+def _fitted(evidence):
     train = {
         "none": CLEAN,
         "weak": repeated_defects(60, range(3), n_kinds=2),
@@ -42,11 +40,21 @@ def with_evidence(evidence):
     return train, model
 
 
+def with_evidence(evidence):
+    """Training images, and a detector that finds evidence of that strength, to be changed."""
+    return deepcopy(_fitted(evidence))
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    return with_evidence("strong")[1]
+
+
 # --- without evidence
 
 
 def test_without_evidence_it_is_patchcore():
-    model = detector().fit(CLEAN)
+    _, model = with_evidence("none")
     plain = detector(discriminator=None, worst_patches=0.006).fit(CLEAN)
     assert model.noise_finding_.evidence == "none"
     assert model.noise_ratio_ == 0
@@ -66,7 +74,7 @@ def test_without_evidence_it_is_patchcore():
 
 
 def test_all_patches_are_scored():
-    model = detector().fit(CLEAN)
+    _, model = with_evidence("none")
     expected = outlier_scores(CLEAN.reshape(60, 64, 12), np.ones((8, 8), bool), 3)
     assert_allclose(model.noise_scores_.reshape(60, 64), expected, rtol=1e-2)
 
@@ -183,7 +191,7 @@ def test_the_accused_are_not_selected_where_the_evidence_is_strong(noisy):
     assert not noisy.kept_.all()
     # But patches of images that are not trusted are.
     assert not noisy.trusted_images_[noisy.memory_source_[:, 0]].all()
-    assert len(noisy.memory_bank_) == len(detector().fit(CLEAN).memory_bank_)
+    assert len(noisy.memory_bank_) == len(with_evidence("none")[1].memory_bank_)
 
 
 def test_the_accused_are_selected_where_it_is_weak():
@@ -255,7 +263,7 @@ def test_scale_does_not_matter(evidence):
 
 
 def test_declared_images_are_never_accused(noisy):
-    for model in (detector().fit(NOISY, trusted=range(12)), detector().fit(NOISY).trust(range(12))):
+    for model in (detector().fit(NOISY, trusted=range(12)), deepcopy(noisy).trust(range(12))):
         assert model.kept_[:12].all()
         assert model.trusted_images_[:12].all()
         assert np.isin(range(12), model.memory_source_[:, 0]).any()
@@ -309,15 +317,14 @@ def test_where_nothing_can_be_told_nothing_is_accused(train, reason):
     assert len(model.calibration_scores_) >= len(train) - 1
 
 
-def test_copies_count_once():
+def test_copies_count_once(noisy):
     with pytest.warns(UserWarning, match="12 of 72 training images are copies"):
         model = detector().fit(np.concatenate([NOISY, NOISY[:12]]))
-    alone = detector().fit(NOISY)
-    assert model.noise_finding_ == alone.noise_finding_
-    assert_array_equal(model.memory_reaches_, alone.memory_reaches_)
+    assert model.noise_finding_ == noisy.noise_finding_
+    assert_array_equal(model.memory_reaches_, noisy.memory_reaches_)
     for name in ("noise_scores_", "kept_", "trusted_images_"):
-        assert_array_equal(getattr(model, name)[:60], getattr(alone, name), err_msg=name)
-        assert_array_equal(getattr(model, name)[60:], getattr(alone, name)[:12], err_msg=name)
+        assert_array_equal(getattr(model, name)[:60], getattr(noisy, name), err_msg=name)
+        assert_array_equal(getattr(model, name)[60:], getattr(noisy, name)[:12], err_msg=name)
 
 
 def test_a_single_memory_patch():
@@ -359,7 +366,7 @@ def test_images_beyond_the_jury_are_judged_by_their_patches(monkeypatch):
 
 def test_new_images_are_scored_among_those_of_before(noisy):
     new = repeated_defects(15, range(3), seed=8)
-    model = detector().fit(NOISY).partial_fit(new)
+    model = deepcopy(noisy).partial_fit(new)
     assert_array_equal(model.noise_scores_[:60], noisy.noise_scores_)
     points = np.concatenate([NOISY, new]).reshape(75, 64, 12)
     expected = outlier_scores(points, np.ones((8, 8), bool), 3)[60:]
@@ -379,8 +386,7 @@ def test_new_images_do_not_change_a_reference_that_they_are_not_in(monkeypatch):
 
 
 def test_forgetting_the_defects_leaves_no_evidence():
-    model = detector().fit(NOISY)
-    assert model.noise_finding_.evidence == "strong"
+    _, model = with_evidence("strong")
     model.forget(range(12))
     assert model.noise_finding_.evidence == "none"
     assert_array_equal(model.memory_reaches_, 0)
@@ -521,7 +527,7 @@ class TestCalibration:
         assert np.median(model.predict_pvalue(defects)) < 0.05
 
     def test_contamination_after_fit(self, noisy):
-        changed = detector().fit(NOISY).set_params(contamination=0.2)
+        changed = deepcopy(noisy).set_params(contamination=0.2)
         fitted = detector(contamination=0.2).fit(NOISY)
         assert changed.offset_ == fitted.offset_
         n = len(fitted.calibration_scores_)

@@ -2,8 +2,6 @@
 """Features by OpenVINO and onnxruntime are those by torch."""
 
 import pickle
-import subprocess
-import sys
 import threading
 
 import joblib
@@ -294,13 +292,3 @@ def test_command_line_without_the_package(photos, tmp_path, missing, capsys):
     assert run("fit", photos, "-o", model, "--engine", "openvino") == 1
     assert "pip install 'skpatch[openvino]'" in capsys.readouterr().err
     assert not model.exists()
-
-
-@pytest.mark.slow
-def test_torch_alone_loads_no_openvino():
-    code = (
-        "import sys, numpy as np; from skpatch import PatchFeatureExtractor as E;"
-        "E(image_size=32).fit_transform(np.zeros((2, 32, 32), np.uint8));"
-        "sys.exit('openvino' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -124,7 +124,7 @@ def test_pictures_are_small(model, tmp_path):
     assert [image.size for image in pictures(path, "png")] == [(8, 8)] * 2
     many = tmp_path / "many.html"
     patch_scores = np.ones((1001, 8, 8))
-    images = np.broadcast_to(images[:1, :400, :400], (1001, 400, 400, 3))
+    images = np.broadcast_to(images[:1, :200, :200], (1001, 200, 200, 3))
     score_report(many, model, images, patch_scores=patch_scores)
     assert pictures(many, "jpeg")[0].size == (160, 160)
 
