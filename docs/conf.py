@@ -1,7 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Configuration of the documentation."""
 
+import os
+import sys
+from pathlib import Path
+
 import skpatch
+
+sys.path.insert(0, str(Path(__file__).parent))
+from source_links import EDIT, source_link
 
 project = "skpatch"
 author = "the skpatch developers"
@@ -11,6 +18,7 @@ release = version = skpatch.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.linkcode",
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_design",
@@ -18,11 +26,23 @@ extensions = [
 ]
 exclude_patterns = ["_build", "sg_execution_times.rst"]
 templates_path = ["_templates"]
-# Every reference must be known, but those to other libraries: looking them up needs a connection.
+# References to other libraries become links where there is a connection to look them up.
+if os.environ.get("SKPATCH_DOCS_ONLINE"):
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "python": ("https://docs.python.org/3", None),
+        "numpy": ("https://numpy.org/doc/stable", None),
+        "sklearn": ("https://scikit-learn.org/stable", None),
+        "torch": ("https://docs.pytorch.org/docs/stable", None),
+        "matplotlib": ("https://matplotlib.org/stable", None),
+    }
+# All others must be known.
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(sklearn|torch|matplotlib)\..*")]
 autosummary_generate = True
 autodoc_typehints = "none"
+# The contents beside a class have room for names of methods, not for both names.
+toc_object_entries_show_parents = "hide"
 # Methods follow in full; see the templates.
 numpydoc_show_class_members = False
 
@@ -70,11 +90,27 @@ html_title = f"skpatch {version}"
 html_theme_options = {
     "show_prev_next": True,
     "navigation_with_keys": True,
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": ["page-toc", "edit-this-page"],
+    "use_edit_page_button": True,
     "footer_start": ["copyright"],
     "footer_end": [],
 }
+html_context = {
+    "edit_page_url_template": EDIT + "/docs/{{ file_name }}",
+    "edit_page_provider_name": "GitHub",
+}
 html_show_sourcelink = False
+_GENERATED = ("api/generated/", "auto_examples/", "genindex", "search")
+
+
+def linkcode_resolve(domain, info):
+    return source_link(info["module"], info["fullname"]) if domain == "py" else None
+
+
+def hide_edit_button(app, page, template, context, doctree):
+    """Pages that no one has written cannot be edited."""
+    if page.startswith(_GENERATED):
+        context["theme_use_edit_page_button"] = False
 
 
 def setup(app):
@@ -82,3 +118,4 @@ def setup(app):
     import torch
 
     torch.set_num_threads(1)
+    app.connect("html-page-context", hide_edit_button)

@@ -1,30 +1,58 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the documentation is made with."""
 
-import importlib.util
+import importlib
+import inspect
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from _reports import NAMES, SCORES, write
 from PIL import Image
+from source_links import PROJECT_URL, source_link
 
 DOCS = Path(__file__).parent.parent / "docs"
 
 
-def script(name):
-    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def documented():
+    """Module and name of what the reference lists, with the methods of its classes."""
+    for line in (DOCS / "api.rst").read_text(encoding="utf-8").splitlines():
+        if found := re.match(r"\.\. currentmodule:: (\S+)", line):
+            module = importlib.import_module(found[1])
+        elif found := re.match(r"    ([A-Za-z]\w+)$", line):
+            yield module.__name__, found[1]
+            public = getattr(module, found[1])
+            for name in vars(public) if inspect.isclass(public) else ():
+                if not name.startswith("_"):
+                    yield module.__name__, f"{found[1]}.{name}"
+
+
+def test_sources_of_what_is_documented():
+    names = dict.fromkeys(documented())
+    linked = {name: link for name in names if (link := source_link(*name))}
+    assert {name for name in names if "." not in name[1]} <= set(linked)
+    assert ("skpatch", "SoftPatchDetector.fit") in linked
+    for (_, name), link in linked.items():
+        place, first, last = re.fullmatch(
+            rf"{PROJECT_URL}/blob/[^/]+/(.+)#L(\d+)-L(\d+)", link
+        ).groups()
+        lines = (DOCS.parent / place).read_text(encoding="utf-8").splitlines()
+        source = "\n".join(lines[int(first) - 1 : int(last)])
+        short = name.rpartition(".")[2]
+        assert re.match(rf"( *@.*\n)*\s*(def|class) {short}\b", source), link
+
+
+def test_what_other_libraries_define_has_no_source_here():
+    assert source_link("skpatch", "SoftPatchDetector.get_params") is None
+    assert source_link("skpatch", "SoftPatchDetector.__doc__") is None
 
 
 def test_picture_of_a_report(browser, model, tmp_path):
-    pytest.importorskip("playwright")
     report = tmp_path / "report.html"
     write(report, model, SCORES, NAMES)
     output = tmp_path / "report.jpg"
-    script("show_report").photograph(browser, report, output)
+    pytest.importorskip("show_report").photograph(browser, report, output)
     with Image.open(output) as picture:
         assert picture.format == "JPEG"
         assert picture.size == (1300, 1195)
