@@ -8,7 +8,8 @@ from pathlib import Path
 import skpatch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from source_links import EDIT, source_link
+from make_notebook import FIRST_CELL
+from source_links import EDIT, HOSTED_NOTEBOOK, SITE, VERSION, source_link
 
 project = "skpatch"
 author = "the skpatch developers"
@@ -25,6 +26,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build", "sg_execution_times.rst"]
+rst_epilog = f".. _hosted notebook: {HOSTED_NOTEBOOK}"
 templates_path = ["_templates"]
 # References to other libraries become links where there is a connection to look them up.
 if os.environ.get("SKPATCH_DOCS_ONLINE"):
@@ -63,6 +65,7 @@ sphinx_gallery_conf = {
     "backreferences_dir": "auto_examples/backreferences",
     "doc_module": ("skpatch",),
     "show_signature": False,
+    "first_notebook_cell": FIRST_CELL,
 }
 
 html_theme = "pydata_sphinx_theme"
@@ -95,6 +98,16 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
+# All versions read the list of versions of the newest documentation, over a connection.
+if os.environ.get("SKPATCH_DOCS_ONLINE"):
+    html_theme_options |= {
+        "switcher": {
+            "json_url": f"{SITE}/dev/_static/switcher.json",
+            "version_match": VERSION,
+        },
+        "check_switcher": False,
+        "navbar_start": ["navbar-logo", "version-switcher"],
+    }
 html_context = {
     "edit_page_url_template": EDIT + "/docs/{{ file_name }}",
     "edit_page_provider_name": "GitHub",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Where the source of a documented object is, for ``sphinx.ext.linkcode``."""
+"""Addresses of the project, and where the source of a documented object is."""
 
 import importlib
 import inspect
@@ -8,15 +8,22 @@ from pathlib import Path
 
 import skpatch
 
-__all__ = ["EDIT", "PROJECT_URL", "source_link"]
+__all__ = ["EDIT", "HOSTED_NOTEBOOK", "PROJECT_URL", "SITE", "VERSION", "source_link"]
 
 _ROOT = Path(__file__).parent.parent
-# The owner's address stands in one place.
 _SETTINGS = (_ROOT / "pyproject.toml").read_text(encoding="utf-8")
-PROJECT_URL = re.search(r'^Source = "(.+)"$', _SETTINGS, re.MULTILINE)[1]
+_ADDRESSES = dict(re.findall(r'^(\w+) = "(https://.+)"$', _SETTINGS, re.MULTILINE))
+PROJECT_URL, SITE = _ADDRESSES["Source"], _ADDRESSES["Documentation"]
+# Folder of the site, and line of the version switcher.
+VERSION = "dev" if "dev" in skpatch.__version__ else skpatch.__version__
 # Lines are those of the release, or of the branch that it will come from.
-_REVISION = "main" if "dev" in skpatch.__version__ else f"v{skpatch.__version__}"
+_REVISION = "main" if VERSION == "dev" else f"v{VERSION}"
 EDIT = f"{PROJECT_URL}/edit/main"
+# The service reads it from the project's branch.
+HOSTED_NOTEBOOK = (
+    PROJECT_URL.replace("github.com", "colab.research.google.com/github")
+    + "/blob/main/examples/plot_first_hour.ipynb"
+)
 
 
 def source_link(module, name):

@@ -3,7 +3,11 @@
 
 import importlib
 import inspect
+import json
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +17,8 @@ from PIL import Image
 from source_links import PROJECT_URL, source_link
 
 DOCS = Path(__file__).parent.parent / "docs"
+EXAMPLES = DOCS.parent / "examples"
+NOTEBOOK = EXAMPLES / "plot_first_hour.ipynb"
 
 
 def documented():
@@ -64,3 +70,25 @@ def test_picture_of_a_report(browser, model, tmp_path):
 def test_pictures_are_small_enough_for_a_page():
     for path in (DOCS / "images").iterdir():
         assert path.stat().st_size < 600_000, path
+
+
+def test_notebook_is_that_of_the_example(tmp_path):
+    pytest.importorskip("sphinx_gallery")
+    shutil.copy(EXAMPLES / "plot_first_hour.py", tmp_path)
+    command = [sys.executable, DOCS / "make_notebook.py", "plot_first_hour.py"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / NOTEBOOK.name).read_text("utf-8") == NOTEBOOK.read_text("utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_notebook_runs_from_top_to_bottom(capsys):
+    cells = json.loads(NOTEBOOK.read_text("utf-8"))["cells"]
+    first, *sources = ["".join(one["source"]) for one in cells if one["cell_type"] == "code"]
+    assert first == '%pip install "skpatch[demo]"'
+    names = {}
+    for source in sources:
+        exec(compile(source, NOTEBOOK.name, "exec"), names)
+    printed = capsys.readouterr().out
+    assert "of 6 in the folder" in printed
+    assert "same scores: True" in printed
