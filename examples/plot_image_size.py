@@ -56,7 +56,7 @@ smallest, *_, largest = (model.inspect(defective[:40]).scores for model in model
 shown = defective[np.argsort(smallest - largest)[:4]]
 figure, rows = plt.subplots(4, 4, figsize=(8.6, 8.4), layout="constrained")
 for ax, image in zip(rows[0], shown, strict=True):
-    ax.imshow(plt.imread(image), cmap="gray")
+    ax.imshow(plt.imread(image), cmap="gray", vmin=0, vmax=1)
     ax.set(xticks=[], yticks=[])
 for row, (size, model) in zip(rows[1:], models.items(), strict=True):
     AnomalyMapDisplay.from_estimator(model, shown, axes=row, colorbar=False)

@@ -54,7 +54,7 @@ stay = np.flatnonzero((whole > 1) & (upper > 1))[:2]
 shown = new[np.r_[gone, stay]]
 figure, rows = plt.subplots(3, len(shown), figsize=(2.2 * len(shown), 6.8), layout="constrained")
 for ax, image in zip(rows[0], shown, strict=True):
-    ax.imshow(plt.imread(image), cmap="gray")
+    ax.imshow(plt.imread(image), cmap="gray", vmin=0, vmax=1)
     ax.set(xticks=[], yticks=[])
 for row, (name, model) in zip(rows[1:], models.items(), strict=True):
     AnomalyMapDisplay.from_estimator(model, shown, axes=row, colorbar=False)
