@@ -59,12 +59,8 @@ for name, taken in times.items():
     print(f"{name}: first {taken[0]:.0f} ms, median of the others {np.median(taken[1:]):.0f} ms")
 
 # %%
-# Many images at once take less time each, but nobody waits for a batch to fill on a line. The page
-# :doc:`/guide/latency` has measured engines, threads and sizes of the memory bank.
-
-started = time.perf_counter()
-warm.score_samples(new)
-print(f"together: {1000 * (time.perf_counter() - started) / len(new):.0f} ms an image")
+# From the second image on both take the same time. The page :doc:`/guide/latency` has measured what
+# shortens it: engines, threads and the size of the memory bank.
 
 figure, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
 for name, taken in times.items():

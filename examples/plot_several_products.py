@@ -39,29 +39,23 @@ labels = np.repeat([0, 1], 30)
 # One for each, and one for both
 # ------------------------------
 #
-# A folder with both kinds is warned of: the images form groups that are unlike each other.
+# The third model learns from a folder with both kinds.
 
-
-def fit(images):
-    """A pipeline fitted to images, and what it warned of."""
-    model = make_pipeline(PatchFeatureExtractor(image_size=128), SoftPatchDetector(random_state=0))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        model.fit(images)
-    return model, [str(warning.message) for warning in caught]
-
-
-models = {kind: fit(images)[0] for kind, images in training.items()}
-models["both"], told = fit(np.concatenate(list(training.values())))
-print("Told of the folder with both:")
-print(*told, sep="\n")
+training["both"] = np.concatenate(list(training.values()))
+models = {
+    name: make_pipeline(
+        PatchFeatureExtractor(image_size=128), SoftPatchDetector(random_state=0)
+    ).fit(images)
+    for name, images in training.items()
+}
 
 # %%
 # Each model, each product
 # ------------------------
 #
 # The share of normal cells that are called anomalous, and image AUROC. A model that meets another
-# product calls everything anomalous, which is a good reason to route images by product before.
+# product calls all of it anomalous. The model of both holds fewer patches of each kind, and tells
+# the smooth cells apart less well than their own model.
 
 print(f"{'model':6} {'product':8} {'false alarms':>12} {'AUROC':>6}")
 scores = {}
