@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Check that links within the built documentation, and from README.md to files, lead somewhere.
+"""Check that links within the documentation, and to files of the project, lead somewhere.
 
     python docs/check_links.py docs/_build/html
 
@@ -14,6 +14,8 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+from source_links import PROJECT_URL
 
 ROOT = Path(__file__).parent.parent
 MARKDOWN_FILES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
@@ -36,6 +38,18 @@ class Page(HTMLParser):
                 self.anchors.add(value)
 
 
+def leads_to_source(link):
+    """Whether a link to the project's source names a file, and lines, that there are.
+
+    True for all other links.
+    """
+    found = re.fullmatch(rf"{PROJECT_URL}/(?:blob|edit)/[^/]+/([^#]+)(?:#L\d+-L(\d+))?", link)
+    if not found:
+        return True
+    path, last = ROOT / found[1], int(found[2] or 0)
+    return path.is_file() and last <= len(path.read_text(encoding="utf-8").splitlines())
+
+
 def broken_html_links(folder):
     """Page and link, as a text, of each link of a folder's pages that leads nowhere."""
     folder = Path(folder).resolve()
@@ -47,6 +61,8 @@ def broken_html_links(folder):
     broken = []
     for path, page in pages.items():
         for link in page.links:
+            if not leads_to_source(link):
+                broken.append(f"{path.relative_to(folder)}: {link}")
             parts = urlsplit(link)
             if parts.scheme or parts.netloc:
                 continue

@@ -3,7 +3,7 @@
 
 import lazy_loader
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 # The names are those of __init__.pyi, and are imported on first use: scikit-learn and torch take
 # seconds to load.

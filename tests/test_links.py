@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-import importlib.util
 from pathlib import Path
 
+import check_links
 import pytest
-
-SCRIPT = Path(__file__).parent.parent / "docs" / "check_links.py"
-spec = importlib.util.spec_from_file_location("check_links", SCRIPT)
-check_links = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(check_links)
+from source_links import PROJECT_URL
 
 
 @pytest.mark.parametrize("name", check_links.MARKDOWN_FILES)
@@ -27,6 +23,15 @@ def test_broken_links_of_a_page(tmp_path):
         f"{Path('sub', 'page.html')}: {link}"
         for link in ("../a%20b.html#other", "gone.html", "#there", "..")
     ]
+
+
+def test_broken_links_to_the_source(tmp_path):
+    good = "edit/main/docs/index.rst", "blob/v0.1.0/skpatch/__init__.py#L1-L2", "issues"
+    bad = "edit/main/docs/gone.rst", "blob/main/skpatch/__init__.py#L1-L9999"
+    links = "".join(f"<a href='{PROJECT_URL}/{link}'>" for link in good + bad)
+    (tmp_path / "page.html").write_text(links)
+    broken = [f"page.html: {PROJECT_URL}/{link}" for link in bad]
+    assert check_links.broken_html_links(tmp_path) == broken
 
 
 def test_broken_links_of_a_markdown_file(tmp_path):

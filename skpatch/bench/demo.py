@@ -16,6 +16,13 @@ __all__ = ["run_demo"]
 _N_TRAIN = {"normal": 200, "defective": 20}
 _N_TEST = 150
 _N_SUSPICIOUS = 10
+# What a verdict is worth, by whether it is defective and whether its score is above 1.
+_OUTCOMES = {
+    (True, True): ("found", "#2b7a2b"),
+    (True, False): ("missed", "#b3261e"),
+    (False, True): ("false alarm", "#b85c00"),
+    (False, False): ("passed", "#666666"),
+}
 
 
 class _Stopwatch:
@@ -125,10 +132,12 @@ def _plot(models, images, labels, scores, output):
     figure = Figure(figsize=(1.9 * len(examples) + 1.2, 6.6), layout="constrained")
     rows = figure.subplots(1 + len(models), len(examples))
     plain, robust = models.values()
-    AnomalyMapDisplay.from_estimator(
+    display = AnomalyMapDisplay.from_estimator(
         plain, chosen, labels=labels[examples], axes=rows[:2], colorbar=False
     )
+    _say_outcomes(display, labels[examples])
     display = AnomalyMapDisplay.from_estimator(robust, chosen, axes=rows[2], colorbar=False)
+    _say_outcomes(display, labels[examples])
     draw_colorbar(figure, display.heatmaps_[0], rows[1:].ravel(), shrink=0.8)
     for ax, name in zip(rows[:, 0], ["photograph", *models], strict=True):
         ax.set_ylabel(name, fontsize=11)
@@ -136,6 +145,15 @@ def _plot(models, images, labels, scores, output):
     figure.supxlabel("Photographs: ELPV dataset, CC BY-NC-SA 4.0", fontsize=8, color="0.4")
     with replacing(output) as file:
         figure.savefig(file, dpi=110, metadata={"Software": f"skpatch {__version__}"})
+
+
+def _say_outcomes(display, labels):
+    """Write above each map whether its defect was found, and frame it in the same colour."""
+    for ax, score, label in zip(display.axes_[-1], display.scores, labels, strict=True):
+        outcome, colour = _OUTCOMES[bool(label), bool(score > 1)]
+        ax.set_title(f"{outcome}, score {score_text(score)}", fontsize=9, color="white")
+        ax.title.set_bbox({"facecolor": colour, "edgecolor": "none", "pad": 2})
+        ax.spines[:].set(color=colour, linewidth=3)
 
 
 def _spread(scores, among, count):
