@@ -3,6 +3,7 @@
 
     pip install -e . elpv-dataset distributed
     python benchmarks/workers.py
+    python benchmarks/workers.py --engine openvino
 
 Each worker is a process with one thread, and so is the process without a cluster. Printed are
 images per second, the bytes that went over the loopback interface for each image (Linux), and the
@@ -62,6 +63,7 @@ def main():
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--limit", default="256M")
     parser.add_argument("--coreset-size", type=int, default=2000)
+    parser.add_argument("--engine", default="torch")
     arguments = parser.parse_args()
     images = load_elpv().images[: arguments.images]
     rates, models = [], []
@@ -73,7 +75,8 @@ def main():
             n_jobs=1,
             random_state=0,
         )
-        model = make_pipeline(PatchFeatureExtractor(n_jobs=1), detector)
+        extractor = PatchFeatureExtractor(engine=arguments.engine, n_jobs=1)
+        model = make_pipeline(extractor, detector)
         with workers(count) as client:
             if client is not None:
                 client.run(warm)
