@@ -757,7 +757,8 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
 
 def _has_views(X):
     """Whether features are of several views of each image, of which the first is itself."""
-    return len(getattr(X, "shape", ())) == 5
+    shape = getattr(X, "shape", ())
+    return len(shape) == 5 and shape[1] > 0
 
 
 @contextmanager
