@@ -136,7 +136,9 @@ class PatchPipeline(Pipeline):
     def _learn(self, X, y, **params):
         """Fit all steps, with features that stay lazy under a memory limit."""
         (name, extractor), (_, detector) = self.steps[0], self.steps[-1]
-        is_bounded = getattr(detector, "memory_limit", None) is not None
+        # Copies are learned from at once.
+        is_plain = getattr(extractor, "augment", None) is None
+        is_bounded = is_plain and getattr(detector, "memory_limit", None) is not None
         if not is_bounded or len(self.steps) > 2 or extractor.output is not None:
             return super().fit(X, y, **params)
         self.steps[0] = name, _LazyExtractor(extractor)

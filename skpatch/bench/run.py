@@ -20,7 +20,12 @@ import io
 import itertools
 import sys
 import time
+from dataclasses import replace
+from functools import cache as once
 from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
 
 from ..datasets.folder import list_categories
 from ..features.extractor import PatchFeatureExtractor
@@ -49,6 +54,7 @@ def run_bench(
     output,
     cache,
     style="markdown",
+    n_jobs=1,
 ):
     """Measure what the CSV does not hold yet, then print tables of what was asked.
 
@@ -75,6 +81,8 @@ def run_bench(
         Folder of the features; by default one beside the CSV.
     style : {"markdown", "latex"}
         Of the tables.
+    n_jobs : int
+        Number of processes that measure at a time. Each has its part of the threads.
 
     Raises
     ------
@@ -95,10 +103,13 @@ def run_bench(
     measured, asked = _read_rows(table), _asked(data, methods, detector, copies)
     check_provenance(measured, asked, table)
     planned = _plan(data, cells, measured)
+    before, found = table.read_bytes() if table.exists() else b"", {}
     total, started = sum(len(cells) for _, cells in planned), time.monotonic()
-    for number, rows in enumerate(_measure_all(planned, cache, detector, copies), start=1):
-        _append_rows(table, [{**row, **asked[row["dataset"], row["method"]]} for row in rows])
-        _report(rows, number, total, started)
+    for number, rows in _measure_all(planned, cache, detector, copies, n_jobs):
+        found[number] = [{**row, **asked[row["dataset"], row["method"]]} for row in rows]
+        # In the order of the plan, whichever cell was the first to be done.
+        _write_rows(table, before, [row for number in sorted(found) for row in found[number]])
+        _report(rows, len(found), total, started)
     wanted = {(one.name, *cell) for one in data for cell in cells}
     rows = [row for row in _read_rows(table) if _cell_of(row) in wanted]
     print_means(rows, style)
@@ -163,16 +174,41 @@ def _plan(sets, cells, measured):
     return [(data, [cell for cell in cells if (data.name, *cell) not in done]) for data in sets]
 
 
-def _measure_all(planned, cache, parameters, copies):
-    """Rows of one planned cell after the other."""
+def _measure_all(planned, cache, parameters, copies, n_jobs):
+    """Number among the planned cells, and rows, of one cell after the other, as they are done."""
+    tasks = _tasks(planned, cache, parameters, copies)
+    if n_jobs > 1:
+        # Features are extracted first, by all threads; with one process, set by set.
+        tasks = list(tasks)
+    # Threads are joblib's to bound; of batches the first cells would wait for the last.
+    return Parallel(n_jobs, return_as="generator_unordered", batch_size=1)(tasks)
+
+
+def _tasks(planned, cache, parameters, copies):
+    """The planned cells, for workers."""
+    numbers = itertools.count()
     for data, cells in planned:
         if not cells:
             continue
         features, masks = data.features(cache), data.masks()
-        for method in {method for *_, method in cells}:
-            make_detector(method, 0, parameters).fit(features[:20])  # compile
+        # Without its extractor, and so the network, which only copies need.
+        sent = data if copies else replace(data)
         for seed, noise, method in cells:
-            yield measure(data, features, masks, noise, method, seed, parameters, copies)
+            cell = sent, features, masks, noise, method, seed, parameters, copies
+            yield delayed(_measure_cell)(next(numbers), *cell)
+
+
+def _measure_cell(number, data, features, masks, noise, method, seed, parameters, copies):
+    """Number and rows of a cell, measured where everything is compiled."""
+    _compile(method, features.shape[1:], tuple(parameters.items()))
+    return number, measure(data, features, masks, noise, method, seed, parameters, copies)
+
+
+@once
+def _compile(method, shape, parameters):
+    """Run all that a method runs, once in each process."""
+    features = np.random.RandomState(0).random_sample((20, *shape)).astype(np.float32)
+    make_detector(method, 0, parameters).fit(features)
 
 
 def _report(rows, number, total, started):
@@ -188,16 +224,15 @@ def _report(rows, number, total, started):
     )
 
 
-def _append_rows(path, rows):
-    """Write the CSV anew with more rows: a full disk leaves none that is cut off."""
-    written = path.read_bytes() if path.exists() else b""
+def _write_rows(path, before, rows):
+    """Write the CSV anew, with rows below its bytes before: a full disk leaves none cut off."""
     lines = io.StringIO(newline="")
     writer = csv.DictWriter(lines, [*_KEYS, *ACCURACY, *OF_FIT, *PROVENANCE])
-    if not written:
+    if not before:
         writer.writeheader()
     writer.writerows(rows)
     with replacing(path) as file:
-        file.write(written + lines.getvalue().encode(errors="surrogateescape"))
+        file.write(before + lines.getvalue().encode(errors="surrogateescape"))
 
 
 def _read_rows(path):

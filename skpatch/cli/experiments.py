@@ -48,6 +48,14 @@ _BENCH = [
         help="Draw the images and seed the detector; repeatable.",
     ),
     click.option(
+        "--jobs",
+        "n_jobs",
+        metavar="NUMBER",
+        type=click.IntRange(1),
+        default=1,
+        help="Processes that measure at a time.",
+    ),
+    click.option(
         "--style",
         type=click.Choice(["markdown", "latex"]),
         default="markdown",
@@ -196,6 +204,7 @@ def _measure(**options):
         "methods",
         "copies",
         "seeds",
+        "n_jobs",
         "style",
         "output",
         "cache",

@@ -147,7 +147,7 @@ def _unfitted(jobs, quiet, *, discriminator, weights, device, engine, seed, **op
         return {name: options[name] for name in names}
 
     extractor = PatchFeatureExtractor(
-        **some("backbone", "image_size", "region", "intensity_range", "tile_size"),
+        **some("backbone", "image_size", "region", "intensity_range", "tile_size", "augment"),
         weights="default" if weights is None else weights,
         device=device,
         engine=engine,
@@ -180,10 +180,10 @@ def _fit(model, paths, names, trusted, quiet, stages):
             if not quiet:
                 _tell_resolution(extractor, paths)
                 _tell_memory(extractor, len(paths))
-            features = extractor.transform(paths)
+            features = extractor.transform_training(paths)
         with stages.begin("finding noise, choosing memory patches"):
             detector.fit(features, trusted=trusted)
-    return features
+    return features if extractor.augment is None else features[:, 0]
 
 
 def _tell_resolution(extractor, paths):
@@ -204,10 +204,17 @@ def _tell_resolution(extractor, paths):
 
 def _tell_memory(extractor, n_images):
     """Say how much memory the features will take, if it is much, while that can be changed."""
-    n_bytes = 4 * n_images * math.prod(extractor.grid_size_) * extractor.n_features_out_
+    from ..features.turning import views_of
+
+    n_views = len(views_of(extractor.augment, extractor.image_size_))
+    n_patches = n_images * n_views * math.prod(extractor.grid_size_)
+    n_bytes = 4 * n_patches * extractor.n_features_out_
     if n_bytes >= _MUCH:
+        less = (
+            "--memory-limit bounds it" if n_views == 1 else f"without --augment, 1/{n_views} of it"
+        )
         say(
             f"The features of {n_images} images take {n_bytes / 2**30:.1f} GB of memory, and the "
-            "fit about half as much again; --memory-limit bounds it.",
+            f"fit about half as much again; {less}.",
             sys.stderr,
         )

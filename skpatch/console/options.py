@@ -191,6 +191,12 @@ _TRAINING = [
         "many pixels in all for others, but 224 at least.",
     ),
     _training(
+        "--augment",
+        type=click.Choice(["rotation", "flip"]),
+        help="Learn from turned or mirrored copies, too: for few images of parts that lie in any "
+        "direction.",
+    ),
+    _training(
         "--intensity-range",
         type=float,
         nargs=2,

@@ -332,9 +332,11 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n, h, w, d) or (n, d)
+        X : array-like of shape (n, h, w, d), (n, d) or (n, v, h, w, d)
             Patch features of the training images; a two-dimensional array has one patch an image.
-            A patch that is NaN in all images, and all features, is not inspected.
+            A patch that is NaN in all images, and all features, is not inspected. Of v views of
+            each image, as of :meth:`PatchFeatureExtractor.transform_training`, the first is the
+            image itself. Patches of the others may be memory patches, as its own.
         y : None
             Ignored.
         trusted : array-like of shape (k,), int, optional
@@ -360,6 +362,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         """State after a fit to the features."""
         is_limited = self.memory_limit is not None
         X = without_tensors(X)
+        views, X = (X, X[:, 0]) if _has_views(X) else (None, X)
         # They may not fit in memory, and one image is enough to know what they are.
         patches = X if hasattr(X, "shape") or not is_limited else np.asarray(X)
         validate = partial(validate_data, self, reset=True)
@@ -375,12 +378,22 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         random_state = check_random_state(self.random_state)
         components = draw_components(self.n_features_in_, self.projection_dim, random_state)
         fit = Fit(grid, components, Settings.of(self))
-        plan = plan_shards(len(patches), self.n_features_in_, fit)
+        n_views = 1 if views is None else views.shape[1]
+        plan = plan_shards(n_views * len(patches), self.n_features_in_, fit)
+        if n_views > 1 and plan.n_shards > 1:
+            raise ValueError(
+                f"memory_limit={self.memory_limit!r} is too small for {n_views} views of "
+                f"{len(patches)} images, which are learned from at once. Raise it, or leave "
+                "augment of the extractor out."
+            )
         if plan.n_shards > 1:
             return learn_in_shards(patches, plan, fit, random_state, trusted)
         if is_limited:
             patches = self._check(patches, grid)
-        return learn_at_once(patches, fit, random_state, trusted)
+        if views is not None:
+            flat = self._check(views.reshape(-1, *views.shape[2:]), grid)
+            views = flat.reshape(*views.shape[:2], *flat.shape[1:])
+        return learn_at_once(patches, fit, random_state, trusted, views)
 
     @fit_context(prefer_skip_nested_validation=False)
     def partial_fit(self, X: ArrayLike, y: None = None) -> "SoftPatchDetector":
@@ -508,6 +521,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         if grid is None:
             check_is_fitted(self)
             grid, metric = self._state.grid, self._state.bank.rule.metric
+        X = X[:, 0] if _has_views(X) else X
         validate = partial(validate_data, self, reset=False)
         unit = metric == "cosine"
         return check_patches(X, grid, validate=validate, may_skip=True, unit=unit)[0]
@@ -739,6 +753,12 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         joined = np.append(before, normal[~np.isin(normal, before)])
         self._take(replace(self._state, calibration_scores=np.sort(joined)))
         return measured(self.offset_, scores, is_defective)
+
+
+def _has_views(X):
+    """Whether features are of several views of each image, of which the first is itself."""
+    shape = getattr(X, "shape", ())
+    return len(shape) == 5 and shape[1] > 0
 
 
 @contextmanager

@@ -55,7 +55,7 @@ class Fit(NamedTuple):
         return self.settings.scoring_rule(self.grid.n_patches)
 
 
-def learn_at_once(patches, fit, random_state, trusted):
+def learn_at_once(patches, fit, random_state, trusted, views=None):
     """Learn everything from the patches of all images.
 
     Parameters
@@ -65,11 +65,16 @@ def learn_at_once(patches, fit, random_state, trusted):
     random_state : numpy.random.RandomState
     trusted : ndarray of shape (k,), int64
         Numbers of images that the user declared normal.
+    views : ndarray of shape (n, v, h, w, d), float32, optional
+        The images and turned copies of each, patches at the places of the image that they come
+        from. A patch of a copy is one of its image: it can be a memory patch unless that at its
+        place is noise, and neither accuses nor vouches.
 
     Returns
     -------
     FittedState
     """
+    views = patches[:, np.newaxis] if views is None else views
     gap = copy_gap(patches)
     originals = find_originals(patches, gap)
     # Of copies of a single image there would be nothing to compare.
@@ -77,27 +82,36 @@ def learn_at_once(patches, fit, random_state, trusted):
     given = given.declaring(trusted)
     if len(given.numbers) < len(patches):
         # All that follows sees each image once.
-        patches = patches[given.numbers]
+        patches, views = patches[given.numbers], views[given.numbers]
     tell_groups(patches, given.numbers)
-    n_images, grid = len(patches), fit.grid
-    points = project(patches, fit.components)
+    (n_images, n_views), grid = views.shape[:2], fit.grid
+    flat = views.reshape(-1, views.shape[-1])
+    flat_points = project(flat[:, np.newaxis, np.newaxis], fit.components)[:, 0, 0]
+    points = np.ascontiguousarray(flat_points.reshape(*views.shape[:-1], -1)[:, 0])
     model = fit.settings.noise_model(random_state)
     numbers = np.arange(n_images)
     evidence = model.conclude(model.collect(None, points, numbers), grid.inspected)
     scores, kept = screen(model, evidence, patches, points, numbers, fit, given.is_declared)
-    flat, flat_points = (array.reshape(-1, array.shape[-1]) for array in (patches, points))
-    survivors = np.flatnonzero(kept)
+    of_views = np.repeat(kept[:, np.newaxis], n_views, axis=1)
+    survivors = np.flatnonzero(of_views)
     start = farthest_on_average(flat_points, random_state, survivors)
-    rows, radius = select(flat_points, fit.bank_size(n_images), start, survivors, fit)
-    spared = spare(flat_points, rows, np.flatnonzero(~kept), radius, fit)
+    size = fit.bank_size(n_images * n_views)
+    rows, radius = select(flat_points, size, start, survivors, fit)
+    spared = spare(flat_points, rows, np.flatnonzero(~of_views), radius, fit)
+
+    def own(rows):
+        """Patches of the images themselves at the places of those of views."""
+        images, left = np.divmod(rows, n_views * grid.n_patches)
+        return images * grid.n_patches + left % grid.n_patches
+
     selection = Selection(
         # With a projection a copy, so that the projection of all patches need not be held.
         points=Rows(flat_points, rows) if fit.components is None else flat_points[rows],
         patches=Rows(flat, rows),
-        source=grid.places(rows),
+        source=grid.places(own(rows)),
         rows=rows % grid.n_patches,
         screened=scores.reshape(n_images, -1),
-        features_at=lambda places: Rows(flat, places @ [grid.n_patches, 1]),
+        features_at=lambda places: Rows(flat, places @ [n_views * grid.n_patches, 1]),
         declared=given.is_declared,
     )
     del points, flat_points
@@ -107,7 +121,7 @@ def learn_at_once(patches, fit, random_state, trusted):
         evidence,
         selection,
         noise=(grid.expand(scores), grid.expand(kept, False)),
-        screened=Candidates(flat[spared], grid.places(spared), np.ones(len(spared))),
+        screened=Candidates(flat[spared], grid.places(own(spared)), np.ones(len(spared))),
         given=given,
         gap=gap,
         radius=radius,

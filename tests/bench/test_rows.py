@@ -19,8 +19,8 @@ def rows(dataset, seed=0):
 
 def test_rows_are_added(tmp_path):
     table = tmp_path / "rows.csv"
-    for seed in range(2):
-        _run._append_rows(table, rows("mono", seed))
+    _run._write_rows(table, b"", rows("mono", 0))
+    _run._write_rows(table, table.read_bytes(), rows("mono", 1))
     found = _run._read_rows(table)
     assert [(row["dataset"], row["seed"], row["image_auroc"]) for row in found] == [
         ("mono", 0, 0.5),
@@ -33,14 +33,14 @@ def test_rows_are_added(tmp_path):
 @pytest.mark.parametrize("more", [1, 20, 300])
 def test_no_room_for_another_row(more, tmp_path):
     table = tmp_path / "rows.csv"
-    _run._append_rows(table, rows("mono"))
+    _run._write_rows(table, b"", rows("mono"))
     before = contents(tmp_path)
     long = [row for seed in range(10) for row in rows("mono", seed)]
     with (
         pytest.raises(OSError, match=r"rows\.csv'$") as caught,
         largest_file(len(before[table]) + more),
     ):
-        _run._append_rows(table, long)
+        _run._write_rows(table, before[table], long)
     assert caught.value.errno == errno.EFBIG
     assert contents(tmp_path) == before
     assert len(_run._read_rows(table)) == 1

@@ -132,6 +132,10 @@ def test_much_memory_is_told_before_it_is_taken(photos, tmp_path, capsys, monkey
     monkeypatch.setattr("skpatch.cli.train._MUCH", 30 * 64 * 152 * 4)
     assert run(*options) == 0
     assert "The features of 30 images take 0.0 GB of memory" in capsys.readouterr().err
+    n_patches = len(skpatch.load(tmp_path / "m.skpatch")[-1].memory_bank_)
+    assert run(*options, "--augment", "rotation") == 0
+    assert "half as much again; without --augment, 1/4 of it" in capsys.readouterr().err
+    assert len(skpatch.load(tmp_path / "m.skpatch")[-1].memory_bank_) == 4 * n_patches
     assert run(*options, "--quiet") == 0
     assert capsys.readouterr().err == ""
 

@@ -313,7 +313,7 @@ class TestErrors:
         with pytest.raises(ValueError, match="X has 15 features, but SoftPatchDetector is expect"):
             fitted.predict(patches[..., :15])
 
-    @pytest.mark.parametrize("shape", [(3, 4, 5), (2, 2, 2, 2, 2)])
+    @pytest.mark.parametrize("shape", [(3, 4, 5), (2, 0, 2, 2, 2), (2, 2, 2, 2, 2, 2)])
     def test_dimensions(self, shape):
         with pytest.raises(ValueError, match=f"X has {len(shape)} dimensions; expected patch"):
             SoftPatchDetector().fit(np.zeros(shape))

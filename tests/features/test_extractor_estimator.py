@@ -197,6 +197,7 @@ CHANGES = {
 }
 # Those that may be changed at any time.
 RUNNING = {
+    "augment": {"augment": "rotation"},
     "batch_size": {"batch_size": 1},
     "device": {"device": "cpu"},
     "dtype": {"dtype": "bfloat16"},
