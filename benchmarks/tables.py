@@ -8,6 +8,7 @@ deviations over seeds where there are several, under what it was measured with.
 """
 
 import csv
+import itertools
 import re
 from pathlib import Path
 
@@ -29,7 +30,7 @@ _MODELS = {
     "default": "skpatch",
     "truth": "truth",
 }
-_PEERS = ("skpatch", "pyod", "anomalib")
+_PEERS = ("skpatch", "pyod", "anomalib", "pyimgano", "imgad")
 
 
 def read_rows(name):
@@ -148,28 +149,29 @@ def noise_found(rows):
 
 
 def peers(rows):
-    """Other tools: a line for each method."""
-    lines = []
+    """Other tools: a line for each method. Times are of the first set, which all have."""
+    sets, lines = sorted({row["dataset"] for row in rows}), []
     for tool in _PEERS:
         of_tool = [row for row in rows if row["tool"] == tool]
         for method in dict.fromkeys(row["method"] for row in of_tool):
             found = [row for row in of_tool if row["method"] == method]
             aurocs = [
-                spread([row for row in found if row["noise"] == noise], "auroc")
-                for noise in ("0.0", "0.1")
+                spread([row for row in found if (row["dataset"], row["noise"]) == cell], "auroc")
+                for cell in itertools.product(sets, ("0.0", "0.1"))
             ]
-            times = spread(found, "fit_seconds", 2), spread(found, "score_milliseconds", 2)
+            timed = [row for row in found if row["dataset"] == sets[0]]
+            times = spread(timed, "fit_seconds", 2), spread(timed, "score_milliseconds", 2)
             about = found[0]["packages"], found[0]["lines"]
             lines.append([f"{tool} {found[0]['version']}", method, *aurocs, *times, *about])
         if not of_tool:
-            lines.append([tool, "not measured", *[""] * 6])
-    sets = ", ".join(sorted({row["dataset"] for row in rows}))
+            lines.append([tool, "not measured", *[""] * (2 * len(sets) + 4)])
     caption = (
-        f"Mean over {sets}, ± standard deviation over seeds; features of EfficientNet-Lite0 at 224 "
-        f"pixels, {_dates(rows)}"
+        "Image AUROC, ± standard deviation over seeds, EfficientNet-Lite0 at 224 pixels; times "
+        f"are those of {sets[0]}, {_dates(rows)}"
     )
-    header = ["tool", "method", "image AUROC, clean", "with 10 % noise", "fit, seconds"]
-    return caption, [*header, "score, ms", "packages", "lines"], lines
+    names = [f"{one}, {noise}" for one in sets for noise in ("clean", "10 %")]
+    header = ["tool", "method", *names, "fit, seconds", "score, ms", "packages", "lines"]
+    return caption, header, lines
 
 
 # From the name of a table to what makes it, and the CSV that it is made from.

@@ -435,7 +435,9 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
             its patches come from.
         """
         check_is_fitted(self, "layers_")
-        return self._extract(X, views_of(self.augment, self.image_size_)[1:])
+        copies = views_of(self.augment, self.image_size_)[1:]
+        # A subclass may have a `transform` of its own.
+        return self._extract(X, copies) if copies else self.transform(X)
 
     def _extract(self, X, copies):
         """Features (n, h, w, d) of images, or (n, v, h, w, d) of these and of copies, views."""
