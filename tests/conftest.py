@@ -11,6 +11,8 @@ pytest.register_assert_rewrite("_images", "_persistence", "_reports", "_strange"
 if "PYTEST_XDIST_WORKER" in os.environ:
     # One thread each: those of several processes would wait for each other most of the time.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # With more, the first parallel code of numba, pynndescent's, gives torch as many too.
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="module")
