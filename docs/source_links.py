@@ -40,7 +40,8 @@ def source_link(module, name):
         lines, first = inspect.getsourcelines(found)
     except TypeError:
         return None
-    if not path.is_relative_to(_ROOT):
+    # Other libraries may be installed below the root.
+    if not path.is_relative_to(_ROOT / "skpatch"):
         return None
     place = path.relative_to(_ROOT).as_posix()
     return f"{PROJECT_URL}/blob/{_REVISION}/{place}#L{first}-L{first + len(lines) - 1}"

@@ -62,6 +62,9 @@ def run_serve(*, models, host, port, api_key, max_megabytes, timeout, quiet, job
             say(f"Serving {first_few(list(served))} at http://{address}:{port}. Ctrl-C ends it.")
         try:
             uvicorn.Server(config).run(sockets=[listener])
+            # It ends when it is interrupted, and then interrupts itself, which is lost where Python
+            # runs a destructor at that moment.
+            raise KeyboardInterrupt
         finally:
             app.state.worker.stop()
 

@@ -471,10 +471,11 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         def fill(start, stop):
             pixels = np.stack([prepare(images, index, self) for index in range(start, stop)])
             for number, view in enumerate(views):
-                found = np.empty(features[start:stop, 0].shape, np.float32)
+                found = features[start:stop, number]
                 with running():
                     steps(turn(pixels, view), found)
-                features[start:stop, number] = turn_back(found, view)
+                if view not in AS_IS:
+                    found[:] = turn_back(found, view).copy()
             features[start:stop, :, ~self.inspected_] = np.nan
 
         if len(images) == 1 and self.n_jobs is None:
