@@ -15,7 +15,12 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "docs/robustness.rst", "docs/guide/comparison.rst")
+PAGES = (
+    "README.md",
+    "docs/robustness.rst",
+    "docs/guide/comparison.rst",
+    "docs/guide/how_many.rst",
+)
 # What a table starts and ends with in each kind of file.
 _MARKS = {
     ".md": ("<!-- table {} -->", "<!-- end of table -->"),
@@ -30,6 +35,8 @@ _MODELS = {
     "default": "skpatch",
     "truth": "truth",
 }
+# Columns of the learning curve with shares of low p-values.
+_LOW = {"p05": 0.05, "p10": 0.1, "p20": 0.2}
 _PEERS = ("skpatch", "pyod", "anomalib", "pyimgano", "imgad")
 
 
@@ -115,18 +122,60 @@ def default_size(rows):
     """Image AUROC at the default image size: PatchCore and the default, by set and noise."""
     levels = sorted({row["noise"] for row in rows})
     columns = [(noise, method) for noise in levels for method in ("PatchCore", "default")]
+
+    def cells(some):
+        return [
+            spread([row for row in some if (row["noise"], row["method"]) == column], "auroc")
+            for column in columns
+        ]
+
     lines = []
     for dataset in sorted({row["dataset"] for row in rows}):
         of_set = [row for row in rows if row["dataset"] == dataset]
-        found = {(row["noise"], row["method"]): f"{float(row['auroc']):.3f}" for row in of_set}
-        lines.append([dataset, of_set[0]["input"], *(found[column] for column in columns)])
-    means = [np.mean([float(line[2 + number]) for line in lines]) for number in range(len(columns))]
-    lines.append(["mean", "", *(f"{mean:.3f}" for mean in means)])
+        lines.append([dataset, of_set[0]["input"], *cells(of_set)])
+    lines.append(["mean", "", *cells(rows)])
     names = {"PatchCore": "PatchCore", "default": "skpatch"}
     header = [f"{names[method]}, {float(noise):.0%}" for noise, method in columns]
     seeds = ", ".join(sorted({row["seed"] for row in rows}))
-    caption = f"Image AUROC at the default image size, 80 training images, seed {seeds}"
+    caption = (
+        "Image AUROC at the default image size, 80 training images, mean ± standard deviation over "
+        f"seeds {seeds}: EfficientNet-Lite0"
+    )
     return caption, ["set", "pixels", *header], lines
+
+
+def learning_curve(rows):
+    """Image AUROC by number of training images and set."""
+    sets = sorted({row["dataset"] for row in rows})
+    lines = [
+        [
+            str(n_images),
+            *(spread([r for r in some if r["dataset"] == one], "auroc") for one in sets),
+        ]
+        for n_images, some in _by_images(rows)
+    ]
+    return f"Image AUROC, {_curve_caption(rows)}", ["images", *sets], lines
+
+
+def false_alarms(rows):
+    """New normal images that are called anomalous, by number of training images."""
+    lines = []
+    for n_images, some in _by_images(rows):
+        shares = [float(row["false_alarms"]) for row in some]
+        low = [f"{np.mean([float(row[name]) for row in some]):.0%}" for name in _LOW]
+        lines.append([str(n_images), f"{np.mean(shares):.0%}", f"{max(shares):.0%}", *low])
+    header = ["images", "false alarms", "worst draw", *(f"p ≤ {level}" for level in _LOW.values())]
+    return f"Mean of all sets, {_curve_caption(rows)}", header, lines
+
+
+def _by_images(rows):
+    for n_images in sorted({int(row["images"]) for row in rows}):
+        yield n_images, [row for row in rows if int(row["images"]) == n_images]
+
+
+def _curve_caption(rows):
+    n_draws = len({row["seed"] for row in rows})
+    return f"{n_draws} draws: EfficientNet-Lite0, default image size, {_dates(rows)}"
 
 
 def noise_found(rows):
@@ -179,6 +228,8 @@ TABLES = {
     "summary": (summary, "noise_models.csv"),
     "robustness": (robustness, "noise_models.csv"),
     "default size": (default_size, "default_size.csv"),
+    "learning curve": (learning_curve, "learning_curve.csv"),
+    "false alarms": (false_alarms, "learning_curve.csv"),
     "noise": (noise_found, "noise_models.csv"),
     "peers": (peers, "peers.csv"),
 }
