@@ -147,13 +147,10 @@ def default_size(rows):
 def learning_curve(rows):
     """Image AUROC by number of training images and set."""
     sets = sorted({row["dataset"] for row in rows})
-    lines = [
-        [
-            str(n_images),
-            *(spread([r for r in some if r["dataset"] == one], "auroc") for one in sets),
-        ]
-        for n_images, some in _by_images(rows)
-    ]
+    lines = []
+    for n_images, some in _by_images(rows):
+        found = ([row for row in some if row["dataset"] == one] for one in sets)
+        lines.append([str(n_images), *(spread(one, "auroc", digits=2) for one in found)])
     return f"Image AUROC, {_curve_caption(rows)}", ["images", *sets], lines
 
 

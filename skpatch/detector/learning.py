@@ -82,7 +82,8 @@ def learn_at_once(patches, fit, random_state, trusted, views=None):
     given = given.declaring(trusted)
     if len(given.numbers) < len(patches):
         # All that follows sees each image once.
-        patches, views = patches[given.numbers], views[given.numbers]
+        views = views[given.numbers]
+        patches = np.ascontiguousarray(views[:, 0])
     tell_groups(patches, given.numbers)
     (n_images, n_views), grid = views.shape[:2], fit.grid
     flat = views.reshape(-1, views.shape[-1])
