@@ -20,6 +20,7 @@ import io
 import itertools
 import sys
 import time
+import warnings
 from dataclasses import replace
 from functools import cache as once
 from pathlib import Path
@@ -115,11 +116,12 @@ def run_bench(
     print_means(rows, style)
     if "skpatch" in methods:
         print_goals(rows)
+    comment = "% " if style == "latex" else ""
     if known.published:
-        say("\nPublished")
+        say(f"\n{comment}Published, on the images and by the settings that are named")
     for figures in known.published:
-        say(f"- {figures}")
-    say(f"\nRows: {shown(table)}")
+        say(f"{comment}- {figures}")
+    say(f"\n{comment}Rows: {shown(table)}")
     # Against a single share of noise there is nothing to plot.
     if len(set(noise)) > 1:
         plot_aurocs(rows, picture)
@@ -208,7 +210,10 @@ def _measure_cell(number, data, features, masks, noise, method, seed, parameters
 def _compile(method, shape, parameters):
     """Run all that a method runs, once in each process."""
     features = np.random.RandomState(0).random_sample((20, *shape)).astype(np.float32)
-    make_detector(method, 0, parameters).fit(features)
+    with warnings.catch_warnings():
+        # They would be about these numbers, not about the images.
+        warnings.simplefilter("ignore")
+        make_detector(method, 0, parameters).fit(features)
 
 
 def _report(rows, number, total, started):

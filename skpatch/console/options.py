@@ -174,7 +174,8 @@ _TRAINING = [
         "--backbone",
         metavar="NAME",
         default="efficientnet_lite0",
-        help="Network: efficientnet_lite0, or a torchvision model (downloads its weights).",
+        help="Network: efficientnet_lite0, a model of torchvision, or timm/NAME of timm (both "
+        "download their weights).",
     ),
     _training(
         "--weights",

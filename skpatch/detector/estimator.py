@@ -31,6 +31,7 @@ from ..runtime.parameters import (
     check_is_fitted,
     fit_context,
     positive_integer,
+    validate_parameter,
 )
 from ..runtime.tensors import without_tensors
 from ..runtime.threads import execution
@@ -540,6 +541,8 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     def offset_(self) -> float:
         """Score below which an image is an outlier; follows `contamination` at any time."""
         check_is_fitted(self, "calibration_scores_")
+        # It may have been set since the fit.
+        validate_parameter(self, "contamination")
         return score_threshold(self.calibration_scores_, self.contamination)
 
     def predict_map(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -721,7 +724,8 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         """Set the threshold by labelled images too, and measure it on them.
 
         Scores of normal images join `calibration_scores_`, once each; `offset_` and p-values
-        follow. Defective ones tell how many are missed. Updates of the model need it again.
+        follow. Defective ones do not move it, but tell how many are missed: choose `contamination`
+        by that. Updates of the model need it again.
 
         Parameters
         ----------
@@ -739,6 +743,11 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         ------
         ValueError
             For other labels, without a normal image, or if an image was trained on.
+
+        Warns
+        -----
+        UserWarning
+            If there are too few scores to promise a share of `contamination`.
         """
         patches = self._check(X)
         is_defective = check_labels(y, len(patches))
@@ -752,6 +761,8 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         before, normal = self._state.calibration_scores, scores[~is_defective]
         joined = np.append(before, normal[~np.isin(normal, before)])
         self._take(replace(self._state, calibration_scores=np.sort(joined)))
+        if self.contamination != "auto":
+            warn_of_promise(self.calibration_scores_, self.contamination)
         return measured(self.offset_, scores, is_defective)
 
 

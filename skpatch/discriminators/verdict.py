@@ -189,20 +189,19 @@ def _finding(accusations, before, after, least_support):
     low, high = min(low, share), max(high, share)
     suspicious = after > suspicion_cut(after, _BEYOND)
     rise, usual = (
-        100 * np.expm1(np.median(rises[some])) if some.any() else 0.0
-        for some in (suspicious, ~suspicious)
+        np.median(rises[some]) if some.any() else 0.0 for some in (suspicious, ~suspicious)
     )
     reason = (
         f"About {100 * share:.0f} % of the images look defective ({100 * low:.0f} to "
-        f"{100 * high:.0f} %): without suspicious places to compare with, they score "
-        f"{_change(rise)}, and the others {_change(usual)}. The evidence of noise is strong."
+        f"{100 * high:.0f} %): without suspicious places to compare with, their scores "
+        f"{_rise(100 * np.expm1(rise - usual))} the others'. The evidence of noise is strong."
     )
     return NoiseFinding("strong", share, low, high, support, deviations, reason), share
 
 
-def _change(percent):
-    """A change in words."""
-    return f"{abs(percent):.0f} % {'higher' if percent > -0.5 else 'lower'}"
+def _rise(percent):
+    """A rise of some scores in words, less that of others."""
+    return f"rise by {percent:.0f} % against" if percent >= 0.5 else "hardly rise more than"
 
 
 def share_standing_out(scores):

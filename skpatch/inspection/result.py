@@ -210,7 +210,7 @@ class Inspection:
 
         Parameters
         ----------
-        indices : array-like of shape (k,), int, optional
+        indices : int or array-like of shape (k,), int, optional
             The images, for instance ``inspection.ranking[:10]``; all by default.
         sigma : float, default=4.0
             Standard deviation of the smoothing in pixels of the network's input.
@@ -220,7 +220,8 @@ class Inspection:
         list of ndarray of shape (H, W), float32
             1 = threshold; NaN where nothing is inspected. Smoothing lowers the worst places.
         """
-        chosen = np.arange(len(self.images)) if indices is None else np.asarray(indices, int)
+        chosen = np.arange(len(self.images)) if indices is None else indices
+        chosen = np.atleast_1d(np.asarray(chosen, int))
         images = [self.images[index] for index in chosen]
         maps = image_maps(self.model.steps[0][1], self._distances[chosen], images, sigma)
         return [found / self.threshold for found in maps]

@@ -23,6 +23,8 @@ class Share(NamedTuple):
     high: float
 
     def __str__(self) -> str:
+        if np.isnan(self.value):
+            return "unknown, without such images"
         return f"{self.value:.1%} ({self.low:.1%} to {self.high:.1%})"
 
 
@@ -73,7 +75,11 @@ def check_labels(y, n_images):
     if labels.shape != (n_images,):
         raise ValueError(f"y has shape {labels.shape}, but there are {n_images} images.")
     if not np.isin(labels, (0, 1)).all():
-        raise ValueError(f"y must be 0 for normal and 1 for defective images; it is {y!r}.")
+        other = labels[~np.isin(labels, (0, 1))][0].item()
+        raise ValueError(
+            f"y must be 0 for normal and 1 for defective images, but has {other!r}; pass such as "
+            f"`np.asarray(y) == {other!r}`."
+        )
     is_defective = labels.astype(bool)
     if is_defective.all():
         raise ValueError("y has no normal image, 0, which a threshold is calibrated with.")

@@ -173,7 +173,7 @@ def _check_weights(extractor, given):
             raise ValueError(
                 f"its network has the weights of {os.fspath(extractor.weights)!r}, which is not "
                 "opened because a model names it. Give the file, as in "
-                "skpatch.load(path, weights='file.safetensors')"
+                "skpatch.load(path, weights='file.safetensors') or --weights file.safetensors"
             )
     elif (
         extractor.weights == "default"

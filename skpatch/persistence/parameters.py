@@ -34,6 +34,7 @@ _PARTS = {
 
 def pack_parameters(estimator, **replaced):
     """Parameters of an estimator as JSON."""
+    _validate(estimator)
     params = estimator.get_params(deep=False)
     return {
         name: replaced[name] if name in replaced else pack_value(value, name)
@@ -49,9 +50,14 @@ def unpack_parameters(kind, params):
             f"{kind.__name__} has no parameters {sorted(unknown)}; was it saved by a newer skpatch?"
         )
     estimator = kind(**{name: unpack_value(value) for name, value in params.items()})
+    _validate(estimator)
+    return estimator
+
+
+def _validate(estimator):
+    """Raise for parameters that a fit would refuse: those of a fitted one may have been changed."""
     if hasattr(estimator, "_parameter_constraints"):
         estimator._validate_params()
-    return estimator
 
 
 def pack_value(value, name):

@@ -8,7 +8,13 @@ from typing import TypeVar
 
 import numpy as np
 from sklearn.base import _fit_context
-from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    RealNotInt,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from sklearn.utils.validation import check_is_fitted
 
 __all__ = [
@@ -21,6 +27,7 @@ __all__ = [
     "fit_context",
     "positive_integer",
     "seed_nested",
+    "validate_parameter",
 ]
 
 
@@ -40,6 +47,13 @@ def changed_parameters(estimator):
 def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[_Fit], _Fit]:
     """scikit-learn's decorator of `fit`, typed so that checkers still see the method."""
     return _fit_context(prefer_skip_nested_validation=prefer_skip_nested_validation)
+
+
+def validate_parameter(estimator, name):
+    """Raise if an estimator has a value of a parameter that its fit would refuse."""
+    constraints = {name: estimator._parameter_constraints[name]}
+    value = {name: getattr(estimator, name)}
+    validate_parameter_constraints(constraints, value, caller_name=type(estimator).__name__)
 
 
 def seed_nested(estimator, random_state):

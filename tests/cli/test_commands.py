@@ -283,13 +283,17 @@ def test_reproduce(data, tmp_path, capsys):
     ]
     spread = f"{np.mean(of_bolt):.3f} ± {np.std(of_bolt, ddof=1):.3f}"
     assert table[2].startswith(f"| bolt | 10% | no | {spread} |")
-    assert "Published\n- MVTec AD, mean of the 15 categories, 10 % noise" in printed
+    published = "Published, on the images and by the settings that are named\n- MVTec AD, mean"
+    assert published in printed
     assert run("reproduce", "softpatch", *arguments.split(), *places, "--style", "latex") == 0
     printed = capsys.readouterr().out
     assert printed.count(r"\begin{tabular}{lllllll}") == 3
     assert printed.count(r"\begin{tabular}") == printed.count(r"\end{tabular}") == 8
     assert r"nut\_2 & 10\% & no & " in printed
     assert r" $\pm$ " in printed
+    # What follows the last table is no text of a document.
+    *_, after = printed.split("\\end{tabular}\n")
+    assert all(line.startswith("% ") for line in after.splitlines() if line)
     arguments = arguments.replace("layer1,layer2", "layer2")
     assert run("reproduce", "softpatch", *arguments.split(), *places) == 1
     assert "were measured with something else" in capsys.readouterr().err

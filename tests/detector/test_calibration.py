@@ -54,6 +54,14 @@ class TestThreshold:
         expected = fit(textures(60), contamination=0.1).offset_
         assert model.threshold_for(0.1) == expected
 
+    @pytest.mark.parametrize("contamination", [0, -1, 0.6, 2, "foo"])
+    def test_a_later_one_is_checked(self, contamination, tmp_path):
+        found = fit(textures(40)).set_params(contamination=contamination)
+        with pytest.raises(ValueError, match="The 'contamination' parameter of SoftPatchDetector"):
+            found.predict(textures(2, seed=1))
+        with pytest.raises(ValueError, match="The 'contamination' parameter of SoftPatchDetector"):
+            skpatch.save(found, tmp_path / "model.skpatch")
+
     def test_what_cannot_be_promised(self, model):
         with pytest.warns(UserWarning, match=r"60 images cannot promise 1\.00% .* It takes 99"):
             threshold = model.threshold_for()
@@ -120,6 +128,12 @@ class TestCalibrate:
     def test_without_defective_images(self):
         report = fit(textures(60)).calibrate(textures(5, seed=1), [0] * 5)
         assert np.isnan(report.missed).all()
+        assert str(report).endswith("missed unknown, without such images")
+
+    def test_a_share_that_cannot_be_promised(self):
+        found = fit(textures(60)).set_params(contamination=0.01)
+        with pytest.warns(UserWarning, match="65 images cannot promise 1.00% of false alarms"):
+            found.calibrate(textures(6, seed=1), [0] * 5 + [1])
 
     @pytest.mark.parametrize(
         ("labels", "message"),
@@ -127,6 +141,7 @@ class TestCalibrate:
             ([0, 1], "y has shape"),
             ([0, 1, 2], "y must be 0 for normal"),
             ([1, 1, 1], "no normal image"),
+            (["ok", "nok", "ok"], "has 'ok'; pass such as `np.asarray.y. == 'ok'`"),
         ],
     )
     def test_labels_are_checked(self, model, labels, message):

@@ -53,6 +53,7 @@ def test_the_inspection_leaves_the_image_out_too(audit, model):
     np.testing.assert_array_equal(audit.ranking, np.argsort(audit.scores, kind="stable"))
     worst = audit.ranking[0]
     np.testing.assert_array_equal(found.maps([worst])[0], audit.maps([worst])[0] / threshold)
+    np.testing.assert_array_equal(found.maps(int(worst)), found.maps([worst]))
     assert found.regions(worst)
 
 
