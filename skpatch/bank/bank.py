@@ -2,6 +2,7 @@
 """The memory bank: patches that stand for what is normal, and scores by the nearest of them."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from ..distances.exact import ExactNeighbors
 from ..distances.search import on_device
 from ..runtime.devices import accelerator
+from .places import Places
 from .worst import worst_patches
 
 __all__ = ["MemoryBank", "ScoringRule", "average_worst"]
@@ -94,13 +96,13 @@ class MemoryBank:
         """
         n_images, height, width, _ = patches.shape
         n_worst = self.rule.n_worst
-        is_plain = not isinstance(self.search, ExactNeighbors) or accelerator(self.search.device)
-        if is_plain or height * width < _LEAST_GRID:
+        if not self._has_tree or height * width < _LEAST_GRID:
             scores = self.score_patches(patches, own, description).reshape(n_images, -1)
             rows = np.argsort(-scores, axis=1, kind="stable")[:, : n_worst + n_spare]
             return average_worst(scores, n_worst, self.rule.peak_share), rows
         scores, rows = worst_patches(
             self.search,
+            self._places,
             patches,
             self._n_neighbors,
             self._weigh,
@@ -118,14 +120,35 @@ class MemoryBank:
         distances, rows = self.nearest(patches, self._n_neighbors, own, description)
         return self._weigh(distances, self.weights[rows]).reshape(patches.shape[:3])
 
+    def bound_patches(self, patches, own=None):
+        """Scores of patches (n, h, w) are at most these; parameters as for :meth:`score_images`."""
+        if not self._has_tree:
+            return self.score_patches(patches, own, None)
+        distances, _ = self.search.near(*self._queries(patches, self._n_neighbors, own))
+        bounds = self._weigh(distances, self.weights.max())
+        bounds[np.isinf(distances[:, -1])] = np.inf
+        return bounds.reshape(patches.shape[:3])
+
     def nearest(self, patches, n_neighbors=1, own=None, description=None):
         """Distances (n * h * w, k) of patches to the nearest memory patches, and these, by row."""
+        return self.search.kneighbors(*self._queries(patches, n_neighbors, own), description)
+
+    def _queries(self, patches, n_neighbors, own):
+        """Patches, number of neighbours, and what they are not compared with, for a search."""
         excluded = None
         if own is not None:
             own = np.broadcast_to(own[:, np.newaxis, np.newaxis], patches.shape[:3]).ravel()
             excluded = own, self.source[:, 0]
-        rows = patches.reshape(-1, patches.shape[-1])
-        return self.search.kneighbors(rows, n_neighbors, excluded, description)
+        return patches.reshape(-1, patches.shape[-1]), n_neighbors, excluded
+
+    @cached_property
+    def _places(self):
+        return Places.of(self.source)
+
+    @property
+    def _has_tree(self):
+        """Whether the search gives bounds, as the exact one on the CPU does."""
+        return isinstance(self.search, ExactNeighbors) and not accelerator(self.search.device)
 
     @property
     def _n_neighbors(self):

@@ -8,7 +8,7 @@ from ..likeness.recognition import SPARE_PATCHES, TrainingImages
 from ..likeness.unlike import typical_scores
 from .bank import average_worst
 
-__all__ = ["own_images", "score_again", "score_training", "score_typical"]
+__all__ = ["is_typical_beyond", "own_images", "score_again", "score_training"]
 
 
 def own_images(numbers, bank, kept, grid):
@@ -42,7 +42,7 @@ def score_training(bank, patches, own):
     n_spare = min(SPARE_PATCHES, patches[0, ..., 0].size - bank.rule.n_worst)
     scores, rows = bank.score_images(patches, own, "calibrating", n_spare)
     flat = patches.reshape(len(patches), -1, patches.shape[-1])
-    typical = score_typical(bank, patches, own)
+    typical = typical_scores(bank.score_patches(_some(patches), own, None)[:, 0])
     return TrainingImages(
         scores,
         rows,
@@ -51,11 +51,23 @@ def score_training(bank, patches, own):
     )
 
 
-def score_typical(bank, patches, own=None):
-    """Typical scores (n,) of images (n, h, w, d); see :func:`typical_scores`."""
+def is_typical_beyond(bank, patches, own, limit):
+    """Whether typical scores of images (n, h, w, d) are beyond a limit.
+
+    For nearly all of them an upper bound is enough to say no.
+    """
+    some = _some(patches)
+    beyond = typical_scores(bank.bound_patches(some, own)[:, 0]) > limit
+    if beyond.any():
+        own = None if own is None else own[beyond]
+        beyond[beyond] = typical_scores(bank.score_patches(some[beyond], own, None)[:, 0]) > limit
+    return beyond
+
+
+def _some(patches):
+    """The patches (n, 1, k, d) whose scores are the typical one of an image (n, h, w, d)."""
     flat = patches.reshape(len(patches), 1, -1, patches.shape[-1])
-    some = flat[:, :, sample_positions(flat.shape[2])]
-    return typical_scores(bank.score_patches(some, own, None)[:, 0])
+    return flat[:, :, sample_positions(flat.shape[2])]
 
 
 def score_again(bank, training, own):

@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The score of an image is that of its worst patches: most need no complete search."""
 
+from functools import partial
+
 import numpy as np
 
 from ..runtime.threads import run_blocks
 
 __all__ = ["worst_patches"]
 
-# Patches of each image whose nearest rows are looked for first.
+# Patches of each image whose nearest rows are looked for first, and those they are chosen from.
 _LEADERS = 32
+_RUNNERS = 128
 
 
 def worst_patches(
     search,
+    places,
     patches,
     n_neighbors,
     weigh,
@@ -26,12 +30,15 @@ def worst_patches(
     """Largest patch scores of each image, the same as from a complete search for every patch.
 
     Neighbours in a single leaf of the bank's tree, or those of the patches beside it, give an upper
-    bound of a patch's score. The patches with the largest bounds are searched for completely; all
-    others only until they cannot exceed those.
+    bound of a patch's score; for large ones also memory patches of about the same place, which are
+    the nearest ones of most patches where parts lie alike. The patches with the largest bounds are
+    searched for completely; all others only until they cannot exceed those.
 
     Parameters
     ----------
     search : ExactNeighbors
+    places : Places
+        Of the bank.
     patches : ndarray of shape (n, h, w, d), float32
     n_neighbors : int
     weigh : callable
@@ -87,14 +94,24 @@ def worst_patches(
             bounds[np.isinf(squared[some, -1])] = np.inf
             return bounds
 
+        def look_beside(some):
+            candidates = places.beside(*np.divmod(some, width))
+            improve(some, partial(search.compare_with, candidates))
+
+        def by_bound():
+            return np.argsort(-bound(slice(None)), kind="stable")
+
         search.improve(queries, squared, indices, groups, np.inf)
         search.share(queries, width, squared, indices)
-        order = np.argsort(-bound(slice(None)), kind="stable")
+        look_beside(by_bound()[:_RUNNERS])
+        order = by_bound()
         leaders, left = order[:n_leaders], order[n_leaders:]
         improve(leaders, search.compare_with_all)
         scores = np.full(n_patches, -np.inf)
         scores[leaders] = score(leaders)
         least = np.sort(scores[leaders])[-n_worst]
+        left = left[bound(left) > least]
+        look_beside(left)
         left = left[bound(left) > least]
         improve(left, search.improve, harmless(least))
         left = left[bound(left) > least]

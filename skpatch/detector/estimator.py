@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
-from ..bank.training_scores import score_typical
+from ..bank.training_scores import is_typical_beyond
 from ..discriminators.base import NoiseDiscriminator
 from ..discriminators.finding import NoiseFinding
 from ..discriminators.resolving import DISCRIMINATORS
@@ -640,7 +640,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
             bank, own = self._bank(), self._state.recognize(patches)
             scores = -bank.score_images(patches, own)[0]
             if np.isfinite(self.unlike_limit_):
-                tell_unlike(score_typical(bank, patches, own) > self.unlike_limit_)
+                tell_unlike(is_typical_beyond(bank, patches, own, self.unlike_limit_))
         return scores
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:

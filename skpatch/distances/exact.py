@@ -159,6 +159,21 @@ class ExactNeighbors(BaseEstimator):
         if gpu is not None:
             reaches = self.reaches_ if self.reaches_.any() else None
             return kneighbors_on(gpu, self.bank_, X, n_neighbors, excluded, description, reaches)
+        return self._search(X, n_neighbors, excluded, description)
+
+    def near(
+        self,
+        X: NDArray[np.float32],
+        n_neighbors: int = 1,
+        excluded: tuple[NDArray, NDArray] | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """As :meth:`kneighbors`, but some near rows instead of the nearest, in a tenth of the time.
+
+        On the CPU.
+        """
+        return self._search(X, n_neighbors, excluded, enough=np.inf)
+
+    def _search(self, X, n_neighbors, excluded, description=None, enough=-1.0):
         distances = np.full((len(X), n_neighbors), np.inf)
         indices = np.full((len(X), n_neighbors), -1)
 
@@ -168,6 +183,7 @@ class ExactNeighbors(BaseEstimator):
                 distances[start:stop],
                 indices[start:stop],
                 None if excluded is None else excluded[1],
+                enough,
             )
 
         run_blocks(search, len(X), _BLOCK, description)
@@ -243,6 +259,30 @@ class ExactNeighbors(BaseEstimator):
 
         bank, reaches = self._points.rows, self._squared_reaches
         share_neighbors(queries.rows, bank, reaches, width, distances, indices)
+
+    def compare_with(
+        self,
+        candidates: NDArray[np.int64],
+        queries: Points,
+        distances: NDArray[np.float64],
+        indices: NDArray[np.int64],
+        groups: NDArray | None = None,
+    ) -> None:
+        """As :meth:`improve`, by some rows (m, c) of the bank for each query, -1 after the last."""
+        from .kernels import nearest_candidates
+
+        bank = self._points
+        nearest_candidates(
+            candidates,
+            np.zeros(candidates.shape, np.float32),
+            queries.rows,
+            bank.rows,
+            self._squared_reaches,
+            queries.groups,
+            bank.groups if groups is None else groups.astype(np.int64),
+            distances,
+            indices,
+        )
 
     def compare_with_all(
         self,
