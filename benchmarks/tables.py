@@ -17,9 +17,11 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (
     "README.md",
+    "docs/performance.rst",
     "docs/robustness.rst",
     "docs/guide/comparison.rst",
     "docs/guide/how_many.rst",
+    "docs/guide/settings.rst",
 )
 # What a table starts and ends with in each kind of file.
 _MARKS = {
@@ -144,6 +146,29 @@ def default_size(rows):
     return caption, ["set", "pixels", *header], lines
 
 
+def default_size_methods(rows):
+    """Image AUROC at the default image size: all methods, by noise and set."""
+    columns = {"PatchCore": "PatchCore", **_MODELS}
+    del columns["nothing"]
+    lines = []
+    for noise in sorted({row["noise"] for row in rows}, key=float):
+        of_noise = [row for row in rows if row["noise"] == noise]
+        found = {dataset: {} for dataset in sorted({row["dataset"] for row in of_noise})}
+        for row in of_noise:
+            found[row["dataset"]][row["method"]] = float(row["auroc"])
+        found["mean"] = {
+            method: np.mean([one[method] for one in found.values()]) for method in columns
+        }
+        for dataset, of in found.items():
+            cells = [f"{of[method]:.3f}" for method in columns]
+            lines.append([dataset, f"{float(noise):.0%}", *cells])
+    caption = (
+        "Image AUROC at the default image size, 80 training images, seed "
+        f"{rows[0]['seed']}: EfficientNet-Lite0"
+    )
+    return caption, ["set", "noise", *columns.values()], lines
+
+
 def learning_curve(rows):
     """Image AUROC by number of training images and set."""
     sets = sorted({row["dataset"] for row in rows})
@@ -220,14 +245,40 @@ def peers(rows):
     return caption, header, lines
 
 
+def image_sizes(rows):
+    """Image AUROC of the default and time for an image, by set and size of the network's input."""
+    rows = [row for row in rows if row["method"] == "default"]
+    sizes = list(dict.fromkeys(row["size"] for row in rows))
+    lines = []
+    for dataset in sorted({row["dataset"] for row in rows}):
+        found = {row["size"]: row for row in rows if row["dataset"] == dataset}
+        lines.append([dataset, *(_at_size(found[size]) for size in sizes)])
+    means = [
+        np.mean([float(row["auroc"]) for row in rows if row["size"] == size]) for size in sizes
+    ]
+    lines.append(["mean", *(f"{mean:.3f}" for mean in means)])
+    caption = (
+        "Image AUROC, and ms for features + score on one thread, 80 clean training images, seed "
+        f"{rows[0]['seed']}: EfficientNet-Lite0"
+    )
+    return caption, ["set", *sizes], lines
+
+
+def _at_size(row):
+    network, score = (f"{1e3 * float(row[name]):.0f}" for name in ("network", "score"))
+    return f"{float(row['auroc']):.3f} ({row['input']}: {network} + {score} ms)"
+
+
 # From the name of a table to what makes it, and the CSV that it is made from.
 TABLES = {
     "summary": (summary, "noise_models.csv"),
     "robustness": (robustness, "noise_models.csv"),
     "default size": (default_size, "default_size.csv"),
+    "default size methods": (default_size_methods, "default_size_methods.csv"),
     "learning curve": (learning_curve, "learning_curve.csv"),
     "false alarms": (false_alarms, "learning_curve.csv"),
     "noise": (noise_found, "noise_models.csv"),
+    "image sizes": (image_sizes, "resolution.csv"),
     "peers": (peers, "peers.csv"),
 }
 
