@@ -8,7 +8,7 @@ from ..runtime.parameters import changed_parameters
 from ..runtime.text import shown
 from ..runtime.versions import installed_versions
 
-__all__ = ["PROVENANCE", "check_provenance", "provenance"]
+__all__ = ["PROVENANCE", "changed_settings", "check_provenance", "provenance"]
 
 # Columns of the CSV, in words for a message. `folder` is for the reader: files may be moved.
 PROVENANCE = {
@@ -45,13 +45,13 @@ def provenance(data, detector, copies=None):
         "layers": " ".join(extractor.layers_),
         "image_size": f"{height} x {width}",
         "parameters": json.dumps(
-            {**_changed(extractor), **_changed(detector), **given}, default=repr
+            {**changed_settings(extractor), **changed_settings(detector), **given}, default=repr
         ),
         "versions": json.dumps(installed_versions()),
     }
 
 
-def _changed(estimator):
+def changed_settings(estimator):
     """Parameters that are not the defaults, but for the seed, which has a column of its own."""
     changed = changed_parameters(estimator)
     changed.pop("random_state", None)

@@ -97,6 +97,13 @@ def test_rows_say_what_they_were_measured_with(here):
     assert json.loads(row["versions"])["skpatch"] == skpatch.__version__
 
 
+def test_one_share_of_noise_takes_no_picture(here, capsys):
+    # Were it written, this would be refused.
+    (here / "robustness.png").mkdir()
+    assert bench(write_set(here / "parts")) == 0
+    assert "Plot" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("change", ["pixels", "name", "label"])
 def test_files_are_told_apart(tmp_path, change):
     first, other = write_set(tmp_path / "a" / "parts"), tmp_path / "b" / "parts"

@@ -241,7 +241,9 @@ def test_reproduce_with_tokens(data, tmp_path, capsys):
     arguments = "--weights random --backbone timm/vit_tiny_patch16_224 --image-size 64 --seeds 3"
     places = ["--data", tmp_path / "bolt", "--output", tmp_path / "table"]
     assert run("reproduce", "anomalydino", *arguments.split(), *places) == 0
-    assert "| dataset | noise | overlap | PatchCore |" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "| dataset | noise | overlap | PatchCore |" in out
+    assert "Variant: Without the turned copies" in out
     (row,) = read_csv(tmp_path / "table.csv")
     assert json.loads(row["parameters"])["metric"] == "cosine"
     assert row["image_size"] == "64 x 64"
