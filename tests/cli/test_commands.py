@@ -290,7 +290,7 @@ def test_reproduce(data, tmp_path, capsys):
     assert run("reproduce", "softpatch", *arguments.split(), *places, "--style", "latex") == 0
     printed = capsys.readouterr().out
     assert printed.count(r"\begin{tabular}{lllllll}") == 3
-    assert printed.count(r"\begin{tabular}") == printed.count(r"\end{tabular}") == 8
+    assert printed.count(r"\begin{tabular}") == printed.count(r"\end{tabular}") == 9
     assert r"nut\_2 & 10\% & no & " in printed
     assert r" $\pm$ " in printed
     # What follows the last table is no text of a document.
