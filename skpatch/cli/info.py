@@ -71,7 +71,7 @@ def _facts(path, found):
         "n_images": int((~found.forgotten).sum()),
         "folder": found.folder,
         "n_suspicious": len(found.suspicious),
-        "suspicious": _named(found, found.suspicious),
+        "suspicious": image_names(found.suspicious, found.names),
         "n_copies": found.n_copies,
         **_decided(found),
         "network": found.network,
@@ -105,11 +105,9 @@ def _versions(found):
 
 
 def _images(found):
-    n_left = int((~found.forgotten).sum())
+    n_left, n_found = int((~found.forgotten).sum()), len(found.suspicious)
     place = "" if found.folder is None else f" of {shown(found.folder)}"
-    told = (
-        f"{len(found.suspicious)} of them suspicious" if n_left >= FEW else "too few to tell noise"
-    )
+    told = f"{n_found} of them suspicious" if n_left >= FEW else "too few to tell noise"
     copied = "a copy of another" if found.n_copies == 1 else f"{found.n_copies} copies of others"
     copies = f", {copied}" if found.n_copies else ""
     return f"{n_left}{place}, {told}{copies}"
@@ -117,8 +115,8 @@ def _images(found):
 
 def _suspicious(found):
     """Row with the names of the most suspicious images, unless there are too few to tell."""
-    names = _named(found, found.suspicious) if (~found.forgotten).sum() >= FEW else []
-    return {"suspicious": listed(names)} if names else {}
+    n_left, names = (~found.forgotten).sum(), image_names(found.suspicious, found.names)
+    return {"suspicious": listed(names)} if names and n_left >= FEW else {}
 
 
 def _decisions(found):
@@ -135,14 +133,9 @@ def _decided(found):
     """Names of the images on which somebody has decided, by what was done."""
     return {
         "left_out": found.left_out,
-        "forgotten": _named(found, np.flatnonzero(found.forgotten)),
-        "trusted": _named(found, np.flatnonzero(found.declared)),
+        "forgotten": image_names(np.flatnonzero(found.forgotten), found.names),
+        "trusted": image_names(np.flatnonzero(found.declared), found.names),
     }
-
-
-def _named(found, numbers):
-    """Names of training images."""
-    return image_names(numbers.tolist(), found.names)
 
 
 def _network(found):

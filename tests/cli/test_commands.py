@@ -153,11 +153,20 @@ def test_options_of_fit(photos, tmp_path, capsys):
     assert "memory patches    1920\n" in printed.out
     assert "taken for noise   0.0% of the patches" in printed.out
     assert "\nWarning: coreset_size=3000 asks for 3000 memory patches" in printed.err
-    assert "64 x 64 pixels pass the network at 64 x 64, in 8 x 8 patches" in printed.err
+    assert "64 x 64 pixels pass the network at 64 x 64, in 8 x 8 patches.\n" in printed.err
     extractor, detector = skpatch.load(path)
     assert extractor.tile_size == 400
     assert (detector.discriminator, detector.contamination) == (None, 0.2)
     assert detector.random_state == 3
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_finer_size_is_named_where_images_have_more_pixels(photos, tmp_path, capsys):
+    options = "fit", photos, "-o", tmp_path / "model.skpatch", "--image-size"
+    for size, said in ((40, "--image-size 64 would see smaller defects"), (64, "")):
+        assert run(*options, size) == 0
+        assert ("would see" in (told := capsys.readouterr().err)) == bool(said)
+        assert said in told
 
 
 def test_folder_that_cannot_be_written(photos, monkeypatch, tmp_path, capsys):
