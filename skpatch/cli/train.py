@@ -193,7 +193,7 @@ def _tell_resolution(extractor, paths):
     height, width = check_images(paths).size(0)
     rows, columns = extractor.grid_size_
     sides = extractor.image_size_
-    larger = 32 * round(min(sides) * _STEP_UP / 32)
+    larger = 32 * max(round(min(sides) * _STEP_UP / 32), min(sides) // 32 + 1)
     # Enlarged, an image would show no more than it does.
     finer = (
         f" --image-size {larger} would see smaller defects, as the images have more pixels, and "

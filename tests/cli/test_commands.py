@@ -106,7 +106,7 @@ def test_audit(photos, tmp_path, monkeypatch, capsys):
     assert run("audit", "photos", "-o", report, "--csv", ranking, "--top", 3, *SMALL) == 0
     printed = capsys.readouterr().out
     listed = re.findall(
-        r"^ +\d+ +([\d.]+) +(?:at most 1/)?[\d.]+ +(yes|no) +\d+ +(.+)$", printed, re.M
+        r"^ +\d+ +([\d.]+) +(?:at most )?[\d.]+ +(yes|no) +\d+ +(.+)$", printed, re.M
     )
     rows = read_csv(ranking)
     assert list(rows[0]) == [*COLUMNS, "group"]
