@@ -73,18 +73,34 @@ def check_provenance(rows, expected, table):
         now = expected.get((row["dataset"], row["method"]))
         if now is None:
             continue
+        before = {column: row.get(column) for column in PROVENANCE}
         differing = [
-            f"{words} {_said(row.get(column))}, now {_said(now[column])}"
+            f"{words} {_compared(before[column], now[column])}"
             for column, words in PROVENANCE.items()
-            if column != "folder" and row.get(column) != now[column]
+            if column != "folder" and before[column] != now[column]
         ]
         if differing:
             raise ValueError(
                 f"{shown(table)} has rows of {row['method']} on {row['dataset']!r} (folder "
-                f"{_said(row.get('folder'))}, now {_said(now['folder'])}) that were measured with "
+                f"{_compared(before['folder'], now['folder'])}) that were measured with "
                 f"something else: {'; '.join(differing)}. Name another --output, or delete these "
                 "rows to measure them anew."
             )
+
+
+def _compared(before, now):
+    """What was and what is, without the entries of JSON that have not changed."""
+    if before == now:
+        return _said(now)
+    if before and before.startswith("{"):
+        old, new = json.loads(before), json.loads(now)
+        changed = [name for name in {**old, **new} if old.get(name, ...) != new.get(name, ...)]
+        before, now = (
+            ", ".join(f"{name}={some[name]!r}" for name in changed if name in some)
+            or "as by default"
+            for some in (old, new)
+        )
+    return f"{_said(before)}, now {_said(now)}"
 
 
 def _said(value):

@@ -143,6 +143,20 @@ def test_other_settings_are_refused(tmp_path, monkeypatch, column, parameters):
     check_provenance(rows, other, tmp_path / "rows.csv")
 
 
+def test_a_refusal_says_what_differs_alone(tmp_path):
+    now = measured_with(write_set(tmp_path / "parts"))
+    versions = {**json.loads(now["versions"]), "numpy": "1.0"}
+    parameters = {**json.loads(now["parameters"]), "metric": "cosine"}
+    before = {"versions": json.dumps(versions), "parameters": json.dumps(parameters)}
+    rows = [{"dataset": "parts", "method": "skpatch", **now, **before}]
+    with pytest.raises(ValueError, match="measured with something else") as caught:
+        check_provenance(rows, {("parts", "skpatch"): now}, tmp_path / "rows.csv")
+    message = str(caught.value)
+    assert message.count(str(tmp_path / "parts")) == 1
+    assert "parameters metric='cosine', now as by default;" in message
+    assert f"versions numpy='1.0', now numpy='{np.__version__}'." in message
+
+
 def test_rows_of_an_older_table_are_refused(tmp_path):
     now = {("parts", "skpatch"): measured_with(write_set(tmp_path / "parts"))}
     with pytest.raises(ValueError, match="SHA-256 of the files unknown, now "):
