@@ -8,7 +8,7 @@ from ..runtime.parameters import changed_parameters
 from ..runtime.text import shown
 from ..runtime.versions import installed_versions
 
-__all__ = ["PROVENANCE", "check_provenance", "provenance"]
+__all__ = ["PROVENANCE", "changed_settings", "check_provenance", "provenance"]
 
 # Columns of the CSV, in words for a message. `folder` is for the reader: files may be moved.
 PROVENANCE = {
@@ -45,13 +45,13 @@ def provenance(data, detector, copies=None):
         "layers": " ".join(extractor.layers_),
         "image_size": f"{height} x {width}",
         "parameters": json.dumps(
-            {**_changed(extractor), **_changed(detector), **given}, default=repr
+            {**changed_settings(extractor), **changed_settings(detector), **given}, default=repr
         ),
         "versions": json.dumps(installed_versions()),
     }
 
 
-def _changed(estimator):
+def changed_settings(estimator):
     """Parameters that are not the defaults, but for the seed, which has a column of its own."""
     changed = changed_parameters(estimator)
     changed.pop("random_state", None)
@@ -73,18 +73,34 @@ def check_provenance(rows, expected, table):
         now = expected.get((row["dataset"], row["method"]))
         if now is None:
             continue
+        before = {column: row.get(column) for column in PROVENANCE}
         differing = [
-            f"{words} {_said(row.get(column))}, now {_said(now[column])}"
+            f"{words} {_compared(before[column], now[column])}"
             for column, words in PROVENANCE.items()
-            if column != "folder" and row.get(column) != now[column]
+            if column != "folder" and before[column] != now[column]
         ]
         if differing:
             raise ValueError(
                 f"{shown(table)} has rows of {row['method']} on {row['dataset']!r} (folder "
-                f"{_said(row.get('folder'))}, now {_said(now['folder'])}) that were measured with "
+                f"{_compared(before['folder'], now['folder'])}) that were measured with "
                 f"something else: {'; '.join(differing)}. Name another --output, or delete these "
                 "rows to measure them anew."
             )
+
+
+def _compared(before, now):
+    """What was and what is, without the entries of JSON that have not changed."""
+    if before == now:
+        return _said(now)
+    if before and before.startswith("{"):
+        old, new = json.loads(before), json.loads(now)
+        changed = [name for name in {**old, **new} if old.get(name, ...) != new.get(name, ...)]
+        before, now = (
+            ", ".join(f"{name}={some[name]!r}" for name in changed if name in some)
+            or "as by default"
+            for some in (old, new)
+        )
+    return f"{_said(before)}, now {_said(now)}"
 
 
 def _said(value):

@@ -10,9 +10,10 @@ from matplotlib.lines import Line2D
 from ..plotting import RobustnessDisplay
 from ..runtime.files import replacing
 from ..runtime.text import say
+from .provenance import changed_settings
 from .settings import CONTAMINATION, METHODS
 
-__all__ = ["ACCURACY", "OF_FIT", "plot_aurocs", "print_goals", "print_means"]
+__all__ = ["ACCURACY", "OF_FIT", "plot_aurocs", "print_goals", "print_means", "print_settings"]
 
 ACCURACY = {
     "image_auroc": "Image AUROC",
@@ -42,6 +43,43 @@ _LINES = {"yes": "-", "no": (0, (4, 2))}
 _GOAL_LEVELS = (0.1, 0.4)
 _ALL = "mean of all"
 _DIGITS = {"fit_seconds": 1, "score_milliseconds": 1, "megabytes": 1}
+# Parameters of the detector that are no setting of a preset: of a method, and of all.
+_OF_METHOD = {"discriminator", "contamination"}
+
+
+def print_settings(preset, data, detector, style="markdown"):
+    """Print what a preset and options have chosen, and a table of the sets.
+
+    Parameters
+    ----------
+    preset : str
+    data : list of ImageSet
+        With fitted extractors of the same parameters.
+    detector : SoftPatchDetector
+        Unfitted, of any method.
+    style : {"markdown", "latex"}
+    """
+    extractor = data[0].extractor
+    changed = changed_settings(detector)
+    chosen = {
+        "backbone": extractor.backbone,
+        **changed_settings(extractor),
+        "layers": " ".join(extractor.layers_),
+        "coreset_size": detector.coreset_size,
+        **{name: value for name, value in changed.items() if name not in _OF_METHOD},
+    }
+    said = ", ".join(f"{name}={value}" for name, value in chosen.items())
+    title = f"Settings, preset {preset} (others give other figures, also of PatchCore): {said}"
+    header = ["dataset", "normal training images", "test images", "network input", "masks"]
+    _TABLES[style](title, header, [_set_in_words(one) for one in data])
+
+
+def _set_in_words(data):
+    """Name, numbers and sizes of a set."""
+    train, pool = data.split(0)
+    height, width = data.extractor.image_size_
+    masks = f"of {len(data.mask_paths)} images" if data.mask_paths else "none: no pixel metrics"
+    return [data.name, str(len(train)), str(len(pool)), f"{width} x {height}", masks]
 
 
 def print_means(rows, style="markdown"):
@@ -89,32 +127,31 @@ def print_goals(rows):
     """Print what the methods are compared by, in points of image AUROC where not said otherwise."""
     methods, datasets = _methods_in(rows), _values(rows, "dataset")
     drops = [(level, overlap) for level in _GOAL_LEVELS for overlap in _OVERLAPS]
-    _print_table(
+    _print_known(
         "Loss on clean data against PatchCore, and drop from a method's own clean figure",
         [
             "method",
             "mean loss",
             "largest loss",
             *(f"drop at {level:.0%}, {_OVERLAPS[overlap]}" for level, overlap in drops),
-            f"false-alarm rate farthest from {CONTAMINATION:.0%}",
         ],
         [
-            [
-                method,
-                *_clean_losses(rows, method),
-                *(_mean_drop(rows, method, *drop) for drop in drops),
-                _farthest_rate(rows, method),
-            ]
+            [method, *_clean_losses(rows, method), *(_mean_drop(rows, method, *d) for d in drops)]
             for method in methods
         ],
     )
+    _print_known(
+        f"False-alarm rate farthest from {CONTAMINATION:.0%}",
+        ["method", "rate"],
+        [[method, _farthest_rate(rows, method)] for method in methods],
+    )
     levels = sorted(_values(rows, "noise"))
-    _print_table(
+    _print_known(
         "Largest shortfall of skpatch against the best other method, with or without overlap",
         ["set", *(f"{level:.0%}" for level in levels)],
         [[name, *(_shortfall(rows, name, level) for level in levels)] for name in datasets],
     )
-    _print_table(
+    _print_known(
         "Audit average precision at 10 % noise",
         ["set", *methods],
         [
@@ -122,6 +159,19 @@ def print_goals(rows):
             for name in datasets
         ],
     )
+
+
+def _print_known(title, header, lines):
+    """Print a table without the columns that nothing is known for, or nothing."""
+    known = [
+        column
+        for column in zip(header, *lines, strict=True)
+        if any(isinstance(value, str) or not np.isnan(value) for value in column[1:])
+    ]
+    # The first one names the lines.
+    if len(known) > 1:
+        header, *lines = map(list, zip(*known, strict=True))
+        _print_table(title, header, lines)
 
 
 def plot_aurocs(rows, path):
@@ -207,7 +257,8 @@ def _clean_losses(rows, method):
         for name in _values(rows, "dataset")
     }
     name, loss = max(losses.items(), key=lambda item: np.nan_to_num(item[1], nan=-np.inf))
-    return _average(losses.values()), f"{_shown(loss)} ({name})"
+    mean = _average(losses.values())
+    return mean, mean if np.isnan(loss) else f"{_shown(loss)} ({name})"
 
 
 def _mean_drop(rows, method, noise, overlap):

@@ -34,7 +34,7 @@ from ..runtime.files import check_output, replacing
 from ..runtime.text import first_few, say, shown
 from .protocol import load_parts, load_solar_cells, make_detector, measure
 from .provenance import PROVENANCE, check_provenance, provenance
-from .report import ACCURACY, OF_FIT, plot_aurocs, print_goals, print_means
+from .report import ACCURACY, OF_FIT, plot_aurocs, print_goals, print_means, print_settings
 from .settings import PRESETS
 
 __all__ = ["run_bench"]
@@ -77,7 +77,7 @@ def run_bench(
     copies : str or None
         How the injected images differ from those that are tested: `augment` of `inject_noise`.
     output : str
-        The .csv and .png without ending.
+        The .csv without ending, and the .png of several shares of noise.
     cache : Path or None
         Folder of the features; by default one beside the CSV.
     style : {"markdown", "latex"}
@@ -92,10 +92,13 @@ def run_bench(
         something else.
     """
     table, picture = Path(f"{output}.csv"), Path(f"{output}.png")
-    check_output(table, ".csv", "--output")
-    check_output(picture, ".png", "--output")
     known = PRESETS[preset]
     noise, methods = noise or known.noise, methods or known.methods
+    # Against a single share of noise there is nothing to plot.
+    plots = len(set(noise)) > 1
+    check_output(table, ".csv", "--output")
+    if plots:
+        check_output(picture, ".png", "--output")
     extractor, detector = _chosen(known, dict(parameters))
     data = _load(sets, folders, extractor)
     cache = Path(f"{output}-features") if cache is None else cache
@@ -113,17 +116,19 @@ def run_bench(
         _report(rows, len(found), total, started)
     wanted = {(one.name, *cell) for one in data for cell in cells}
     rows = [row for row in _read_rows(table) if _cell_of(row) in wanted]
+    comment = "% " if style == "latex" else ""
+    print_settings(preset, data, make_detector("PatchCore", 0, detector), style)
+    if known.variant:
+        say(f"\n{comment}Variant: {known.variant}")
     print_means(rows, style)
     if "skpatch" in methods:
         print_goals(rows)
-    comment = "% " if style == "latex" else ""
     if known.published:
         say(f"\n{comment}Published, on the images and by the settings that are named")
     for figures in known.published:
         say(f"{comment}- {figures}")
     say(f"\n{comment}Rows: {shown(table)}")
-    # Against a single share of noise there is nothing to plot.
-    if len(set(noise)) > 1:
+    if plots:
         plot_aurocs(rows, picture)
         say(f"Plot: {shown(picture)}")
 

@@ -45,6 +45,8 @@ class Preset(NamedTuple):
         Injected defects divided by normal training images.
     published : tuple of str
         Figures of others to compare with, and where they are from.
+    variant : str
+        Which way is gone where a paper and its reference code part, unless options say otherwise.
     """
 
     extractor: dict
@@ -52,6 +54,7 @@ class Preset(NamedTuple):
     methods: tuple[str, ...]
     noise: tuple[float, ...]
     published: tuple[str, ...] = ()
+    variant: str = ""
 
 
 _PAPER = {
@@ -63,6 +66,10 @@ _PAPER = {
 }
 _MVTEC = "MVTec AD, mean of the 15 categories"
 _SOFTPATCH_PLUS = "SoftPatch+, arXiv 2412.20870"
+_OF_BOTH = (
+    "As in the code, images are cropped; other than there, the coreset is selected exactly, and "
+    "torchvision's weights are the newer ones; --weights takes a file of the older."
+)
 # As published, but for what docs/guide/paper.rst says.
 PRESETS = {
     "default": Preset(
@@ -74,6 +81,8 @@ PRESETS = {
         ("PatchCore", "PatchCore reweighted"),
         (0,),
         (f"{_MVTEC}, without noise: image AUROC 0.990 (K. Roth et al., CVPR 2022, table 1).",),
+        "Scores of images are the distances of their worst patches, and beside them those that the "
+        f"paper's equation weighs, with nine neighbours as in anomalib. {_OF_BOTH}",
     ),
     "softpatch": Preset(
         _PAPER,
@@ -89,6 +98,8 @@ PRESETS = {
             "BTAD, no noise added: image AUROC of PatchCore 0.957; image and pixel AUROC of "
             "SoftPatch 0.9764 and 0.9786 (X. Jiang et al.).",
         ),
+        "As the paper where its code does otherwise: distances, not their squares, and local "
+        f"outlier factors of six neighbours, not five. {_OF_BOTH}",
     ),
     "softpatch+": Preset(
         _PAPER,
@@ -100,6 +111,8 @@ PRESETS = {
             f"0.981, overlap 0.976 and 0.978 ({_SOFTPATCH_PLUS}).",
             "VisA, about 8 % noise, the same: no overlap 0.933 and 0.984, overlap 0.910 and 0.981.",
         ),
+        "By the paper alone: its authors have published no code. Two memory banks, of which maps "
+        "have the second; distances, not their squares.",
     ),
     # S. Damm et al., "AnomalyDINO", WACV 2025; its memory is PatchCore's, of all patches.
     "anomalydino": Preset(
@@ -111,5 +124,7 @@ PRESETS = {
         {"metric": "cosine", "coreset_size": 1.0, "worst_patches": 0.01},
         ("PatchCore",),
         (0,),
+        variant="Without the turned copies and the masks of the background that the paper has for "
+        "some sets; images are not cropped.",
     ),
 }

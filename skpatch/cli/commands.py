@@ -363,7 +363,7 @@ Examples:
   skpatch watch line.skpatch incoming -o results.jsonl
   skpatch watch line.skpatch incoming -o results.jsonl --move-to done
 \b
-Each line has the columns of score --format jsonl, without a rank, and:
+Each line has what is known of the columns of score --format jsonl, and:
 """
     + table(
         {
@@ -373,6 +373,7 @@ Each line has the columns of score --format jsonl, without a rank, and:
             "time": "when it was scored",
             "latency": "seconds since it was first seen",
             "size, modified": "of the file: one with others is scored again",
+            "moved_to": "where --move-to moves it next",
         }
     ),
 )

@@ -65,7 +65,7 @@ _BENCH = [
         "--output",
         default="robustness",
         type=_TEXT,
-        help="The .csv and .png without ending.",
+        help="The .csv without ending; the .png of several shares of noise has its name.",
     ),
     click.option(
         "--cache",
@@ -150,10 +150,10 @@ Examples:
 def bench(sets, folders, **options):
     """Measure accuracy against the share of defects in the training set.
 
-    The protocol of the SoftPatch paper on photographs of solar cells and on any folders: a CSV, a
-    plot, tables. It takes hours. Rows are written as soon as they are measured, and a run that was
-    stopped goes on where it was: delete the CSV, or its rows of a method, to measure anew. Needs
-    the package extra 'demo'.
+    The protocol of the SoftPatch paper on photographs of solar cells and on any folders: a CSV,
+    tables, and a plot of several shares of noise. It takes hours. Rows are written as soon as they
+    are measured, and a run that was stopped goes on where it was: delete the CSV, or its rows of a
+    method, to measure anew. Needs the package extra 'demo'.
     """
     sets = [name for name in sets if name != "none"]
     if not (sets or folders):

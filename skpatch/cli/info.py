@@ -8,6 +8,7 @@ import numpy as np
 
 from ..inspection.words import FEW
 from ..persistence.summary import summarize
+from ..runtime.telling import image_names
 from ..runtime.text import listed, say, shown
 
 __all__ = ["print_model", "run_info"]
@@ -69,7 +70,8 @@ def _facts(path, found):
         "n_bytes": found.n_bytes,
         "n_images": int((~found.forgotten).sum()),
         "folder": found.folder,
-        "n_suspicious": found.n_suspicious,
+        "n_suspicious": len(found.suspicious),
+        "suspicious": image_names(found.suspicious, found.names),
         "n_copies": found.n_copies,
         **_decided(found),
         "network": found.network,
@@ -86,6 +88,7 @@ def _facts(path, found):
 def _rows(found):
     return {
         "images": _images(found),
+        **_suspicious(found),
         **_decisions(found),
         **_network(found),
         "memory patches": found.n_patches,
@@ -102,12 +105,18 @@ def _versions(found):
 
 
 def _images(found):
-    n_left = int((~found.forgotten).sum())
+    n_left, n_found = int((~found.forgotten).sum()), len(found.suspicious)
     place = "" if found.folder is None else f" of {shown(found.folder)}"
-    told = f"{found.n_suspicious} of them suspicious" if n_left >= FEW else "too few to tell noise"
+    told = f"{n_found} of them suspicious" if n_left >= FEW else "too few to tell noise"
     copied = "a copy of another" if found.n_copies == 1 else f"{found.n_copies} copies of others"
     copies = f", {copied}" if found.n_copies else ""
     return f"{n_left}{place}, {told}{copies}"
+
+
+def _suspicious(found):
+    """Row with the names of the most suspicious images, unless there are too few to tell."""
+    n_left, names = (~found.forgotten).sum(), image_names(found.suspicious, found.names)
+    return {"suspicious": listed(names)} if names and n_left >= FEW else {}
 
 
 def _decisions(found):
@@ -122,12 +131,10 @@ def _decisions(found):
 
 def _decided(found):
     """Names of the images on which somebody has decided, by what was done."""
-    known = [f"image {i}" for i in range(len(found.forgotten))]
-    known = known if found.names is None else found.names
     return {
         "left_out": found.left_out,
-        "forgotten": [known[i] for i in np.flatnonzero(found.forgotten)],
-        "trusted": [known[i] for i in np.flatnonzero(found.declared)],
+        "forgotten": image_names(np.flatnonzero(found.forgotten), found.names),
+        "trusted": image_names(np.flatnonzero(found.declared), found.names),
     }
 
 

@@ -193,11 +193,15 @@ def _tell_resolution(extractor, paths):
     height, width = check_images(paths).size(0)
     rows, columns = extractor.grid_size_
     sides = extractor.image_size_
-    larger = 32 * round(min(sides) * _STEP_UP / 32)
+    larger = 32 * max(round(min(sides) * _STEP_UP / 32), min(sides) // 32 + 1)
+    # Enlarged, an image would show no more than it does.
+    finer = (
+        f" --image-size {larger} would see smaller defects, as the images have more pixels, and "
+        f"take about {(larger / min(sides)) ** 2:.1f} times as long."
+    )
     say(
         f"Images such as {width} x {height} pixels pass the network at {sides[1]} x {sides[0]}, in "
-        f"{columns} x {rows} patches. --image-size {larger} would see smaller defects, and take "
-        f"about {(larger / min(sides)) ** 2:.1f} times as long.",
+        f"{columns} x {rows} patches.{finer if min(height, width) > min(sides) else ''}",
         sys.stderr,
     )
 

@@ -4,6 +4,7 @@
 import base64
 import io
 import json
+import math
 import os
 from urllib.parse import quote
 
@@ -34,6 +35,8 @@ _FEW, _SIDE_OF_FEW, _SIDE_OF_MANY = 1000, 320, 160
 # The most suspicious images have a larger copy and their worst place as the camera has seen it.
 _N_LARGE, _LARGE_SIDE = 200, 640
 _QUALITY, _PLACE_QUALITY = 70, 85
+# Least side of the picture of a worst place.
+_PLACE_SIDE = 128
 
 
 class Cards:
@@ -151,8 +154,11 @@ class Cards:
         region = visible_region(pixels.shape[:2], self._extractor)
         box = patch_box(patch, self._inspection.patch_scores.shape[1:], region)
         inside, (top, left) = cut(pixels, box, side)
+        # Drawn on the few pixels of a small image, the line would cover what it is around.
+        scale = max(1, math.ceil(_PLACE_SIDE / min(inside.shape[:2])))
         image = Image.fromarray(inside)
-        x, y, to_x, to_y = np.subtract(box, (left, top, left, top))
+        image = image.resize([scale * length for length in image.size], Image.Resampling.BICUBIC)
+        x, y, to_x, to_y = scale * np.subtract(box, (left, top, left, top))
         edges = [(x, y, to_x, y), (x, to_y, to_x, to_y), (x, y, x, to_y), (to_x, y, to_x, to_y)]
         draw_outline(image, edges)
         return _photo(image, _PLACE_QUALITY)

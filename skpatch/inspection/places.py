@@ -18,8 +18,9 @@ __all__ = [
     "worst_patch",
 ]
 
-# Sides of a square that is cut out, in pixels of the image, and in those of the worst region.
-_LEAST, _MOST, _AROUND = 128, 384, 2
+# Sides of a square that is cut out, in pixels of the image, and in those of the worst region. Of a
+# small image it is a part, or nothing would be seen larger than it is beside it.
+_LEAST, _MOST, _AROUND, _PART = 128, 384, 2, 3
 # Share of the threshold up to which patches are the same, but for another version of a library.
 _SAME = 0.1
 
@@ -44,6 +45,10 @@ def patch_box(patch, grid, region):
 
 def side_of(scores, region):
     """Side in pixels of a square around the worst region."""
+    top, left, bottom, right = region
+    shorter = min(bottom - top, right - left)
+    if shorter < _PART * _LEAST:
+        return max(1, int(shorter // _PART))
     regions = find_regions(scores, region)
     if not regions:
         return _LEAST

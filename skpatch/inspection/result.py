@@ -23,6 +23,7 @@ from .maps import image_maps
 from .page import write_report
 from .regions import find_outline, find_regions
 from .table import as_frame, make_table
+from .words import ANOMALOUS, summary
 
 if TYPE_CHECKING:
     import pandas
@@ -103,6 +104,8 @@ class Inspection:
     ...     PatchFeatureExtractor(image_size=64), SoftPatchDetector(random_state=0)
     ... )
     >>> inspection = model.fit(data.images[:40]).inspect(data.images[40:])
+    >>> inspection
+    Inspection: 1 of 4 images are anomalous (score above 1). The threshold is ....
     >>> inspection.scores.round(1)
     array([0.6, 0.6, 1.7, 0.6])
     >>> inspection.is_anomalous
@@ -138,6 +141,11 @@ class Inspection:
         self.ranking = np.argsort(-scores, kind="stable")
         self._distances = distances
         self._report = {**_REPORT, **report}
+
+    def __repr__(self) -> str:
+        """How many images are anomalous, and what the scores are measured in."""
+        counted = summary(len(self.scores), np.count_nonzero(self.is_anomalous), ANOMALOUS)
+        return f"Inspection: {counted} The threshold is {self.threshold:.4g}."
 
     @classmethod
     def from_estimator(

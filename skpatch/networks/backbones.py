@@ -33,6 +33,7 @@ __all__ = ["LITE0", "build_backbone", "downloaded_weights", "weights_digest"]
 
 LITE0 = "efficientnet_lite0"
 _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_LIST = "https://docs.pytorch.org/vision/stable/models.html#classification"
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # Modules that hold the network as `module`.
 _WRAPPERS = (
@@ -191,8 +192,9 @@ def _pretrained(backbone):
         close = difflib.get_close_matches(backbone, [LITE0, *known])
         hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
         raise ValueError(
-            f"backbone={backbone!r} is unknown.{hint} Known are {', '.join([LITE0, *known])}; "
-            f"'{PREFIX}' and a name of timm; or pass a torch.nn.Module."
+            f"backbone={backbone!r} is unknown.{hint} Known are '{LITE0}', the classification "
+            f"models of torchvision ({_LIST}), and '{PREFIX}' and a name of timm; or pass a "
+            "torch.nn.Module."
         )
     return models.get_model_weights(backbone).DEFAULT
 

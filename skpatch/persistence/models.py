@@ -166,9 +166,20 @@ def _step_names(model):
     if type(model) is not PatchPipeline or [type(step) for _, step in steps] != expected:
         raise ValueError(
             f"Only a PatchPipeline (skpatch.make_pipeline) of a PatchFeatureExtractor and a "
-            f"SoftPatchDetector, or a SoftPatchDetector alone, can be saved; got {model!r}."
+            f"SoftPatchDetector, or a SoftPatchDetector alone, can be saved{_hint(model)}; got "
+            f"{model!r}."
         )
     return [name for name, _ in steps]
+
+
+def _hint(model):
+    """Where scikit-learn's searches and wrappers have a fitted model, or nothing."""
+    for name in ("best_estimator_", "estimator_", "estimator"):
+        inner = getattr(model, name, None)
+        detector = inner.steps[-1][1] if isinstance(inner, PatchPipeline) else inner
+        if isinstance(detector, SoftPatchDetector) and hasattr(detector, "offset_"):
+            return f", such as the {name} of this {type(model).__name__}"
+    return ""
 
 
 def _check_fit_together(extractor, detector):

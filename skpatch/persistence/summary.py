@@ -35,8 +35,10 @@ class ModelSummary(NamedTuple):
         Images that the command line left out as defects.
     forgotten, declared : ndarray of shape (n,), bool
         Training images that were forgotten, and declared normal.
-    n_copies, n_suspicious : int
+    n_copies : int
         Of those that are left.
+    suspicious : ndarray of shape (n_suspicious,), int64
+        Numbers of the suspicious ones among them, the most suspicious first.
     noise_share : float
         Share of the patches that are taken for noise.
     finding : dict or None
@@ -57,7 +59,7 @@ class ModelSummary(NamedTuple):
     forgotten: np.ndarray
     declared: np.ndarray
     n_copies: int
-    n_suspicious: int
+    suspicious: np.ndarray
     noise_share: float
     finding: dict[str, Any] | None
     threshold: float
@@ -88,6 +90,7 @@ def summarize(path):
     params = detector["params"]
     offset = score_threshold(calibration, params["contamination"])
     scores = arrays.take("training_scores_", "f8", "n", None, True)[identity]
+    suspicious = np.flatnonzero((scores < offset) & ~declared & ~forgotten)
     network = None
     if is_pipeline:
         extractor = packed["extractor"]
@@ -106,7 +109,7 @@ def summarize(path):
         forgotten=forgotten,
         declared=declared,
         n_copies=int((given.copy_of[~forgotten] >= 0).sum()),
-        n_suspicious=int(((scores < offset) & ~declared & ~forgotten).sum()),
+        suspicious=suspicious[np.argsort(scores[suspicious], kind="stable")],
         noise_share=1 - float(kept[~given.is_gone][:, inspected].mean()),
         finding=detector["updates"]["finding"],
         threshold=-float(offset),

@@ -59,7 +59,7 @@ def pvalue_text(pvalue, n_normal):
         return "-"
     # An image that is one of them is not counted twice: 1 / n, not 1 / (n + 1).
     if pvalue < 1 and round(1 / pvalue) >= n_normal:
-        return f"at most 1/{round(1 / pvalue)}"
+        return f"at most {pvalue:.2g}"
     return f"{pvalue:.2g}"
 
 

@@ -100,7 +100,7 @@ class Record:
 
     def _remember(self, row):
         self.labels[file_key(row["image"], row["size"], row["modified"])] = row["label"]
-        if row["p_value"] is not None:
+        if row.get("p_value") is not None:
             self.recent.append((row["image"], row["p_value"]))
 
 

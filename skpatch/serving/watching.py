@@ -29,10 +29,8 @@ _BATCH = 8
 _PATIENCE = 10
 # Seconds between two lines of how fast it is.
 _REPORT = 60
-_COLUMNS = [
-    *("image", "score", "p_value", "label", "rank", "n_regions", "regions"),
-    *("noise_patches", "decision", "unlike"),
-]
+# Of every table, but for those of audits and the rank among all images.
+_COLUMNS = ("image", "score", "p_value", "label", "n_regions", "regions", "unlike")
 
 
 class Watch:
@@ -144,8 +142,7 @@ class Watch:
         row = {name: found.get(name) for name in _COLUMNS}
         if error is None:
             self._warn(self._drift.add(arrival.name, row["p_value"]))
-        return {
-            **row,
+        row |= {
             "image": arrival.name,
             "error": error,
             "drift": self._drift.state,
@@ -153,7 +150,9 @@ class Watch:
             "latency": round(self._arrivals.waited(arrival), 3),
             "size": arrival.size,
             "modified": arrival.modified,
+            "moved_to": self._target(arrival, row["label"]),
         }
+        return {name: value for name, value in row.items() if value is not None}
 
     def _warn(self, has_changed):
         if has_changed:
@@ -175,21 +174,27 @@ class Watch:
 
     def _move(self, arrival, label):
         """Move a file that is done; nothing is overwritten."""
-        if self._move_to is None:
+        target = self._target(arrival, label)
+        if target is None:
             return
-        target = Path(self._move_to, label, arrival.name)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(arrival.path, _free(target))
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            shutil.move(arrival.path, target)
         except FileNotFoundError:
             # Somebody else has taken it.
             pass
         except OSError as error:
             self._tell(error)
 
+    def _target(self, arrival, label):
+        """Where a file goes once it is done, which nothing has the name of; None if it stays."""
+        if self._move_to is None:
+            return None
+        return str(_free(Path(self._move_to, label, arrival.name)))
+
     def _say(self, row):
         """Tell of an image that somebody should look at."""
-        if row["error"] is not None:
+        if "error" in row:
             say(f"unreadable  {row['error']}", sys.stderr)
         elif row["label"] == ANOMALOUS and not self._quiet:
             say(f"anomalous   {score_text(row['score'])}  {shown(row['image'])}")

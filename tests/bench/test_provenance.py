@@ -97,6 +97,13 @@ def test_rows_say_what_they_were_measured_with(here):
     assert json.loads(row["versions"])["skpatch"] == skpatch.__version__
 
 
+def test_one_share_of_noise_takes_no_picture(here, capsys):
+    # Were it written, this would be refused.
+    (here / "robustness.png").mkdir()
+    assert bench(write_set(here / "parts")) == 0
+    assert "Plot" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("change", ["pixels", "name", "label"])
 def test_files_are_told_apart(tmp_path, change):
     first, other = write_set(tmp_path / "a" / "parts"), tmp_path / "b" / "parts"
@@ -134,6 +141,20 @@ def test_other_settings_are_refused(tmp_path, monkeypatch, column, parameters):
         check_provenance(rows, now, tmp_path / "rows.csv")
     other = {("parts", "PatchCore"): now["parts", "skpatch"]}
     check_provenance(rows, other, tmp_path / "rows.csv")
+
+
+def test_a_refusal_says_what_differs_alone(tmp_path):
+    now = measured_with(write_set(tmp_path / "parts"))
+    versions = {**json.loads(now["versions"]), "numpy": "1.0"}
+    parameters = {**json.loads(now["parameters"]), "metric": "cosine"}
+    before = {"versions": json.dumps(versions), "parameters": json.dumps(parameters)}
+    rows = [{"dataset": "parts", "method": "skpatch", **now, **before}]
+    with pytest.raises(ValueError, match="measured with something else") as caught:
+        check_provenance(rows, {("parts", "skpatch"): now}, tmp_path / "rows.csv")
+    message = str(caught.value)
+    assert message.count(str(tmp_path / "parts")) == 1
+    assert "parameters metric='cosine', now as by default;" in message
+    assert f"versions numpy='1.0', now numpy='{np.__version__}'." in message
 
 
 def test_rows_of_an_older_table_are_refused(tmp_path):

@@ -106,7 +106,7 @@ def test_audit(photos, tmp_path, monkeypatch, capsys):
     assert run("audit", "photos", "-o", report, "--csv", ranking, "--top", 3, *SMALL) == 0
     printed = capsys.readouterr().out
     listed = re.findall(
-        r"^ +\d+ +([\d.]+) +(?:at most 1/)?[\d.]+ +(yes|no) +\d+ +(.+)$", printed, re.M
+        r"^ +\d+ +([\d.]+) +(?:at most )?[\d.]+ +(yes|no) +\d+ +(.+)$", printed, re.M
     )
     rows = read_csv(ranking)
     assert list(rows[0]) == [*COLUMNS, "group"]
@@ -153,11 +153,20 @@ def test_options_of_fit(photos, tmp_path, capsys):
     assert "memory patches    1920\n" in printed.out
     assert "taken for noise   0.0% of the patches" in printed.out
     assert "\nWarning: coreset_size=3000 asks for 3000 memory patches" in printed.err
-    assert "64 x 64 pixels pass the network at 64 x 64, in 8 x 8 patches" in printed.err
+    assert "64 x 64 pixels pass the network at 64 x 64, in 8 x 8 patches.\n" in printed.err
     extractor, detector = skpatch.load(path)
     assert extractor.tile_size == 400
     assert (detector.discriminator, detector.contamination) == (None, 0.2)
     assert detector.random_state == 3
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_finer_size_is_named_where_images_have_more_pixels(photos, tmp_path, capsys):
+    options = "fit", photos, "-o", tmp_path / "model.skpatch", "--image-size"
+    for size, said in ((40, "--image-size 64 would see smaller defects"), (64, "")):
+        assert run(*options, size) == 0
+        assert ("would see" in (told := capsys.readouterr().err)) == bool(said)
+        assert said in told
 
 
 def test_folder_that_cannot_be_written(photos, monkeypatch, tmp_path, capsys):
@@ -241,7 +250,9 @@ def test_reproduce_with_tokens(data, tmp_path, capsys):
     arguments = "--weights random --backbone timm/vit_tiny_patch16_224 --image-size 64 --seeds 3"
     places = ["--data", tmp_path / "bolt", "--output", tmp_path / "table"]
     assert run("reproduce", "anomalydino", *arguments.split(), *places) == 0
-    assert "| dataset | noise | overlap | PatchCore |" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "| dataset | noise | overlap | PatchCore |" in out
+    assert "Variant: Without the turned copies" in out
     (row,) = read_csv(tmp_path / "table.csv")
     assert json.loads(row["parameters"])["metric"] == "cosine"
     assert row["image_size"] == "64 x 64"
@@ -288,7 +299,7 @@ def test_reproduce(data, tmp_path, capsys):
     assert run("reproduce", "softpatch", *arguments.split(), *places, "--style", "latex") == 0
     printed = capsys.readouterr().out
     assert printed.count(r"\begin{tabular}{lllllll}") == 3
-    assert printed.count(r"\begin{tabular}") == printed.count(r"\end{tabular}") == 8
+    assert printed.count(r"\begin{tabular}") == printed.count(r"\end{tabular}") == 9
     assert r"nut\_2 & 10\% & no & " in printed
     assert r" $\pm$ " in printed
     # What follows the last table is no text of a document.

@@ -161,6 +161,9 @@ def test_info(photos, line, capsys):
     assert rows["taken for noise"] == f"{noise:.1%} of the patches"
     suspicious = (model[1].training_scores_ < model[1].offset_).sum()
     assert rows["images"].endswith(f"{suspicious} of them suspicious")
+    worst = [model.image_names_[i] for i in np.argsort(model[1].training_scores_)[:suspicious]]
+    more = f" and {suspicious - 3} more" if suspicious > 3 else ""
+    assert rows["suspicious"] == ", ".join(worst[:3]) + more
     assert f"skpatch {skpatch.__version__}, " in rows["saved by"]
     assert model[1].noise_finding_.reason in printed
 
@@ -172,6 +175,7 @@ def test_info_for_programs(photos, line, small, capsys):
     assert facts["model"] == str(line)
     assert (facts["n_images"], facts["folder"]) == (30, str(photos))
     assert facts["left_out"] == facts["forgotten"] == facts["trusted"] == []
+    assert len(facts["suspicious"]) == facts["n_suspicious"] > 0
     assert facts["network"]["image_size_"] == [64, 64]
     assert facts["detector"]["contamination"] == "auto"
     assert facts["n_memory_patches"] == len(model[1].memory_bank_)

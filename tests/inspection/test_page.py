@@ -165,7 +165,7 @@ def test_verdicts_are_words(model, audit, data, tmp_path):
     assert verdicts == ["anomalous", "anomalous", "normal"]
     assert "suspicious" not in text
     lowest = re.findall(r'<span class="pvalue">(.*?)</span>', text)[0]
-    assert lowest == f"at most 1/{len(model[-1].calibration_scores_) + 1}"
+    assert lowest == f"at most {1 / (len(model[-1].calibration_scores_) + 1):.2g}"
     audit.to_html(path)
     text = path.read_text(encoding="utf-8")
     verdicts = re.findall(r'<span class="verdict">(.*?)</span>', text)

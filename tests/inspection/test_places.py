@@ -62,7 +62,23 @@ def test_squares_are_as_large_as_the_worst_region():
     scores[4, 4:6] = 2
     assert side_of(scores, (0, 0, 1000, 1000)) == 384
     assert side_of(scores, (0, 0, 800, 800)) == 320
-    assert side_of(scores, (0, 0, 64, 64)) == side_of(0 * scores, (0, 0, 1000, 1000)) == 128
+    assert side_of(0 * scores, (0, 0, 1000, 1000)) == 128
+
+
+def test_squares_are_parts_of_small_images(model, tmp_path):
+    assert side_of(np.full((10, 10), 2), (0, 0, 90, 64)) == side_of(0, (0, 0, 64, 64)) == 21
+    images = np.full((1, 64, 64, 3), 128, np.uint8)
+    images[0, 24:32, 40:48] = [0, 0, 255]
+    patch_scores = np.zeros((1, 8, 8))
+    patch_scores[0, 3, 5] = -3 * model[-1].offset_
+    score_report(tmp_path / "report.html", model, images, patch_scores=patch_scores)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    (found,) = re.findall(r'src="data:image/jpeg;base64,([^"]*)" alt=""><figcaption>Worst', text)
+    place = np.asarray(Image.open(io.BytesIO(base64.b64decode(found))))
+    # 21 pixels, seven times as large; the defect has a seventh of them.
+    assert place.shape == (147, 147, 3)
+    is_blue = (place[..., 2] > 180) & (place[..., 0] < 64)
+    assert is_blue.mean() == pytest.approx((8 / 21) ** 2, abs=0.05)
 
 
 def test_worst_places_of_the_report_have_the_pixels_of_the_camera(model, tmp_path):

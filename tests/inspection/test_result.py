@@ -81,6 +81,12 @@ def test_units(inspection):
     assert inspection.names == ["a", "b", "c", "d"]
 
 
+def test_repr_says_how_many_are_anomalous(inspection):
+    assert repr(inspection) == (
+        "Inspection: 2 of 4 images are anomalous (score above 1). The threshold is 4."
+    )
+
+
 def test_at_the_threshold_an_image_is_normal(inspection):
     assert inspection.is_anomalous.tolist() == [False, True, False, True]
     assert inspection.to_dict()["label"] == ["normal", "anomalous", "normal", "anomalous"]

@@ -302,14 +302,24 @@ def test_layer_that_gives_no_maps(resnet):
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("resnet_18", "Did you mean 'resnet18'"), ("efficientnet_lite", "'efficientnet_lite0'")],
+    [
+        ("resnet_18", "Did you mean 'resnet18'"),
+        ("efficientnet_lite", "'efficientnet_lite0'"),
+        ("mobilenet", "Did you mean 'mobilenet_v2'"),
+    ],
 )
 def test_unknown_backbone(name, hint):
     with pytest.raises(ValueError, match=f"backbone='{name}' is unknown") as caught:
         build_backbone(name, None, 0)
     message = str(caught.value)
     assert hint in message
-    for known in ("efficientnet_lite0", "wide_resnet50_2", "vgg11", "torch.nn.Module"):
+    for known in ("efficientnet_lite0", "timm/", "models.html#classification", "torch.nn.Module"):
         assert known in message
-    # Known are those that the library can use.
-    assert "fasterrcnn" not in message
+    # The nearest names are named, not all 80 of torchvision.
+    assert "vgg11" not in message
+
+
+def test_nearest_names_are_those_that_can_be_used():
+    with pytest.raises(ValueError, match="is unknown") as caught:
+        build_backbone("fasterrcnn_resnet50", None, 0)
+    assert "'fasterrcnn" not in str(caught.value).replace("backbone='fasterrcnn", "")

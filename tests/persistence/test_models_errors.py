@@ -8,6 +8,8 @@ from _persistence import parts, saved, write
 from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline as sklearn_make_pipeline
 
 from skpatch import ExactNeighbors, PatchPipeline, SoftPatchDetector, load, save
@@ -194,6 +196,20 @@ def test_other_models_are_refused(model, tmp_path):
     for other in (SoftPatchDetector(), clone(model)):
         with pytest.raises(NotFittedError):
             save(other, tmp_path / "model.skpatch")
+
+
+def test_a_search_is_refused_with_the_name_of_its_model(tmp_path):
+    features = np.random.RandomState(0).normal(size=(40, 3, 3, 4)).astype(np.float32)
+    search = GridSearchCV(
+        SoftPatchDetector(random_state=0), {"contamination": [0.1]}, scoring=lambda *_: 0, cv=2
+    )
+    with pytest.raises(ValueError, match="can be saved; got GridSearchCV"):
+        save(search, tmp_path / "model.skpatch")
+    with pytest.raises(ValueError, match="such as the best_estimator_ of this GridSearchCV"):
+        save(search.fit(features), tmp_path / "model.skpatch")
+    with pytest.raises(ValueError, match="such as the estimator of this FrozenEstimator"):
+        save(FrozenEstimator(search.best_estimator_), tmp_path / "model.skpatch")
+    save(search.best_estimator_, tmp_path / "model.skpatch")
 
 
 def test_parameters_of_the_network_changed_after_fit(model, tmp_path):

@@ -96,11 +96,11 @@ def test_scores_stay_on_their_side_of_the_threshold(score, expected):
 @pytest.mark.parametrize(
     ("pvalue", "n_normal", "expected"),
     [
-        (1 / 124, 123, "at most 1/124"),
+        (1 / 124, 123, "at most 0.0081"),
         # Of a training image, which is one of them.
-        (1 / 123, 123, "at most 1/123"),
+        (1 / 123, 123, "at most 0.0081"),
         (2 / 124, 123, "0.016"),
-        (1 / 2, 1, "at most 1/2"),
+        (1 / 2, 1, "at most 0.5"),
         (1.0, 0, "1"),
         (1.0, 1, "1"),
         (np.nan, 123, "-"),

@@ -48,7 +48,10 @@ def test_killed_and_started_again(line, model, data, put, start, wait_for, tmp_p
     assert "not an image file" in found["broken.png"]["error"]
     assert found["broken.png"]["label"] == "unreadable"
     assert found["line 2/worst.png"]["label"] == "anomalous"
-    assert found["growing.png"]["error"] is None
+    assert None not in [value for row in found.values() for value in row.values()]
+    assert "error" not in found["growing.png"]
+    assert not {"rank", "decision", "noise_patches", "moved_to"} & set(found["growing.png"])
+    assert "score" not in found["broken.png"]
     expected = model.inspect([data.images[index] for index in (0, worst, 1)])
     for name, score in zip(["0.png", "line 2/worst.png", "late.png"], expected.scores, strict=True):
         assert found[name]["score"] == pytest.approx(score, rel=1e-4)
@@ -153,6 +156,8 @@ def test_a_changed_file_is_scored_again_and_nothing_is_overwritten(
         wait_for(lambda: not (incoming / "a.png").exists())
     assert names(results) == ["a.png", "a.png"]
     assert sorted(os.listdir(done / "normal")) == ["a-2.png", "a.png"]
+    places = [str(done / "normal" / name) for name in ("a.png", "a-2.png")]
+    assert [row["moved_to"] for row in rows(results)] == places
 
 
 def test_what_is_wrong_is_told_first(line, tmp_path, capsys):
