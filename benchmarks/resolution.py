@@ -5,11 +5,11 @@
 
 DATA is a folder of folders laid out as MVTec AD; solar cells come with the package extra 'demo'. Of
 each set 80 normal images are trained on, with `--noise` defective ones for each of them, and at
-most 100 normal and 100 defective others are tested. All methods but the default
-score an image by the mean of its worst 0.6 % of patches; "truth" is PatchCore without the defective
-images. Times are seconds of processor time with one
-thread: of the network for an image, of a fit to features, and of scoring an image's features. A run
-goes on where it was interrupted, and prints a table of all rows at its end.
+most 100 normal and 100 defective others are tested. All methods but the default score an image by
+the mean of its worst 0.6 % of patches; "truth" is PatchCore without the defective images. Times are
+seconds of processor time with one thread: of the network for an image, of a fit to features, and of
+scoring an image's features. A run goes on where it was interrupted, and prints a table of all rows
+at its end.
 """
 
 import argparse

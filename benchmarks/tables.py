@@ -148,8 +148,7 @@ def default_size(rows):
 
 def default_size_methods(rows):
     """Image AUROC at the default image size: all methods, by noise and set."""
-    columns = {"PatchCore": "PatchCore", **_MODELS}
-    del columns["nothing"]
+    columns = {"PatchCore" if name == "nothing" else name: of for name, of in _MODELS.items()}
     lines = []
     for noise in sorted({row["noise"] for row in rows}, key=float):
         of_noise = [row for row in rows if row["noise"] == noise]

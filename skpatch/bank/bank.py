@@ -106,6 +106,7 @@ class MemoryBank:
             patches,
             self._n_neighbors,
             self._weigh,
+            self._bound,
             self._harmless,
             self.weights,
             n_worst,
@@ -125,9 +126,7 @@ class MemoryBank:
         if not self._has_tree:
             return self.score_patches(patches, own, None)
         distances, _ = self.search.near(*self._queries(patches, self._n_neighbors, own))
-        bounds = self._weigh(distances, self.weights.max())
-        bounds[np.isinf(distances[:, -1])] = np.inf
-        return bounds.reshape(patches.shape[:3])
+        return self._bound(distances).reshape(patches.shape[:3])
 
     def nearest(self, patches, n_neighbors=1, own=None, description=None):
         """Distances (n * h * w, k) of patches to the nearest memory patches, and these, by row."""
@@ -163,6 +162,12 @@ class MemoryBank:
         scores = weighted.sum(axis=1) / np.maximum(found.sum(axis=1), 1)
         scores[~found[:, 0]] = np.inf
         return scores
+
+    def _bound(self, distances):
+        """Scores (m,) are at most these, from distances (m, k) of some neighbours, inf for none."""
+        bounds = self._weigh(distances, self.weights.max())
+        bounds[np.isinf(distances[:, -1])] = np.inf
+        return bounds
 
     def _harmless(self, score):
         """Squared distance of the farthest neighbour up to which no patch has a higher score."""

@@ -20,6 +20,7 @@ def worst_patches(
     patches,
     n_neighbors,
     weigh,
+    bound,
     harmless,
     weights,
     n_worst,
@@ -44,6 +45,8 @@ def worst_patches(
     weigh : callable
         From distances (m, n_neighbors) and weights, of the same shape or a number, to scores
         (m,), ascending with both.
+    bound : callable
+        From distances (m, n_neighbors) to what the scores (m,) of such patches are at most.
     harmless : callable
         From a score to the squared distance up to which no patch has a higher one.
     weights : ndarray of shape (size of the bank,), float64
@@ -67,7 +70,6 @@ def worst_patches(
     """
     n_images, height, width, n_features = patches.shape
     n_patches = height * width
-    largest_weight = weights.max()
     n_wanted = n_worst + n_spare
     n_leaders = max(_LEADERS, n_wanted)
     worst_scores = np.empty((n_images, n_wanted))
@@ -89,17 +91,15 @@ def worst_patches(
         def score(some):
             return weigh(np.sqrt(squared[some]), weights[indices[some]])
 
-        def bound(some):
-            bounds = weigh(np.sqrt(squared[some]), largest_weight)
-            bounds[np.isinf(squared[some, -1])] = np.inf
-            return bounds
+        def maybe_worse(some, least):
+            return some[bound(np.sqrt(squared[some])) > least]
 
         def look_beside(some):
             candidates = places.beside(*np.divmod(some, width))
             improve(some, partial(search.compare_with, candidates))
 
         def by_bound():
-            return np.argsort(-bound(slice(None)), kind="stable")
+            return np.argsort(-bound(np.sqrt(squared)), kind="stable")
 
         search.improve(queries, squared, indices, groups, np.inf)
         search.share(queries, width, squared, indices)
@@ -110,11 +110,11 @@ def worst_patches(
         scores = np.full(n_patches, -np.inf)
         scores[leaders] = score(leaders)
         least = np.sort(scores[leaders])[-n_worst]
-        left = left[bound(left) > least]
+        left = maybe_worse(left, least)
         look_beside(left)
-        left = left[bound(left) > least]
+        left = maybe_worse(left, least)
         improve(left, search.improve, harmless(least))
-        left = left[bound(left) > least]
+        left = maybe_worse(left, least)
         scores[left] = score(left)
         worst[image] = np.argsort(-scores, kind="stable")[:n_wanted]
         worst_scores[image] = scores[worst[image]]

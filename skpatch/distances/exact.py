@@ -167,10 +167,7 @@ class ExactNeighbors(BaseEstimator):
         n_neighbors: int = 1,
         excluded: tuple[NDArray, NDArray] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """As :meth:`kneighbors`, but some near rows instead of the nearest, in a tenth of the time.
-
-        On the CPU.
-        """
+        """As :meth:`kneighbors` on the CPU, but rows of one leaf of the tree: near, soon found."""
         return self._search(X, n_neighbors, excluded, enough=np.inf)
 
     def _search(self, X, n_neighbors, excluded, description=None, enough=-1.0):

@@ -174,6 +174,7 @@ class Watch:
 
     def _move(self, arrival, label):
         """Move a file that is done; nothing is overwritten."""
+        # Not as recorded: the disk may have kept that waiting, and something may lie there by now.
         target = self._target(arrival, label)
         if target is None:
             return

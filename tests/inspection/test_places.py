@@ -57,6 +57,11 @@ def test_squares_lie_within_the_image():
         np.testing.assert_array_equal(inside, pixels[top : top + side, left : left + side])
 
 
+def decoded(picture):
+    """A picture of a report, which has it as base64."""
+    return Image.open(io.BytesIO(base64.b64decode(picture)))
+
+
 def test_squares_are_as_large_as_the_worst_region():
     scores = np.zeros((10, 10))
     scores[4, 4:6] = 2
@@ -74,7 +79,7 @@ def test_squares_are_parts_of_small_images(model, tmp_path):
     score_report(tmp_path / "report.html", model, images, patch_scores=patch_scores)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     (found,) = re.findall(r'src="data:image/jpeg;base64,([^"]*)" alt=""><figcaption>Worst', text)
-    place = np.asarray(Image.open(io.BytesIO(base64.b64decode(found))))
+    place = np.asarray(decoded(found))
     # 21 pixels, seven times as large; the defect has a seventh of them.
     assert place.shape == (147, 147, 3)
     is_blue = (place[..., 2] > 180) & (place[..., 0] < 64)
@@ -89,10 +94,7 @@ def test_worst_places_of_the_report_have_the_pixels_of_the_camera(model, tmp_pat
     score_report(tmp_path / "r.html", model, images, patch_scores=patch_scores)
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     (inside,) = re.findall(r"<template>(.*?)</template>", text)
-    large, place = (
-        Image.open(io.BytesIO(base64.b64decode(encoded)))
-        for encoded in re.findall(r'base64,([^"]*)"', inside)
-    )
+    large, place = map(decoded, re.findall(r'base64,([^"]*)"', inside))
     assert large.size == (498, 640)
     region_height = 900 / 8
     assert place.size == (round(2 * np.ceil(region_height)),) * 2
@@ -152,7 +154,7 @@ def test_copies_are_as_large_as_asked_for(model, tmp_path):
         score_report(path, model, images, patch_scores=patch_scores, image_size=size)
         text = path.read_text(encoding="utf-8")
         copies = re.findall(r'<noscript><svg [^>]*><image href="[^"]*base64,([^"]*)"', text)
-        sizes = [Image.open(io.BytesIO(base64.b64decode(copy))).size for copy in copies]
+        sizes = [decoded(copy).size for copy in copies]
         assert sizes == [expected] * 2
         # A copy that is not smaller than the larger picture takes its place.
         assert ("<template><svg>" in text) == (size is None)
