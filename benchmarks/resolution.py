@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Accuracy and time by the size of the network's input.
+r"""Accuracy and time by the size of the network's input, and at how many scales it is seen.
 
-    python benchmarks/resolution.py --data DATA --csv resolution.csv --sizes 224 320 448 auto
+    python benchmarks/resolution.py --data DATA --csv resolution.csv --sizes 224 auto \
+        --scales 1 2
 
 DATA is a folder of folders laid out as MVTec AD; solar cells come with the package extra 'demo'. Of
 each set 80 normal images are trained on, with `--noise` defective ones for each of them, and at
@@ -26,7 +27,19 @@ from skpatch.bench.protocol import load_parts, load_solar_cells
 from skpatch.metrics import image_auroc
 
 N_TRAIN, N_TEST = 80, 100
-FIELDS = ("dataset", "size", "noise", "seed", "method", "input", "auroc", "network", "fit", "score")
+FIELDS = (
+    "dataset",
+    "size",
+    "scales",
+    "noise",
+    "seed",
+    "method",
+    "input",
+    "auroc",
+    "network",
+    "fit",
+    "score",
+)
 EQUAL = {"worst_patches": 0.006, "soft_weights": False}
 METHODS = {
     "PatchCore": {"discriminator": None, **EQUAL},
@@ -56,12 +69,12 @@ def processor_time(function, *arguments):
     return time.process_time() - started, result
 
 
-def measure(data, size, noise, seed, methods):
+def measure(data, size, scales, noise, seed, methods):
     """A row for each method."""
     train, test = draw(data, noise, seed)
     is_noise = data.is_defective[train]
     images = [data.images[index] for index in np.r_[train, test]]
-    extractor = PatchFeatureExtractor(image_size=size, device="cpu", n_jobs=1)
+    extractor = PatchFeatureExtractor(image_size=size, n_scales=scales, device="cpu", n_jobs=1)
     extractor.fit(images[: len(train)])
     extractor.transform(images[:2])
     network, features = processor_time(extractor.transform, images)
@@ -74,6 +87,7 @@ def measure(data, size, noise, seed, methods):
         yield {
             "dataset": data.name,
             "size": size,
+            "scales": scales,
             "noise": noise,
             "seed": seed,
             "method": method,
@@ -87,12 +101,13 @@ def measure(data, size, noise, seed, methods):
 
 def key(row):
     """What tells a measurement from others."""
-    return row["dataset"], str(row["size"]), float(row["noise"]), int(row["seed"]), row["method"]
+    size, scales = str(row["size"]), str(row["scales"])
+    return row["dataset"], size, scales, float(row["noise"]), int(row["seed"]), row["method"]
 
 
 def tell(rows):
     """Print the mean over seeds of each set and size, and the mean over the sets."""
-    rows = [{**row, "size": str(row["size"])} for row in rows]
+    rows = [{**row, "size": "{size} at {scales}".format(**row)} for row in rows]
     sizes, sets = (list(dict.fromkeys(row[name] for row in rows)) for name in ("size", "dataset"))
     settings = sorted({(float(row["noise"]), row["method"]) for row in rows})
     for noise, method in settings:
@@ -133,6 +148,7 @@ def main():
     parser.add_argument("--data", type=Path)
     parser.add_argument("--csv", type=Path, default="resolution.csv")
     parser.add_argument("--sizes", nargs="+", default=["224", "320", "448", "auto"])
+    parser.add_argument("--scales", nargs="+", default=["auto"], help="n_scales of the extractor")
     parser.add_argument("--seeds", nargs="+", type=int, default=[20])
     parser.add_argument("--noise", nargs="+", type=float, default=[0.0])
     parser.add_argument("--sets", nargs="*", default=["mono", "poly"], help="of solar cells")
@@ -148,14 +164,15 @@ def main():
         writer = csv.DictWriter(file, FIELDS)
         if not rows:
             writer.writeheader()
-        cells = itertools.product(arguments.seeds, arguments.noise, arguments.sizes, sets)
-        for seed, noise, size, data in cells:
-            cell = data.name, size, noise, seed
+        settings = itertools.product(arguments.sizes, arguments.scales)
+        cells = itertools.product(arguments.seeds, arguments.noise, settings, sets)
+        for seed, noise, (size, scales), data in cells:
+            cell = data.name, size, scales, noise, seed
             methods = [method for method in arguments.methods if (*cell, method) not in done]
             if not methods:
                 continue
-            number = size if size == "auto" else int(size)
-            new = list(measure(data, number, noise, seed, methods))
+            numbers = (one if one == "auto" else int(one) for one in (size, scales))
+            new = list(measure(data, *numbers, noise, seed, methods))
             writer.writerows(new)
             file.flush()
             rows += new

@@ -36,14 +36,14 @@ def provenance(data, detector, copies=None):
     """
     given = {} if copies is None else {"copies": copies}
     extractor = data.extractor
-    height, width = extractor.image_size_
+    (height, width), n_scales = extractor.image_size_, extractor.n_scales_
     return {
         "folder": data.folder,
         "files": data.digest,
         "backbone": str(extractor.backbone),
         "weights": weights_digest(extractor.model_),
         "layers": " ".join(extractor.layers_),
-        "image_size": f"{height} x {width}",
+        "image_size": f"{height} x {width}" + (f", {n_scales} scales" if n_scales > 1 else ""),
         "parameters": json.dumps(
             {**changed_settings(extractor), **changed_settings(detector), **given}, default=repr
         ),

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ..features.view import sizes_in_words
 from ..plotting import RobustnessDisplay
 from ..runtime.files import replacing
 from ..runtime.text import say
@@ -77,9 +78,9 @@ def print_settings(preset, data, detector, style="markdown"):
 def _set_in_words(data):
     """Name, numbers and sizes of a set."""
     train, pool = data.split(0)
-    height, width = data.extractor.image_size_
+    size = sizes_in_words(data.extractor.image_size_, data.extractor.n_scales_)
     masks = f"of {len(data.mask_paths)} images" if data.mask_paths else "none: no pixel metrics"
-    return [data.name, str(len(train)), str(len(pool)), f"{width} x {height}", masks]
+    return [data.name, str(len(train)), str(len(pool)), size, masks]
 
 
 def print_means(rows, style="markdown"):

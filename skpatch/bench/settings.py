@@ -62,6 +62,7 @@ _PAPER = {
     "layers": ("layer2", "layer3"),
     "resize": 256,
     "crop": 224,
+    "n_scales": 1,
     "embedding_dim": 1024,
 }
 _MVTEC = "MVTec AD, mean of the 15 categories"
@@ -120,6 +121,7 @@ PRESETS = {
             "backbone": "timm/vit_small_patch14_dinov2.lvd142m",
             "layers": "norm",
             "image_size": 448,
+            "n_scales": 1,
         },
         {"metric": "cosine", "coreset_size": 1.0, "worst_patches": 0.01},
         ("PatchCore",),

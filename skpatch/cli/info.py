@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from ..features.view import sizes_in_words
 from ..inspection.words import FEW
 from ..persistence.summary import summarize
 from ..runtime.telling import image_names
@@ -142,7 +143,8 @@ def _network(found):
     """Rows on what the network is given; none of a detector without one."""
     if found.network is None:
         return {}
-    (height, width), (rows, columns) = found.network["image_size_"], found.grid
+    rows, columns = found.grid
+    sizes = sizes_in_words(found.network["image_size_"], found.network["n_scales_"])
     backbone = found.network["backbone"]
     engine = shown(found.network["engine"])
     if found.network["is_in_file"]:
@@ -150,7 +152,7 @@ def _network(found):
     region = {} if found.network["region"] is None else {"region": "a part of the images"}
     return {
         "network": f"{shown(backbone or 'a module of its own')}, {engine}",
-        "network input": f"{width:d} x {height:d} pixels, {columns} x {rows} patches",
+        "network input": f"{sizes} pixels, {columns} x {rows} patches",
         "intensity range": _intensity_range(found.network["intensity_range_"]),
         **region,
     }

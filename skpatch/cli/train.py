@@ -188,6 +188,7 @@ def _fit(model, paths, names, trusted, quiet, stages):
 
 def _tell_resolution(extractor, paths):
     """Say how finely images are looked at, and what more would cost, while it can be changed."""
+    from ..features.view import sizes_in_words
     from ..images.collection import check_images
 
     height, width = check_images(paths).size(0)
@@ -200,7 +201,8 @@ def _tell_resolution(extractor, paths):
         f"take about {(larger / min(sides)) ** 2:.1f} times as long."
     )
     say(
-        f"Images such as {width} x {height} pixels pass the network at {sides[1]} x {sides[0]}, in "
+        f"Images such as {width} x {height} pixels pass the network at "
+        f"{sizes_in_words(sides, extractor.n_scales_)}, in "
         f"{columns} x {rows} patches.{finer if min(height, width) > min(sides) else ''}",
         sys.stderr,
     )

@@ -32,7 +32,7 @@ from .region import patches_inside, read_region
 from .storage import create_memmap, empty_features
 from .survey import check_intensity_range, survey, tell_remarks
 from .turning import AS_IS, AUGMENTS, turn, turn_back, views_of
-from .view import check_geometry, learn_size, prepare
+from .view import check_geometry, learn_geometry, prepare
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,10 @@ if TYPE_CHECKING:
 __all__ = ["PatchFeatureExtractor"]
 
 # What features are made from beside what is learned: a saved extractor is made from these again.
-_BUILT_FROM = ("backbone", "weights", "resize", "crop", "tile_size", "patch_size", "embedding_dim")
+_BUILT_FROM = (
+    *("backbone", "weights", "resize", "crop", "n_scales", "tile_size", "patch_size"),
+    "embedding_dim",
+)
 
 
 class PatchFeatureExtractor(  # type: ignore[call-arg]
@@ -84,6 +87,12 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
     crop : int or None, default=None
         Side of the central square that is left after `resize`. The border of the image is not
         inspected then.
+    n_scales : "auto" or int, default="auto"
+        At how many sizes images pass the network: that of its input, half of it, and so on. A
+        layer's map is the mean of those of all sizes, each brought to the largest one's grid, so a
+        patch is described by what is around it, too. "auto" is 2 for inputs of at least 224 pixels
+        along the shorter side, which takes a quarter more of the network's time, and 1 for smaller
+        ones, with `crop` or `tile_size`, and for layers that give tokens.
     region : path, array of shape (H, W) or None, default=None
         The part of the images that is inspected, the same for all: a picture, white there and
         black elsewhere, or a mask, True there. It is laid over each image as a whole, so it has
@@ -142,6 +151,8 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         Layers used.
     image_size_ : tuple (height, width)
         Size of the network's input.
+    n_scales_ : int
+        At how many sizes images pass the network.
     grid_size_ : tuple (h, w)
         Number of patches of an image.
     crop_share_ : float or None
@@ -187,6 +198,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
 
     layers_: tuple[str, ...]
     image_size_: tuple[int, int]
+    n_scales_: int
     grid_size_: tuple[int, int]
     crop_share_: float | None
     intensity_range_: tuple[float, float] | None
@@ -201,6 +213,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         "image_size": [StrOptions({"auto"}), positive_integer(), tuple, list],
         "resize": [None, positive_integer()],
         "crop": [None, positive_integer()],
+        "n_scales": [StrOptions({"auto"}), positive_integer()],
         "region": [None, str, os.PathLike, "array-like"],
         "intensity_range": [StrOptions({"auto"}), tuple, list],
         "tile_size": [None, positive_integer()],
@@ -226,6 +239,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         image_size: Literal["auto"] | int | tuple[int, int] = "auto",
         resize: int | None = None,
         crop: int | None = None,
+        n_scales: Literal["auto"] | int = "auto",
         region: str | os.PathLike | ArrayLike | None = None,
         intensity_range: Literal["auto"] | tuple[float, float] = "auto",
         tile_size: int | None = None,
@@ -247,6 +261,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         self.image_size = image_size
         self.resize = resize
         self.crop = crop
+        self.n_scales = n_scales
         self.region = region
         self.intensity_range = intensity_range
         self.tile_size = tile_size
@@ -304,7 +319,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         with execution(self.n_jobs, self.verbose):
             sizes, intensity_range = survey(self, images)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        learned = self._build(*self._plan(seed, self.layers, partial(learn_size, self, sizes)))
+        learned = self._build(*self._plan(seed, self.layers, partial(learn_geometry, self, sizes)))
         grid = learned["grid_size_"]
         for index, size in enumerate(sizes):
             images.check_size(index, size, grid)
@@ -317,15 +332,17 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         vars(self).update(learned)  # type: ignore[attr-defined]
         return self
 
-    def _plan(self, seed, layers, choose_size):
+    def _plan(self, seed, layers, choose):
         """What loads the weights of the network, and everything that is learned.
 
-        From layers and a function that chooses the input's size; it is given one from a size (H, W)
-        to the shapes of the layers' maps. Networks of torchvision have no values yet: none is made
-        or read for a network that does not suit.
+        From layers and a function that chooses the input's size and the number of scales; it is
+        given one from a size (H, W) to the shapes of the layers' maps, and whether some may give
+        tokens. Networks of torchvision have no values yet: none is made or read for a network that
+        does not suit.
         """
         from ..networks.backbones import build_backbone
         from ..networks.layers import TracedNetwork
+        from ..networks.scales import at_scales
         from .embedding import make_embedding
         from .tiling import plan_tiles
 
@@ -337,8 +354,8 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         model = network.taps(layers)
         # Square images are as large as the probe.
         shapes_at = cache(partial(network.map_shapes, model))
-        image_size = choose_size(shapes_at)
-        tile, margin, shapes = plan_tiles(shapes_at, image_size, self.tile_size)
+        image_size, n_scales = choose(shapes_at, network.turns_tokens(model))
+        tile, margin, shapes = plan_tiles(shapes_at, image_size, self.tile_size, n_scales)
         patch_size = self.patch_size
         if patch_size == "auto":
             patch_size = 1 if network.gives_tokens(model, tile) else 3
@@ -346,9 +363,10 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         return built.load, {
             "layers_": layers,
             "image_size_": image_size,
+            "n_scales_": n_scales,
             "grid_size_": tuple(embedding.grid),
             "n_features_out_": self.embedding_dim or sum(channels for channels, *_ in shapes),
-            "model_": model,
+            "model_": at_scales(model, n_scales),
             "_tile": tile,
             "_margin": margin,
             "_embedding": embedding,

@@ -21,7 +21,7 @@ MARGIN = 128
 _empty = partial(np.empty, dtype=np.float32)
 
 
-def plan_tiles(shapes_at, image_size, tile_size):
+def plan_tiles(shapes_at, image_size, tile_size, n_scales):
     """Size (H, W) of the tiles of an image, and the shapes of the maps of the whole image.
 
     Parameters
@@ -31,6 +31,8 @@ def plan_tiles(shapes_at, image_size, tile_size):
     image_size : tuple (H, W)
     tile_size : int or None
         Largest side of a tile. None is one tile, the image.
+    n_scales : int
+        Each half as large as the one before sees twice as far beyond a tile's edge.
 
     Returns
     -------
@@ -41,8 +43,9 @@ def plan_tiles(shapes_at, image_size, tile_size):
     """
     if tile_size is None:
         return image_size, 0, shapes_at(image_size)
-    step = largest_stride(shapes_at)
-    side, margin = tile_size // step * step, -(MARGIN // -step) * step
+    step = largest_stride(shapes_at, n_scales)
+    seen = MARGIN << (n_scales - 1)
+    side, margin = tile_size // step * step, -(seen // -step) * step
     if side <= 2 * margin:
         raise ValueError(
             f"tile_size={tile_size} must be at least {2 * margin + step}: tiles overlap by "

@@ -14,8 +14,9 @@ __all__ = [
     "check_geometry",
     "input_views",
     "largest_stride",
-    "learn_size",
+    "learn_geometry",
     "prepare",
+    "sizes_in_words",
     "visible_region",
 ]
 
@@ -25,6 +26,9 @@ _LARGEST_ASPECT = 100
 # much images are enlarged at most for it, and the shorter side that is never undercut, which
 # elongated images and small files have (benchmarks/resolution.py).
 _AREA, _ENLARGED, _SHORTEST = 320**2, 1.5, 224
+# With n_scales="auto": from this shorter side on, images are seen at two scales
+# (benchmarks/resolution.py).
+_LARGE = 224
 
 
 def check_geometry(extractor):
@@ -49,17 +53,49 @@ def check_geometry(extractor):
         )
 
 
-def learn_size(extractor, sizes, shapes_at):
-    """Size (H, W) of the network's input, for images of many sizes.
+def learn_geometry(extractor, sizes, shapes_at, has_tokens):
+    """Size (H, W) of the network's input for images of many sizes, and the number of its scales.
 
-    `shapes_at` is a function from a size to the shapes (c, h, w) of the layers' maps.
+    `shapes_at` is a function from a size to the shapes (c, h, w) of the layers' maps; `has_tokens`
+    says whether some layers may give tokens.
     """
+    if extractor.n_scales != "auto":
+        size = _learn_size(extractor, sizes, shapes_at, extractor.n_scales)
+        for number in range(1, extractor.n_scales):
+            _check_scale(extractor.n_scales, _smaller(size, number), shapes_at)
+        return size, extractor.n_scales
+    if not (has_tokens or extractor.crop or extractor.tile_size):
+        size = _learn_size(extractor, sizes, shapes_at, 2)
+        if min(size) >= _LARGE and _is_possible(_smaller(size, 1), shapes_at):
+            return size, 2
+    return _learn_size(extractor, sizes, shapes_at, 1), 1
+
+
+def _smaller(size, number):
+    """Size of images of a size that were halved a number of times."""
+    return tuple(side >> number for side in size)
+
+
+def _check_scale(n_scales, size, shapes_at):
+    """Raise unless a network takes the images of a scale."""
+    try:
+        if min(size) < 1:
+            raise ValueError("they would have no pixels left")
+        shapes_at(size)
+    except ValueError as error:
+        raise ValueError(
+            f"n_scales={n_scales} halves images down to {size[0]} x {size[1]} pixels: {error}"
+        ) from error
+
+
+def _learn_size(extractor, sizes, shapes_at, n_scales):
+    """Size (H, W) of the network's input at its largest scale."""
     if extractor.crop is not None:
         return (extractor.crop, extractor.crop)
     is_auto = isinstance(extractor.image_size, str)
     if not (is_auto or isinstance(extractor.image_size, Integral)):
         return tuple(int(side) for side in extractor.image_size)
-    step = largest_stride(shapes_at)
+    step = largest_stride(shapes_at, n_scales)
     heights, widths = np.array(sizes, float).T
     aspect = float(np.median(widths / heights))
     if max(aspect, 1 / aspect) > _LARGEST_ASPECT:
@@ -90,9 +126,15 @@ def _automatic_side(heights, widths, aspect):
     return max(_SHORTEST, min(affordable, useful))
 
 
-def largest_stride(shapes_at):
-    """Largest stride of the layers; `shapes_at` as for :func:`learn_size`."""
-    return max(stride(PROBE_SIZE, shape) for shape in shapes_at(PROBE_SIZE))
+def largest_stride(shapes_at, n_scales):
+    """Largest stride of the layers, at the smallest scale; arguments as of `learn_geometry`."""
+    return max(stride(PROBE_SIZE, shape) for shape in shapes_at(PROBE_SIZE)) << (n_scales - 1)
+
+
+def sizes_in_words(image_size, n_scales):
+    """Sizes (H, W) at which images pass the network, as width x height."""
+    height, width = image_size
+    return " and ".join(f"{width >> number} x {height >> number}" for number in range(n_scales))
 
 
 def central_region(size, share):

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import __version__
 from ..detector.calibration import conformal_pvalues
+from ..features.view import sizes_in_words
 from ..images.files import is_path
 from ..runtime.parameters import changed_parameters
 from ..runtime.text import shown
@@ -55,7 +56,7 @@ def content_digest(names, scores):
 def describe_run(inspection, names, folder):
     """What was run, as a dict from terms to texts."""
     extractor, detector = inspection.model.steps[0][1], inspection.model.steps[-1][1]
-    height, width = extractor.image_size_
+    sizes = sizes_in_words(extractor.image_size_, extractor.n_scales_)
     rows, columns = detector.grid_shape_
     share = conformal_pvalues(detector.calibration_scores_, np.array([detector.offset_]))[0]
     noise = 1 - detector.kept_[:, detector.inspected_].mean()
@@ -65,7 +66,7 @@ def describe_run(inspection, names, folder):
     told = {
         "Folder": os.path.basename(folder),
         "Images": f"{len(names):,}",
-        "Network input": f"{width} x {height} pixels, {columns} x {rows} patches",
+        "Network input": f"{sizes} pixels, {columns} x {rows} patches",
         "Settings": ", ".join(settings) or "all as by default",
         "Memory patches": f"{len(detector.memory_bank_):,}",
         "Taken for noise": f"{100 * noise:.2g} % of the patches",

@@ -186,6 +186,10 @@ class TracedNetwork:
                 )
         return [shape[1:] for shape in maps.values()]
 
+    def turns_tokens(self, taps):
+        """Whether :meth:`taps` would make maps of tokens: some layers give such, or may do so."""
+        return any(node.target is as_map for node in taps.graph.nodes)
+
     def gives_tokens(self, taps, size):
         """Whether a layer of :meth:`taps` gives tokens, for an image of a size (H, W)."""
         turned = [node for node in taps.graph.nodes if node.target is as_map]

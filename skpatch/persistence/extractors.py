@@ -45,6 +45,7 @@ def pack_extractor(extractor, arrays):
         "seed": int(extractor._seed),
         "layers_": list(extractor.layers_),
         "image_size_": list(map(int, extractor.image_size_)),
+        "n_scales_": int(extractor.n_scales_),
         "intensity_range_": extractor.intensity_range_ and list(extractor.intensity_range_),
         "mean": list(map(float, extractor._mean)),
         "std": list(map(float, extractor._std)),
@@ -67,13 +68,16 @@ def _weights_and_module(extractor):
 
 def unpack_extractor(packed, versions, arrays, backbone, weights, detector):
     """Extractor of the JSON of :func:`pack_extractor`, for the features of a loaded detector."""
-    # Files of 0.1.0.dev0 may lack the range of intensities, and the network for another engine.
-    params, module, seed, layers, size, mean, std, digest, intensity_range, network = entries(
+    # Files of 0.1.0.dev0 may lack the range of intensities, the number of scales, and the network
+    # for another engine.
+    params, module, seed, layers, size, mean, std, digest, *others = entries(
         packed,
         *("params", "module", "seed", "layers_", "image_size_", "mean", "std", "weights"),
         intensity_range_=None,
+        n_scales_=1,
         network=None,
     )
+    intensity_range, n_scales, network = others
     parts = take_network(network, arrays)
     if module is None and backbone is not None:
         raise ValueError(f"its network is {params.get('backbone')!r}; leave out backbone")
@@ -87,6 +91,8 @@ def unpack_extractor(packed, versions, arrays, backbone, weights, detector):
     height, width = size
     if not all(type(number) is int and 0 <= number < 2**31 for number in (seed, height, width)):
         raise ValueError(f"its seed {seed!r} and size of images {size!r} are not whole numbers")
+    if type(n_scales) is not int or not 1 <= n_scales <= min(size).bit_length():
+        raise ValueError(f"images of size {size!r} have no {n_scales!r} scales")
     # Building the network for them would take memory without limit.
     most = (_LARGEST_STRIDE * cells for cells in detector.grid_shape_)
     known = None, detector.n_features_in_
@@ -94,13 +100,14 @@ def unpack_extractor(packed, versions, arrays, backbone, weights, detector):
         raise ValueError(_OTHER_FEATURES)
     if has_torch():
         _check_weights(extractor, weights)
-        learned = _rebuilt(extractor, seed, layers, (height, width), detector)
+        learned = _rebuilt(extractor, seed, layers, ((height, width), n_scales), detector)
         _check_same(learned, digest, mean + std, versions)
         vars(extractor).update(learned)
     else:
         vars(extractor).update(
             layers_=tuple(map(str, layers)),
             image_size_=(height, width),
+            n_scales_=n_scales,
             grid_size_=detector.grid_shape_,
             n_features_out_=detector.n_features_in_,
             _mean=tuple(map(float, mean)),
@@ -133,9 +140,9 @@ def _with_parameters(params, arrays, backbone, weights):
     return extractor
 
 
-def _rebuilt(extractor, seed, layers, size, detector):
+def _rebuilt(extractor, seed, layers, geometry, detector):
     """Everything that an extractor has learned, its network made again."""
-    load, learned = extractor._plan(seed, layers, lambda *_: size)
+    load, learned = extractor._plan(seed, layers, lambda *_: geometry)
     # Before there are any weights of a network that may be large.
     if (*learned["grid_size_"], learned["n_features_out_"]) != (
         *detector.grid_shape_,

@@ -21,8 +21,8 @@ class ModelSummary(NamedTuple):
     n_bytes : int
     versions : dict of str to str
     network : dict or None
-        Parameters of the extractor, with `image_size_`, `intensity_range_`, and whether the network
-        `is_in_file`.
+        Parameters of the extractor, with `image_size_`, `n_scales_`, `intensity_range_`, and
+        whether the network `is_in_file`.
     params : dict
         Parameters of the detector.
     grid : tuple (h, w)
@@ -95,6 +95,9 @@ def summarize(path):
     if is_pipeline:
         extractor = packed["extractor"]
         fitted = {name: extractor[name] for name in ("image_size_", "intensity_range_")}
+        fitted["n_scales_"] = extractor.get("n_scales_", 1)
+        if not 1 <= fitted["n_scales_"] <= max(fitted["image_size_"]).bit_length():
+            raise ValueError("its images have no so many scales")
         network = {**extractor["params"], **fitted, "is_in_file": "network" in extractor}
     return ModelSummary(
         n_bytes=os.path.getsize(path),

@@ -188,6 +188,7 @@ CHANGES = {
     "image_size": {"image_size": 96, "resize": None, "crop": None},
     "resize": {"resize": 160, "crop": 128},
     "crop": {"resize": 400, "crop": 96},
+    "n_scales": {"n_scales": 2},
     "intensity_range": {"intensity_range": (0, 127)},
     "region": {"region": np.eye(9)},
     "tile_size": {"tile_size": None},
@@ -240,7 +241,9 @@ def test_scores_and_maps_are_those_of_the_fitted_parameters(whole_images, name):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("name", ["resize", "crop", "tile_size", "patch_size", "embedding_dim"])
+@pytest.mark.parametrize(
+    "name", ["resize", "crop", "n_scales", "tile_size", "patch_size", "embedding_dim"]
+)
 def test_a_model_is_not_saved_with_other_parameters_than_the_fitted_ones(cropped, tmp_path, name):
     extractor, _, features, _ = cropped
     detector = SoftPatchDetector(discriminator=None, random_state=0).fit(features)

@@ -45,7 +45,7 @@ def test_same_features_above_the_receptive_field(embedding_dim, tile_size):
 def test_the_default_network(monkeypatch):
     """Its padding is uneven, and it sees 170 pixels far."""
     images = photographs((400, 400))
-    whole = PatchFeatureExtractor(image_size=400).fit(images)
+    whole = PatchFeatureExtractor(image_size=400, n_scales=1).fit(images)
     expected = whole.transform(images)
     tiled = clone(whole).set_params(tile_size=336).fit(images)
     gaps = errors(tiled.transform(images), expected)[0]
@@ -153,4 +153,4 @@ def test_a_network_that_does_not_pad_is_refused():
         return [(8, size[0] // 8 - 2, size[1] // 8 - 2)]
 
     with pytest.raises(ValueError, match=r"for an input of \(320, 320\), this one gives .*38, 38"):
-        plan_tiles(shapes_at, (640, 640), 320)
+        plan_tiles(shapes_at, (640, 640), 320, 1)
