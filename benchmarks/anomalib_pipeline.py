@@ -66,7 +66,7 @@ def copy_images(root, n_train, n_test):
 
 def make_skpatch(ratio):
     network = {"backbone": "resnet18", "weights": None, "layers": LAYERS, "random_state": 0}
-    extractor = PatchFeatureExtractor(**network, image_size=SIZE, device="cpu")
+    extractor = PatchFeatureExtractor(**network, image_size=SIZE, n_scales=1, device="cpu")
     detector = SoftPatchDetector(discriminator=None, coreset_size=ratio, random_state=0)
     return make_pipeline(extractor, detector)
 

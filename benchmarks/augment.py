@@ -43,7 +43,7 @@ def measure(data, arguments):
     tested = [random_state.permutation(pool[is_defective == c])[:N_TESTED] for c in (False, True)]
     tested = np.concatenate(tested)
     truth, images = data.is_defective[tested], check_images(data.images)
-    parameters = {"image_size": arguments.image_size, "random_state": 0}
+    parameters = {"image_size": arguments.image_size, "n_scales": 1, "random_state": 0}
     test = (
         PatchFeatureExtractor(**parameters).fit(images.take(train)).transform(images.take(tested))
     )

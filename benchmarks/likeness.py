@@ -59,7 +59,7 @@ def largest_gaps(left, right):
 
 
 def extract(images):
-    return PatchFeatureExtractor(image_size=(224, 224)).fit_transform(images)
+    return PatchFeatureExtractor(image_size=(224, 224), n_scales=1).fit_transform(images)
 
 
 def load(folder):

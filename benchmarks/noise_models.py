@@ -93,7 +93,7 @@ def measure(arguments):
             writer.writeheader()
         for data in sets:
             # The figures of the documentation are older than the default.
-            data.extractor = PatchFeatureExtractor(image_size=224).fit(data.images)
+            data.extractor = PatchFeatureExtractor(image_size=224, n_scales=1).fit(data.images)
         for seed, data in itertools.product(arguments.seeds, sets):
             features = data.features(cache)
             for noise, method in itertools.product(NOISE, METHODS):

@@ -230,7 +230,7 @@ def measure(arguments, environments):
     cache.mkdir(exist_ok=True)
     for folder in folders:
         data = load_parts(folder)
-        data.extractor = PatchFeatureExtractor(image_size=224).fit(data.images)
+        data.extractor = PatchFeatureExtractor(image_size=224, n_scales=1).fit(data.images)
         features = data.features(cache)
         for seed, noise in itertools.product(arguments.seeds, NOISE):
             cell = {"dataset": data.name, "noise": noise, "seed": seed}

@@ -94,7 +94,7 @@ def robustness(rows):
     ]
     caption = (
         "Image AUROC without overlap, mean ± standard deviation over seeds: EfficientNet-Lite0, "
-        f"224 pixels, skpatch {rows[-1]['version']}, {_dates(rows)}"
+        f"224 pixels, one scale, skpatch {rows[-1]['version']}, {_dates(rows)}"
     )
     return caption, ["set", "noise", "seeds", *_MODELS.values()], lines
 
@@ -115,7 +115,7 @@ def summary(rows):
     n_sets = len({dataset for dataset, _ in cells})
     caption = (
         f"Image AUROC of images that were not trained on, mean of {n_sets} sets (lowest set): "
-        f"EfficientNet-Lite0, 224 pixels, skpatch {rows[-1]['version']}, {_dates(rows)}"
+        f"EfficientNet-Lite0, 224 pixels, one scale, skpatch {rows[-1]['version']}, {_dates(rows)}"
     )
     return caption, ["noise", *_MODELS.values()], lines
 
@@ -214,7 +214,9 @@ def noise_found(rows):
             ]
         )
     header = ["set", "noise", "true share", "estimated", "evidence", "audit", "LOF", "PatchCore"]
-    caption = f"EfficientNet-Lite0, 224 pixels, skpatch {rows[-1]['version']}, {_dates(rows)}"
+    caption = (
+        f"EfficientNet-Lite0, 224 pixels, one scale, skpatch {rows[-1]['version']}, {_dates(rows)}"
+    )
     return caption, header, lines
 
 
@@ -236,8 +238,8 @@ def peers(rows):
         if not of_tool:
             lines.append([tool, "not measured", *[""] * (2 * len(sets) + 4)])
     caption = (
-        "Image AUROC, ± standard deviation over seeds, EfficientNet-Lite0 at 224 pixels; times "
-        f"are those of {sets[0]}, {_dates(rows)}"
+        "Image AUROC, ± standard deviation over seeds, EfficientNet-Lite0 at 224 pixels, one scale; "
+        f"times are those of {sets[0]}, {_dates(rows)}"
     )
     names = [f"{one}, {noise}" for one in sets for noise in ("clean", "10 %")]
     header = ["tool", "method", *names, "fit, seconds", "score, ms", "packages", "lines"]
