@@ -238,8 +238,8 @@ def peers(rows):
         if not of_tool:
             lines.append([tool, "not measured", *[""] * (2 * len(sets) + 4)])
     caption = (
-        "Image AUROC, ± standard deviation over seeds, EfficientNet-Lite0 at 224 pixels, one scale; "
-        f"times are those of {sets[0]}, {_dates(rows)}"
+        "Image AUROC, ± standard deviation over seeds, EfficientNet-Lite0 at 224 pixels, one "
+        f"scale; times are those of {sets[0]}, {_dates(rows)}"
     )
     names = [f"{one}, {noise}" for one in sets for noise in ("clean", "10 %")]
     header = ["tool", "method", *names, "fit, seconds", "score, ms", "packages", "lines"]

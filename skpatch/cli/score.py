@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 
+from ..console.inputs import common_folder, images_to_score, named_inputs, readable_images
 from ..console.maps import make_folders, map_places, write_maps
 from ..console.output import check_free, check_table, table_stream
 from ..inspection.table_files import rows_of, table_form, write_table
@@ -14,7 +15,6 @@ from ..runtime.telling import heard, told_once
 from ..runtime.terminal import say_table
 from ..runtime.text import pvalue_text, say, score_text, shown
 from ..runtime.threads import execution, progress, thread_pool
-from .inputs import common_folder, images_to_score, named_inputs, readable_images
 from .loading import load_pipeline
 
 __all__ = ["run_score"]

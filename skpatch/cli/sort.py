@@ -5,8 +5,8 @@ import os
 import shutil
 
 from ..console.decisions import DECISIONS, numbers_by_decision, read_decisions
+from ..console.inputs import all_images, common_folder, named_inputs
 from ..runtime.text import listed, say, shown
-from .inputs import all_images, common_folder, named_inputs
 
 __all__ = ["run_sort"]
 

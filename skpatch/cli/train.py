@@ -8,11 +8,11 @@ import warnings
 from typing import NamedTuple
 
 from ..console.decisions import numbers_by_decision, read_decisions, relative_names
+from ..console.inputs import common_folder, named_inputs, readable_images, training_images
 from ..console.options import limit_threads
 from ..images.names import find_by_name
 from ..runtime.stages import Stages
 from ..runtime.text import listed, say, shown
-from .inputs import common_folder, named_inputs, readable_images, training_images
 
 __all__ = ["TrainingSet", "list_training", "train", "training_stages"]
 

@@ -6,11 +6,11 @@ import time
 from typing import NamedTuple
 
 from ..console.decisions import numbers_by_decision, read_decisions
+from ..console.inputs import common_folder, named_inputs, readable_images, training_images
 from ..console.output import check_free
 from ..runtime.stages import Stages
 from ..runtime.text import listed, say
 from .fit import save_model
-from .inputs import common_folder, named_inputs, readable_images, training_images
 from .loading import load_pipeline
 
 __all__ = ["run_update"]

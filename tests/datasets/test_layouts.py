@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skpatch.cli.inputs import training_images
+from skpatch.console.inputs import training_images
 from skpatch.datasets import load_folder, read_mask
 from skpatch.datasets.folder import images_to_inspect
 
