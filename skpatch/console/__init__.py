@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What commands share: options, images that are given, decisions on them, help, and which files they may replace.
+"""What commands share: options, help, images and decisions on them, and files they may replace.
 
 Imports inspection, datasets, images and runtime.
 """

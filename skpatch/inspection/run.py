@@ -56,7 +56,8 @@ def content_digest(names, scores):
 def describe_run(inspection, names, folder):
     """What was run, as a dict from terms to texts."""
     extractor, detector = inspection.model.steps[0][1], inspection.model.steps[-1][1]
-    sizes = sizes_in_words(extractor.image_size_, extractor.n_scales_)
+    # One's own extractor may know of no scales.
+    sizes = sizes_in_words(extractor.image_size_, getattr(extractor, "n_scales_", 1))
     rows, columns = detector.grid_shape_
     share = conformal_pvalues(detector.calibration_scores_, np.array([detector.offset_]))[0]
     noise = 1 - detector.kept_[:, detector.inspected_].mean()
