@@ -59,6 +59,21 @@ def test_a_mask_of_another_image_is_refused(paths, tmp_path):
         data.masks()
 
 
+def test_several_masks_of_an_image(paths, tmp_path):
+    """MVTec LOCO AD has one for each defect."""
+    names = [str(tmp_path / f"{number}.png") for number in ("first", "second")]
+    for name, column in zip(names, (0, 200), strict=True):
+        mask = np.zeros((150, 262), np.uint8)
+        mask[:, column : column + 62] = 255
+        Image.fromarray(mask).save(name)
+    data = ImageSet("set", paths, np.array([True, False, False]), mask_paths={0: tuple(names)})
+    data.extractor = PatchFeatureExtractor(image_size=(150, 262)).fit(paths)
+    assert data.masks()[0].any(axis=0).tolist() == [True] * 62 + [False] * 138 + [True] * 62
+    before = data.digest
+    Image.fromarray(mask.T).save(names[1])
+    assert ImageSet("set", paths, data.is_defective, mask_paths={0: tuple(names)}).digest != before
+
+
 def test_unaligned_images_are_moved_in_the_same_way_each_time(paths):
     images = Unaligned(paths)
     assert len(images) == 3
