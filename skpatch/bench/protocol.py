@@ -44,6 +44,7 @@ __all__ = [
     "timed",
 ]
 
+# Of solar cells, which have no parts for training and testing.
 _N_TRAIN, _N_TEST = 200, 150
 
 
@@ -119,7 +120,7 @@ class ImageSet:
         """Indices of the normal training images and of the test pool."""
         normal, defective = permute_classes(self.is_defective, seed)
         if self.pool is not None:
-            return np.setdiff1d(normal, self.pool, assume_unique=True)[:_N_TRAIN], self.pool
+            return np.setdiff1d(normal, self.pool, assume_unique=True), self.pool
         test = np.r_[normal[_N_TRAIN : _N_TRAIN + _N_TEST], defective[:_N_TEST]]
         return normal[:_N_TRAIN], test
 

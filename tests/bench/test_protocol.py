@@ -59,6 +59,14 @@ def test_a_mask_of_another_image_is_refused(paths, tmp_path):
         data.masks()
 
 
+def test_all_training_images_of_a_folder_are_learned_from():
+    """As the papers do; of MVTec AD all categories but one have more than 200."""
+    is_defective = np.arange(450) >= 420
+    train, pool = ImageSet("set", range(450), is_defective, np.arange(400, 450)).split(3)
+    assert sorted(train) == list(range(400))
+    np.testing.assert_array_equal(pool, np.arange(400, 450))
+
+
 def test_several_masks_of_an_image(paths, tmp_path):
     """MVTec LOCO AD has one for each defect."""
     names = [str(tmp_path / f"{number}.png") for number in ("first", "second")]
