@@ -120,13 +120,9 @@ def run_bench(
     print_settings(preset, data, make_detector("PatchCore", 0, detector), style)
     if known.variant:
         say(f"\n{comment}Variant: {known.variant}")
-    print_means(rows, style)
+    print_means(rows, style, [one for one in known.published if one.copies == copies])
     if "skpatch" in methods:
         print_goals(rows)
-    if known.published:
-        say(f"\n{comment}Published, on the images and by the settings that are named")
-    for figures in known.published:
-        say(f"{comment}- {figures}")
     say(f"\n{comment}Rows: {shown(table)}")
     if plots:
         plot_aurocs(rows, picture)
