@@ -43,6 +43,16 @@ _LINES = {"yes": "-", "no": (0, (4, 2))}
 _GOAL_LEVELS = (0.1, 0.4)
 _ALL = "mean of all"
 _DIGITS = {"fit_seconds": 1, "score_milliseconds": 1, "megabytes": 1}
+# What LaTeX would not print.
+_LATEX = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "±": r"$\pm$",
+    }
+)
 # Parameters of the detector that are no setting of a preset: of a method, and of all.
 _OF_METHOD = {"discriminator", "contamination"}
 
@@ -331,7 +341,8 @@ def _print_table(title, header, lines):
     """Print a markdown table of texts and numbers."""
     say(f"\n{title}\n\n| {' | '.join(header)} |\n|{'---|' * len(header)}")
     for line in lines:
-        say("| " + " | ".join(v if isinstance(v, str) else _shown(v) for v in line) + " |")
+        cells = (v.replace("|", "\\|") if isinstance(v, str) else _shown(v) for v in line)
+        say(f"| {' | '.join(cells)} |")
 
 
 def _print_latex(title, header, lines):
@@ -344,9 +355,7 @@ def _print_latex(title, header, lines):
 
 
 def _latex(text):
-    for character in "&%$#_{}":
-        text = text.replace(character, "\\" + character)
-    return text.replace("±", r"$\pm$")
+    return text.translate(_LATEX)
 
 
 _TABLES = {"markdown": _print_table, "latex": _print_latex}

@@ -91,6 +91,22 @@ def test_published_means_stand_beside_a_single_set(capsys):
     assert out.endswith("\n% Published figures are from\n% [1] A paper, table 1\n")
 
 
+@pytest.mark.parametrize(
+    ("style", "found"),
+    [
+        ("markdown", r"| a_b\|c^d~e\f | 10% |"),
+        (
+            "latex",
+            r"a\_b|c\textasciicircum{}d\textasciitilde{}e\textbackslash{}f & 10\% &",
+        ),
+    ],
+)
+def test_names_of_sets_do_not_break_a_table(style, found, capsys):
+    rows = [{**row, "dataset": r"a_b|c^d~e\f"} for row in rows_of_all_metrics()]
+    print_means(rows, style)
+    assert found in capsys.readouterr().out
+
+
 def test_published_figures_are_of_metrics_and_methods_that_there_are():
     """A figure under another name would never be shown."""
     published = [one for preset in PRESETS.values() for one in preset.published]
