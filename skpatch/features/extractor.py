@@ -77,7 +77,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         A pair is (height, width). All images are resized to it as a whole. "auto" is 320 for square
         images and, for elongated ones, the shorter side with which they have as many pixels, but
         not more than 1.5 times that of the images themselves, and 224 at least. For networks that
-        take no other size it is 224 x 224.
+        take no other size it is theirs, most often 224 x 224.
     resize : int or None, default=None
         With `crop`, in place of `image_size`: the shorter side of an image after resizing, before
         cropping. The paper's protocol is ``resize=256, crop=224``.
@@ -321,8 +321,8 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         """What loads the weights of the network, and everything that is learned.
 
         From layers and a function that chooses the input's size; it is given one from a size (H, W)
-        to the shapes of the layers' maps. Networks of torchvision have no values yet: none is made
-        or read for a network that does not suit.
+        to the shapes of the layers' maps, and a size that the network takes. Networks of
+        torchvision have no values yet: none is made or read for a network that does not suit.
         """
         from ..networks.backbones import build_backbone
         from ..networks.layers import TracedNetwork
@@ -337,8 +337,8 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         model = network.taps(layers)
         # Square images are as large as the probe.
         shapes_at = cache(partial(network.map_shapes, model))
-        image_size = choose_size(shapes_at)
-        tile, margin, shapes = plan_tiles(shapes_at, image_size, self.tile_size)
+        image_size = choose_size(shapes_at, network.probe_size)
+        tile, margin, shapes = plan_tiles(shapes_at, network.probe_size, image_size, self.tile_size)
         patch_size = self.patch_size
         if patch_size == "auto":
             patch_size = 1 if network.gives_tokens(model, tile) else 3

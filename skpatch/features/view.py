@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from ..images.collection import check_images
-from ..networks.strides import PROBE_SIZE, stride
+from ..networks.strides import stride
 
 __all__ = [
     "central_region",
@@ -49,17 +49,18 @@ def check_geometry(extractor):
         )
 
 
-def learn_size(extractor, sizes, shapes_at):
+def learn_size(extractor, sizes, shapes_at, probe_size):
     """Size (H, W) of the network's input, for images of many sizes.
 
-    `shapes_at` is a function from a size to the shapes (c, h, w) of the layers' maps.
+    `shapes_at` is a function from a size to the shapes (c, h, w) of the layers' maps, `probe_size`
+    a size that the network takes.
     """
     if extractor.crop is not None:
         return (extractor.crop, extractor.crop)
     is_auto = isinstance(extractor.image_size, str)
     if not (is_auto or isinstance(extractor.image_size, Integral)):
         return tuple(int(side) for side in extractor.image_size)
-    step = largest_stride(shapes_at)
+    step = largest_stride(shapes_at, probe_size)
     heights, widths = np.array(sizes, float).T
     aspect = float(np.median(widths / heights))
     if max(aspect, 1 / aspect) > _LARGEST_ASPECT:
@@ -71,11 +72,11 @@ def learn_size(extractor, sizes, shapes_at):
     shorter = _automatic_side(heights, widths, aspect) if is_auto else extractor.image_size
     sides = shorter * max(1, 1 / aspect), shorter * max(1, aspect)
     size = tuple(max(1, round(side / step)) * step for side in sides)
-    return PROBE_SIZE if is_auto and not _is_possible(size, shapes_at) else size
+    return probe_size if is_auto and not _is_possible(size, shapes_at) else size
 
 
 def _is_possible(size, shapes_at):
-    """Whether a network takes images of a size; some, as MaxViT, are for 224 x 224 pixels alone."""
+    """Whether a network takes images of a size; some, as MaxViT, are for a single one."""
     try:
         shapes_at(size)
     except ValueError:
@@ -90,9 +91,9 @@ def _automatic_side(heights, widths, aspect):
     return max(_SHORTEST, min(affordable, useful))
 
 
-def largest_stride(shapes_at):
-    """Largest stride of the layers; `shapes_at` as for :func:`learn_size`."""
-    return max(stride(PROBE_SIZE, shape) for shape in shapes_at(PROBE_SIZE))
+def largest_stride(shapes_at, probe_size):
+    """Largest stride of the layers; the arguments are those of :func:`learn_size`."""
+    return max(stride(probe_size, shape) for shape in shapes_at(probe_size))
 
 
 def central_region(size, share):

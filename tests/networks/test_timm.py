@@ -106,6 +106,37 @@ def test_windows_with_masks_of_five_axes():
     assert found.shape == (1, 7, 7, 16)
 
 
+@pytest.mark.parametrize(
+    ("name", "size", "layers"),
+    [
+        ("beit_base_patch16_224", (224, 224), ("blocks.5", "blocks.8")),
+        ("eva02_tiny_patch14_224", (224, 224), ("blocks.5", "blocks.8")),
+        ("swinv2_tiny_window8_256", (256, 256), ("layers.1", "layers.2")),
+        ("maxvit_rmlp_pico_rw_256", (256, 256), ("stages.1", "stages.2")),
+    ],
+)
+def test_default_layers_are_found_at_the_size_that_a_network_is_for(name, size, layers):
+    network = TracedNetwork(f"timm/{name}", build_backbone(f"timm/{name}", None, 0).module)
+    assert network.probe_size == size
+    assert network.default_layers() == layers
+
+
+def test_a_network_for_one_size_has_that_size():
+    """CoAtNet seems to take any, as long as no image is there."""
+    extractor = PatchFeatureExtractor(backbone="timm/coatnet_pico_rw_224", weights=None)
+    assert extractor.fit(photographs((40, 60))).image_size_ == (224, 224)
+    extractor.set_params(image_size=256)
+    with pytest.raises(ValueError, match="cannot process an image of 256 x 384 pixels"):
+        extractor.fit(photographs((40, 60)))
+
+
+def test_a_module_for_another_size_has_that_size():
+    module = timm.create_model("swin_tiny_patch4_window7_224", img_size=112)
+    extractor = PatchFeatureExtractor(backbone=module).fit(photographs((40, 60)))
+    assert extractor.image_size_ == (112, 112)
+    assert extractor.layers_ == ("layers.1", "layers.2")
+
+
 def test_pickled():
     extractor = PatchFeatureExtractor(backbone=vision_transformer(), image_size=(70, 98))
     expected = extractor.fit_transform(photographs((40, 60)))
