@@ -14,6 +14,7 @@ at its end.
 
 import argparse
 import csv
+import datetime
 import itertools
 import time
 from pathlib import Path
@@ -21,12 +22,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import skpatch
 from skpatch import PatchFeatureExtractor, SoftPatchDetector
 from skpatch.bench.protocol import load_parts, load_solar_cells
 from skpatch.metrics import image_auroc
 
 N_TRAIN, N_TEST = 80, 100
-FIELDS = ("dataset", "size", "noise", "seed", "method", "input", "auroc", "network", "fit", "score")
+FIELDS = (
+    *("dataset", "size", "noise", "seed", "method", "input", "auroc", "network", "fit", "score"),
+    *("version", "date"),
+)
 EQUAL = {"worst_patches": 0.006, "soft_weights": False}
 METHODS = {
     "PatchCore": {"discriminator": None, **EQUAL},
@@ -42,7 +47,8 @@ def draw(data, noise, seed):
     """Numbers of training images, with defective ones among them, and of test images."""
     train, pool = data.split(seed)
     rng = np.random.default_rng(seed)
-    train = rng.permutation(train)[:N_TRAIN]
+    # Of at most 200, as the first rows were.
+    train = rng.permutation(train[:200])[:N_TRAIN]
     normal, defective = (rng.permutation(pool[data.is_defective[pool] == c]) for c in (False, True))
     n_noise = min(round(noise * len(train)), len(defective) // 2)
     test = np.r_[normal[:N_TEST], defective[n_noise:][:N_TEST]]
@@ -82,6 +88,8 @@ def measure(data, size, noise, seed, methods):
             "network": round(network / len(images), 4),
             "fit": round(fit, 2),
             "score": round(score / len(test), 4),
+            "version": skpatch.__version__,
+            "date": datetime.date.today().isoformat(),
         }
 
 
