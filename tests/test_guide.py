@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Settings that the pages for researchers print can be fitted as they stand."""
+"""Settings that the pages for researchers print can be fitted as they stand; commands are known."""
 
 import ast
 import re
+import shlex
 import sys
 import textwrap
 from pathlib import Path
@@ -15,6 +16,7 @@ from _photographs import photographs
 from torch import nn
 
 from skpatch import PatchFeatureExtractor
+from skpatch.cli.commands import commands
 
 GUIDE = Path(__file__).parent.parent / "docs" / "guide"
 GIVEN = "from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline\n"
@@ -25,6 +27,22 @@ def code_blocks(page):
     text = (GUIDE / page).read_text(encoding="utf-8")
     found = re.findall(r"^\.\. code-block:: python\n\n((?: +.*\n|\n)+)", text, re.MULTILINE)
     return [textwrap.dedent(block) for block in found]
+
+
+def commands_of(page):
+    """Words of each command of skpatch in the blocks of a page."""
+    text = (GUIDE / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^\.\. code-block:: bash\n\n((?: +.*\n|\n)+)", text, re.MULTILINE)
+    lines = (line.strip() for block in blocks for line in block.splitlines())
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("skpatch ")]
+
+
+def test_commands_have_the_options_that_the_page_gives_them():
+    found = commands_of("paper.rst")
+    assert len(found) == 2
+    for command, *arguments in found:
+        # Wrong usage is an exception.
+        assert commands.commands[command].make_context(command, arguments).params["folders"]
 
 
 def last_value(source):
