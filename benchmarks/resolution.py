@@ -15,6 +15,7 @@ at its end.
 
 import argparse
 import csv
+import datetime
 import itertools
 import time
 from pathlib import Path
@@ -22,23 +23,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import skpatch
 from skpatch import PatchFeatureExtractor, SoftPatchDetector
 from skpatch.bench.protocol import load_parts, load_solar_cells
 from skpatch.metrics import image_auroc
 
 N_TRAIN, N_TEST = 80, 100
 FIELDS = (
-    "dataset",
-    "size",
-    "scales",
-    "noise",
-    "seed",
-    "method",
-    "input",
-    "auroc",
-    "network",
-    "fit",
-    "score",
+    *("dataset", "size", "scales", "noise", "seed", "method", "input", "auroc", "network"),
+    *("fit", "score", "version", "date"),
 )
 EQUAL = {"worst_patches": 0.006, "soft_weights": False}
 METHODS = {
@@ -55,7 +48,8 @@ def draw(data, noise, seed):
     """Numbers of training images, with defective ones among them, and of test images."""
     train, pool = data.split(seed)
     rng = np.random.default_rng(seed)
-    train = rng.permutation(train)[:N_TRAIN]
+    # Of at most 200, as the first rows were.
+    train = rng.permutation(train[:200])[:N_TRAIN]
     normal, defective = (rng.permutation(pool[data.is_defective[pool] == c]) for c in (False, True))
     n_noise = min(round(noise * len(train)), len(defective) // 2)
     test = np.r_[normal[:N_TEST], defective[n_noise:][:N_TEST]]
@@ -96,6 +90,8 @@ def measure(data, size, scales, noise, seed, methods):
             "network": round(network / len(images), 4),
             "fit": round(fit, 2),
             "score": round(score / len(test), 4),
+            "version": skpatch.__version__,
+            "date": datetime.date.today().isoformat(),
         }
 
 

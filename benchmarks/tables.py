@@ -66,6 +66,12 @@ def _dates(rows):
     return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
 
 
+def _measured(rows):
+    """Versions and days of rows, for a caption."""
+    versions = " and ".join(sorted({row["version"] for row in rows}, reverse=True))
+    return f"skpatch {versions}, {_dates(rows)}"
+
+
 def complete(rows):
     """Rows without overlap by (set, noise), each from method to rows of the seeds that have all."""
     cells = {}
@@ -94,7 +100,7 @@ def robustness(rows):
     ]
     caption = (
         "Image AUROC without overlap, mean ± standard deviation over seeds: EfficientNet-Lite0, "
-        f"224 pixels, one scale, skpatch {rows[-1]['version']}, {_dates(rows)}"
+        f"224 pixels, one scale, {_measured(rows)}"
     )
     return caption, ["set", "noise", "seeds", *_MODELS.values()], lines
 
@@ -115,7 +121,7 @@ def summary(rows):
     n_sets = len({dataset for dataset, _ in cells})
     caption = (
         f"Image AUROC of images that were not trained on, mean of {n_sets} sets (lowest set): "
-        f"EfficientNet-Lite0, 224 pixels, one scale, skpatch {rows[-1]['version']}, {_dates(rows)}"
+        f"EfficientNet-Lite0, 224 pixels, one scale, {_measured(rows)}"
     )
     return caption, ["noise", *_MODELS.values()], lines
 
@@ -141,7 +147,7 @@ def default_size(rows):
     seeds = ", ".join(sorted({row["seed"] for row in rows}))
     caption = (
         "Image AUROC at the default image size, 80 training images, mean ± standard deviation over "
-        f"seeds {seeds}: EfficientNet-Lite0"
+        f"seeds {seeds}: EfficientNet-Lite0, {_measured(rows)}"
     )
     return caption, ["set", "pixels", *header], lines
 
@@ -163,7 +169,7 @@ def default_size_methods(rows):
             lines.append([dataset, f"{float(noise):.0%}", *cells])
     caption = (
         "Image AUROC at the default image size, 80 training images, seed "
-        f"{rows[0]['seed']}: EfficientNet-Lite0"
+        f"{rows[0]['seed']}: EfficientNet-Lite0, {_measured(rows)}"
     )
     return caption, ["set", "noise", *columns.values()], lines
 
@@ -196,7 +202,7 @@ def _by_images(rows):
 
 def _curve_caption(rows):
     n_draws = len({row["seed"] for row in rows})
-    return f"{n_draws} draws: EfficientNet-Lite0, default image size, {_dates(rows)}"
+    return f"{n_draws} draws: EfficientNet-Lite0, default image size, {_measured(rows)}"
 
 
 def noise_found(rows):
@@ -214,9 +220,7 @@ def noise_found(rows):
             ]
         )
     header = ["set", "noise", "true share", "estimated", "evidence", "audit", "LOF", "PatchCore"]
-    caption = (
-        f"EfficientNet-Lite0, 224 pixels, one scale, skpatch {rows[-1]['version']}, {_dates(rows)}"
-    )
+    caption = f"EfficientNet-Lite0, 224 pixels, one scale, {_measured(rows)}"
     return caption, header, lines
 
 
@@ -260,7 +264,7 @@ def image_sizes(rows):
     lines.append(["mean", *(f"{mean:.3f}" for mean in means)])
     caption = (
         "Image AUROC, and ms for features + score on one thread, 80 clean training images, seed "
-        f"{rows[0]['seed']}: EfficientNet-Lite0"
+        f"{rows[0]['seed']}: EfficientNet-Lite0, {_measured(rows)}"
     )
     return caption, ["set", *sizes], lines
 

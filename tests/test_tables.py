@@ -2,6 +2,7 @@
 """Tables of README and documentation are what their script makes of the rows of all runs."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,13 @@ def test_spread_is_that_of_the_seeds():
     assert tables.spread([{"seed": "20", "auroc": ""}], "auroc") == ""
 
 
+@pytest.mark.parametrize("name", [name for name in tables.TABLES if name != "peers"])
+def test_captions_say_with_what_and_when(name):
+    make, source = tables.TABLES[name]
+    caption, _, _ = make(tables.read_rows(source))
+    assert re.search(r"EfficientNet-Lite0, .*skpatch 0\.\S+( and 0\.\S+)?, 2026-", caption)
+
+
 def test_only_runs_of_all_methods_count():
     methods = ["nothing", "LOF .15", "LOF .30", "Gaussian .15", "default", "truth"]
     about = {"dataset": "a", "noise": "0.1", "overlap": "no", "auroc": "0.5", "date": "2026-01-01"}
@@ -42,7 +50,7 @@ def test_only_runs_of_all_methods_count():
         for method in methods
     ]
     caption, header, lines = tables.robustness(rows[:-1])
-    assert "EfficientNet-Lite0, 224 pixels, skpatch 1.0, 2026-01-01" in caption
+    assert "EfficientNet-Lite0, 224 pixels, one scale, skpatch 1.0, 2026-01-01" in caption
     assert header[:4] == ["set", "noise", "seeds", "PatchCore"]
     assert lines == [["a", "10%", "1", *["0.500"] * 6]]
     assert tables.robustness(rows)[2][0][3] == "0.500 ± 0.000"
@@ -62,8 +70,8 @@ def test_the_summary_has_the_mean_and_the_lowest_set():
 
 def test_default_size_has_a_line_for_each_set():
     rows = [
-        {"dataset": "a", "input": "320 x 320", "noise": noise, "seed": "20"}
-        | {"method": method, "auroc": auroc}
+        {"dataset": "a", "input": "320 x 320", "noise": noise, "seed": "20", "version": "1.0"}
+        | {"date": "2026-01-01", "method": method, "auroc": auroc}
         for noise, method, auroc in (
             *(("0.0", "PatchCore", "0.9"), ("0.0", "default", "0.8")),
             *(("0.15", "PatchCore", "0.5"), ("0.15", "default", "0.7")),

@@ -44,6 +44,7 @@ __all__ = [
     "timed",
 ]
 
+# Of solar cells, which have no parts for training and testing.
 _N_TRAIN, _N_TEST = 200, 150
 
 
@@ -83,8 +84,8 @@ class ImageSet:
     pool : ndarray of shape (n_pool,), optional
         Indices of the test images; without, they are drawn by the seed.
     mask_paths : dict
-        Path of the mask, or None for a normal image, by the index of each annotated test image;
-        empty where there are no masks.
+        Path of the mask, a tuple of several, or None for a normal image, by the index of each
+        annotated test image; empty where there are no masks.
     folder : str
         Where the images are, for the reader of a table.
     """
@@ -99,7 +100,10 @@ class ImageSet:
     @cached_property
     def digest(self):
         """SHA-256 of the files, masks included, of their names, and of the labels."""
-        paths = [*getattr(self.images, "paths", self.images), *self.mask_paths.values()]
+        paths = [*getattr(self.images, "paths", self.images)]
+        for masks in self.mask_paths.values():
+            # MVTec LOCO AD has one for each defect of an image.
+            paths += masks if isinstance(masks, tuple) else [masks]
         paths = [os.path.abspath(path) for path in paths if path is not None]
         root = os.path.commonpath(paths)
         digest = hashlib.sha256(repr((self.name, self.is_defective.tolist())).encode())
@@ -116,7 +120,7 @@ class ImageSet:
         """Indices of the normal training images and of the test pool."""
         normal, defective = permute_classes(self.is_defective, seed)
         if self.pool is not None:
-            return np.setdiff1d(normal, self.pool, assume_unique=True)[:_N_TRAIN], self.pool
+            return np.setdiff1d(normal, self.pool, assume_unique=True), self.pool
         test = np.r_[normal[_N_TRAIN : _N_TRAIN + _N_TEST], defective[:_N_TEST]]
         return normal[:_N_TRAIN], test
 

@@ -44,6 +44,16 @@ _LINES = {"yes": "-", "no": (0, (4, 2))}
 _GOAL_LEVELS = (0.1, 0.4)
 _ALL = "mean of all"
 _DIGITS = {"fit_seconds": 1, "score_milliseconds": 1, "megabytes": 1}
+# What LaTeX would not print.
+_LATEX = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "±": r"$\pm$",
+    }
+)
 # Parameters of the detector that are no setting of a preset: of a method, and of all.
 _OF_METHOD = {"discriminator", "contamination"}
 
@@ -83,30 +93,63 @@ def _set_in_words(data):
     return [data.name, str(len(train)), str(len(pool)), size, masks]
 
 
-def print_means(rows, style="markdown"):
+def print_means(rows, style="markdown", published=()):
     """Print a table of each metric: mean and spread over seeds, a column for each method.
 
     Parameters
     ----------
     rows : list of dict
     style : {"markdown", "latex"}
+    published : sequence of Published
+        They are lines below those that they are to be compared with.
     """
-    methods = _methods_in(rows)
+    methods, sources = _methods_in(rows), {}
     for metric, title in {**ACCURACY, **OF_FIT}.items():
         columns = ["noise"] if metric in OF_FIT else ["noise", "overlap"]
         known = [row for row in rows if not np.isnan(row[metric])]
         settings = sorted({tuple(row[column] for column in columns) for row in known})
-        datasets, lines = _values(known, "dataset"), []
-        for dataset in [*datasets, None] if len(datasets) > 1 else datasets:
+        lines = []
+        for dataset in [*_values(known, "dataset"), None]:
             for setting in settings:
                 wanted = dict(zip(columns, setting, strict=True))
-                cells = [_spread(known, metric, dataset, method, wanted) for method in methods]
-                if any(cell != "-" for cell in cells):
-                    name = _ALL if dataset is None else dataset
-                    lines.append([name, f"{setting[0]:.0%}", *setting[1:], *cells])
+                lines += _measured_line(known, metric, dataset, methods, wanted)
+                lines += _published_lines(published, metric, dataset, methods, wanted, sources)
         if lines:
             title = f"{title}, mean ± standard deviation over seeds"
             _TABLES[style](title, ["dataset", *columns, *methods], lines)
+    comment = "% " if style == "latex" else ""
+    if sources:
+        say(f"\n{comment}Published figures are from")
+    for source, number in sources.items():
+        say(f"{comment}[{number}] {source}")
+
+
+def _measured_line(rows, metric, dataset, methods, wanted):
+    """The line of a data set, or of the mean of several, if there are figures for it."""
+    cells = [_spread(rows, metric, dataset, method, wanted) for method in methods]
+    is_known = any(cell != "-" for cell in cells)
+    if not is_known or (dataset is None and len(_values(rows, "dataset")) == 1):
+        return []
+    return [[dataset or _ALL, *_setting_in_words(wanted), *cells]]
+
+
+def _published_lines(published, metric, dataset, methods, wanted, sources):
+    """Lines of published figures; what is new among their sources gets a number."""
+    lines = []
+    for one in published:
+        of_methods = [one.figures.get((metric, method), {}).get(dataset) for method in methods]
+        is_known = any(figure is not None for figure in of_methods)
+        if is_known and wanted == {"noise": one.noise, "overlap": one.overlap}:
+            number = sources.setdefault(one.source, len(sources) + 1)
+            name = f"{dataset or one.images}, published [{number}]"
+            cells = ["-" if figure is None else f"{figure:.3f}" for figure in of_methods]
+            lines.append([name, *_setting_in_words(wanted), *cells])
+    return lines
+
+
+def _setting_in_words(wanted):
+    noise, *others = wanted.values()
+    return [f"{noise:.0%}", *others]
 
 
 def _spread(rows, metric, dataset, method, wanted):
@@ -299,7 +342,8 @@ def _print_table(title, header, lines):
     """Print a markdown table of texts and numbers."""
     say(f"\n{title}\n\n| {' | '.join(header)} |\n|{'---|' * len(header)}")
     for line in lines:
-        say("| " + " | ".join(v if isinstance(v, str) else _shown(v) for v in line) + " |")
+        cells = (v.replace("|", "\\|") if isinstance(v, str) else _shown(v) for v in line)
+        say(f"| {' | '.join(cells)} |")
 
 
 def _print_latex(title, header, lines):
@@ -312,9 +356,7 @@ def _print_latex(title, header, lines):
 
 
 def _latex(text):
-    for character in "&%$#_{}":
-        text = text.replace(character, "\\" + character)
-    return text.replace("±", r"$\pm$")
+    return text.translate(_LATEX)
 
 
 _TABLES = {"markdown": _print_table, "latex": _print_latex}

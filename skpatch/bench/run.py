@@ -3,10 +3,10 @@
 
 Each cell is a data set, a noise ratio, a method and a seed. Solar cells (ELPV): 200 normal ones to
 train on, 150 normal and 150 defective ones to test; "unaligned" turns and shifts each of them. A
-folder: at most 200 images of its training part, all of its test part. The injected defects are
-drawn from the tested ones. With overlap they stay among the tested ones, as when the very folder is
-inspected that the model was trained on; without, they are taken out. Without noise there is nothing
-to overlap, so there is one row only.
+folder: all of its training part and of its test part. The injected defects are drawn from the
+tested ones. With overlap they stay among the tested ones, as when the very folder is inspected that
+the model was trained on; without, they are taken out. Without noise there is nothing to overlap, so
+there is one row only.
 
 Columns of the CSV: true_noise is the ratio after rounding, and after leaving a third of the defects
 to test; pixel AUROC and AUPRO are at the size of the network's input; audit_ap is the average
@@ -120,13 +120,9 @@ def run_bench(
     print_settings(preset, data, make_detector("PatchCore", 0, detector), style)
     if known.variant:
         say(f"\n{comment}Variant: {known.variant}")
-    print_means(rows, style)
+    print_means(rows, style, [one for one in known.published if one.copies == copies])
     if "skpatch" in methods:
         print_goals(rows)
-    if known.published:
-        say(f"\n{comment}Published, on the images and by the settings that are named")
-    for figures in known.published:
-        say(f"{comment}- {figures}")
     say(f"\n{comment}Rows: {shown(table)}")
     if plots:
         plot_aurocs(rows, picture)

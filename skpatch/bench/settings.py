@@ -3,6 +3,8 @@
 
 from typing import NamedTuple
 
+from .published import ANOMALYDINO, PATCHCORE, SOFTPATCH, SOFTPATCH_PLUS, Published
+
 __all__ = [
     "CONTAMINATION",
     "ELPV_SETS",
@@ -43,8 +45,8 @@ class Preset(NamedTuple):
         Of `METHODS`.
     noise : tuple of float
         Injected defects divided by normal training images.
-    published : tuple of str
-        Figures of others to compare with, and where they are from.
+    published : tuple of Published
+        Figures of others to compare with.
     variant : str
         Which way is gone where a paper and its reference code part, unless options say otherwise.
     """
@@ -53,7 +55,7 @@ class Preset(NamedTuple):
     detector: dict
     methods: tuple[str, ...]
     noise: tuple[float, ...]
-    published: tuple[str, ...] = ()
+    published: tuple[Published, ...] = ()
     variant: str = ""
 
 
@@ -65,8 +67,6 @@ _PAPER = {
     "n_scales": 1,
     "embedding_dim": 1024,
 }
-_MVTEC = "MVTec AD, mean of the 15 categories"
-_SOFTPATCH_PLUS = "SoftPatch+, arXiv 2412.20870"
 _OF_BOTH = (
     "As in the code, images are cropped; other than there, the coreset is selected exactly, and "
     "torchvision's weights are the newer ones; --weights takes a file of the older."
@@ -81,7 +81,7 @@ PRESETS = {
         {"coreset_size": 0.1},
         ("PatchCore", "PatchCore reweighted"),
         (0,),
-        (f"{_MVTEC}, without noise: image AUROC 0.990 (K. Roth et al., CVPR 2022, table 1).",),
+        PATCHCORE,
         "Scores of images are the distances of their worst patches, and beside them those that the "
         f"paper's equation weighs, with nine neighbours as in anomalib. {_OF_BOTH}",
     ),
@@ -90,15 +90,7 @@ PRESETS = {
         {"coreset_size": 0.1},
         ("PatchCore", "SoftPatch nearest", "SoftPatch gaussian", "SoftPatch lof"),
         (0.1,),
-        (
-            f"{_MVTEC}, 10 % noise, no overlap: image AUROC of PatchCore 0.984, of SoftPatch lof "
-            "0.986 (X. Jiang et al., NeurIPS 2022); with pixel AUROC 0.9865 and 0.9805 (their "
-            "repository).",
-            "The same with overlap and altered copies, image AUROC of PatchCore with --copies "
-            "noise, blur, rotation, affine: 0.760, 0.848, 0.950, 0.933; of SoftPatch 0.984 in all.",
-            "BTAD, no noise added: image AUROC of PatchCore 0.957; image and pixel AUROC of "
-            "SoftPatch 0.9764 and 0.9786 (X. Jiang et al.).",
-        ),
+        SOFTPATCH,
         "As the paper where its code does otherwise: distances, not their squares, and local "
         f"outlier factors of six neighbours, not five. {_OF_BOTH}",
     ),
@@ -107,13 +99,9 @@ PRESETS = {
         {"coreset_size": 0.1},
         ("PatchCore", "SoftPatch lof", "SoftPatch+"),
         (0.1,),
-        (
-            f"{_MVTEC}, 10 % noise, image and pixel AUROC of SoftPatch+: no overlap 0.982 and "
-            f"0.981, overlap 0.976 and 0.978 ({_SOFTPATCH_PLUS}).",
-            "VisA, about 8 % noise, the same: no overlap 0.933 and 0.984, overlap 0.910 and 0.981.",
-        ),
-        "By the paper alone: its authors have published no code. Two memory banks, of which maps "
-        "have the second; distances, not their squares.",
+        SOFTPATCH_PLUS,
+        "By the paper alone: the code of its authors has no fusion. Two memory banks, of which "
+        "maps have the second; distances, not their squares.",
     ),
     # S. Damm et al., "AnomalyDINO", WACV 2025; its memory is PatchCore's, of all patches.
     "anomalydino": Preset(
@@ -126,7 +114,8 @@ PRESETS = {
         {"metric": "cosine", "coreset_size": 1.0, "worst_patches": 0.01},
         ("PatchCore",),
         (0,),
-        variant="Without the turned copies and the masks of the background that the paper has for "
+        ANOMALYDINO,
+        "Without the turned copies and the masks of the background that the paper has for "
         "some sets; images are not cropped.",
     ),
 }

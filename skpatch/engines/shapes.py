@@ -32,11 +32,19 @@ class _Shapes(fx.Interpreter):
     def run_node(self, n):
         """Run a node."""
         value = super().run_node(n)
-        self.found[n] = ()
-        if torch.is_tensor(value):
-            self.found[n] = tuple(value.shape)
+        self.found[n] = tuple(value.shape) if torch.is_tensor(value) else ()
+        # The size of the images is known, so what follows from numbers alone is a constant.
+        if _holds_tensors(value):
             if n.op == "placeholder" or not self._from_images.isdisjoint(n.all_input_nodes):
                 self._from_images.add(n)
-            elif n.meta.get("is_wrapped"):
+            elif n.meta.get("is_wrapped") and torch.is_tensor(value):
                 self.constants[n] = value
         return value
+
+
+def _holds_tensors(value):
+    """Whether a value is a tensor or has one in it, as the parts of a map are a tuple."""
+    values = value.values() if isinstance(value, dict) else value
+    return torch.is_tensor(value) or (
+        isinstance(value, tuple | list | dict) and any(map(_holds_tensors, values))
+    )

@@ -80,7 +80,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         A pair is (height, width). All images are resized to it as a whole. "auto" is 320 for square
         images and, for elongated ones, the shorter side with which they have as many pixels, but
         not more than 1.5 times that of the images themselves, and 224 at least. For networks that
-        take no other size it is 224 x 224.
+        take no other size it is theirs, most often 224 x 224.
     resize : int or None, default=None
         With `crop`, in place of `image_size`: the shorter side of an image after resizing, before
         cropping. The paper's protocol is ``resize=256, crop=224``.
@@ -336,9 +336,9 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         """What loads the weights of the network, and everything that is learned.
 
         From layers and a function that chooses the input's size and the number of scales; it is
-        given one from a size (H, W) to the shapes of the layers' maps, and whether some may give
-        tokens. Networks of torchvision have no values yet: none is made or read for a network that
-        does not suit.
+        given one from a size (H, W) to the shapes of the layers' maps, a size that the network
+        takes, and whether some may give tokens. Networks of torchvision have no values yet: none is
+        made or read for a network that does not suit.
         """
         from ..networks.backbones import build_backbone
         from ..networks.layers import TracedNetwork
@@ -354,8 +354,11 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         model = network.taps(layers)
         # Square images are as large as the probe.
         shapes_at = cache(partial(network.map_shapes, model))
-        image_size, n_scales = choose(shapes_at, network.turns_tokens(model))
-        tile, margin, shapes = plan_tiles(shapes_at, image_size, self.tile_size, n_scales)
+        turns_tokens = network.turns_tokens(model)
+        image_size, n_scales = choose(shapes_at, network.probe_size, turns_tokens)
+        tile, margin, shapes = plan_tiles(
+            shapes_at, network.probe_size, image_size, self.tile_size, n_scales
+        )
         patch_size = self.patch_size
         if patch_size == "auto":
             patch_size = 1 if network.gives_tokens(model, tile) else 3

@@ -21,13 +21,15 @@ MARGIN = 128
 _empty = partial(np.empty, dtype=np.float32)
 
 
-def plan_tiles(shapes_at, image_size, tile_size, n_scales):
+def plan_tiles(shapes_at, probe_size, image_size, tile_size, n_scales):
     """Size (H, W) of the tiles of an image, and the shapes of the maps of the whole image.
 
     Parameters
     ----------
     shapes_at : callable
         From a size (H, W) to the shapes (c, h, w) of the layers' maps.
+    probe_size : tuple (H, W)
+        A size that the network takes.
     image_size : tuple (H, W)
     tile_size : int or None
         Largest side of a tile. None is one tile, the image.
@@ -43,7 +45,7 @@ def plan_tiles(shapes_at, image_size, tile_size, n_scales):
     """
     if tile_size is None:
         return image_size, 0, shapes_at(image_size)
-    step = largest_stride(shapes_at, n_scales)
+    step = largest_stride(shapes_at, probe_size) << (n_scales - 1)
     seen = MARGIN << (n_scales - 1)
     side, margin = tile_size // step * step, -(seen // -step) * step
     if side <= 2 * margin:

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """From images to the input of the network: the part that is seen, at one size for all."""
 
+from functools import partial
 from numbers import Integral
 
 import numpy as np
 from PIL import Image
 
 from ..images.collection import check_images
-from ..networks.strides import PROBE_SIZE, stride
+from ..networks.strides import stride
 
 __all__ = [
     "central_region",
@@ -53,22 +54,23 @@ def check_geometry(extractor):
         )
 
 
-def learn_geometry(extractor, sizes, shapes_at, has_tokens):
+def learn_geometry(extractor, sizes, shapes_at, probe_size, has_tokens):
     """Size (H, W) of the network's input for images of many sizes, and the number of its scales.
 
-    `shapes_at` is a function from a size to the shapes (c, h, w) of the layers' maps; `has_tokens`
-    says whether some layers may give tokens.
+    `shapes_at` is a function from a size to the shapes (c, h, w) of the layers' maps, `probe_size`
+    a size that the network takes; `has_tokens` says whether some layers may give tokens.
     """
+    learn_size = partial(_learn_size, extractor, sizes, shapes_at, probe_size)
     if extractor.n_scales != "auto":
-        size = _learn_size(extractor, sizes, shapes_at, extractor.n_scales)
+        size = learn_size(extractor.n_scales)
         for number in range(1, extractor.n_scales):
             _check_scale(extractor.n_scales, _smaller(size, number), shapes_at)
         return size, extractor.n_scales
     if not (has_tokens or extractor.crop or extractor.tile_size):
-        size = _learn_size(extractor, sizes, shapes_at, 2)
+        size = learn_size(2)
         if min(size) >= _LARGE and _is_possible(_smaller(size, 1), shapes_at):
             return size, 2
-    return _learn_size(extractor, sizes, shapes_at, 1), 1
+    return learn_size(1), 1
 
 
 def _smaller(size, number):
@@ -88,14 +90,14 @@ def _check_scale(n_scales, size, shapes_at):
         ) from error
 
 
-def _learn_size(extractor, sizes, shapes_at, n_scales):
+def _learn_size(extractor, sizes, shapes_at, probe_size, n_scales):
     """Size (H, W) of the network's input at its largest scale."""
     if extractor.crop is not None:
         return (extractor.crop, extractor.crop)
     is_auto = isinstance(extractor.image_size, str)
     if not (is_auto or isinstance(extractor.image_size, Integral)):
         return tuple(int(side) for side in extractor.image_size)
-    step = largest_stride(shapes_at, n_scales)
+    step = largest_stride(shapes_at, probe_size) << (n_scales - 1)
     heights, widths = np.array(sizes, float).T
     aspect = float(np.median(widths / heights))
     if max(aspect, 1 / aspect) > _LARGEST_ASPECT:
@@ -107,11 +109,11 @@ def _learn_size(extractor, sizes, shapes_at, n_scales):
     shorter = _automatic_side(heights, widths, aspect) if is_auto else extractor.image_size
     sides = shorter * max(1, 1 / aspect), shorter * max(1, aspect)
     size = tuple(max(1, round(side / step)) * step for side in sides)
-    return PROBE_SIZE if is_auto and not _is_possible(size, shapes_at) else size
+    return probe_size if is_auto and not _is_possible(size, shapes_at) else size
 
 
 def _is_possible(size, shapes_at):
-    """Whether a network takes images of a size; some, as MaxViT, are for 224 x 224 pixels alone."""
+    """Whether a network takes images of a size; some, as MaxViT, are for a single one."""
     try:
         shapes_at(size)
     except ValueError:
@@ -126,9 +128,9 @@ def _automatic_side(heights, widths, aspect):
     return max(_SHORTEST, min(affordable, useful))
 
 
-def largest_stride(shapes_at, n_scales):
-    """Largest stride of the layers, at the smallest scale; arguments as of `learn_geometry`."""
-    return max(stride(PROBE_SIZE, shape) for shape in shapes_at(PROBE_SIZE)) << (n_scales - 1)
+def largest_stride(shapes_at, probe_size):
+    """Largest stride of the layers; the arguments are those of :func:`learn_geometry`."""
+    return max(stride(probe_size, shape) for shape in shapes_at(probe_size))
 
 
 def sizes_in_words(image_size, n_scales):

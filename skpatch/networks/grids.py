@@ -7,6 +7,8 @@ import sys
 import torch
 from torch.nn import functional
 
+from .timm_models import declared_size
+
 __all__ = ["as_map", "call", "free_of_size", "map_shape", "needs_images", "prefix_tokens"]
 
 # Class, distillation and register tokens before those of the patches.
@@ -110,7 +112,7 @@ def free_of_size(graph, module):
 
 def needs_images(module):
     """Whether a network seems to take images of any size where there are none, and does not."""
-    return _is_of_torchvision(module, "maxvit", "MaxVit")
+    return _is_of_torchvision(module, "maxvit", "MaxVit") or declared_size(module) is not None
 
 
 def _is_of_torchvision(module, family, kind):

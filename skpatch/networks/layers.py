@@ -24,13 +24,12 @@ from ..runtime.text import first_line
 from .backbones import LITE0
 from .grids import as_map, call, free_of_size, map_shape, needs_images, prefix_tokens
 from .strides import PROBE_SIZE, stride
+from .timm_models import declared_size
 from .tracing import running, tracing
 from .watching import Watched, watch
 
 __all__ = ["TracedNetwork", "weighted"]
 
-# Of the same width.
-_TALL_PROBE = 2 * PROBE_SIZE[0], PROBE_SIZE[1]
 # What stands for a number in the messages of a network that was traced.
 _SYMBOL = re.compile(r" ?\(Proxy\(\w+\)\)")
 
@@ -46,11 +45,17 @@ class TracedNetwork:
         What the caller knows it by.
     module : nn.Module
         The network in evaluation mode, with values of its weights or without.
+
+    Attributes
+    ----------
+    probe_size : tuple (H, W)
+        A size of images that the network takes, if any is known.
     """
 
     @memory_errors()
     def __init__(self, backbone, module):
         self._backbone, self._module = backbone, module
+        self.probe_size = declared_size(module) or PROBE_SIZE
         self._name = repr(backbone) if isinstance(backbone, str) else type(backbone).__name__
         self._n_prefix = prefix_tokens(module)
         try:
@@ -83,7 +88,7 @@ class TracedNetwork:
             # What the search finds, which takes as long as all else that builds the network.
             return ("features.3", "features.5")
         try:
-            shapes = self._shapes(self._graph, PROBE_SIZE)
+            shapes = self._shapes(self._graph, self.probe_size)
         except ValueError as error:
             raise ValueError(
                 f"{error} If it is for one other size, name that as image_size=(height, width), "
@@ -94,7 +99,9 @@ class TracedNetwork:
             for node, shape in shapes.items()
             if len(shape) == 4 and shape[2] == shape[3]
         }
-        maps = {node: map_shape(one, PROBE_SIZE, self._n_prefix) for node, one in shapes.items()}
+        maps = {
+            node: map_shape(one, self.probe_size, self._n_prefix) for node, one in shapes.items()
+        }
         found = self._stages(plain) or self._stages(maps) or self._blocks(shapes, maps)
         if found is None:
             raise ValueError(
@@ -106,7 +113,9 @@ class TracedNetwork:
 
     def _stages(self, maps):
         """Layers of strides 8 and 16, by the shapes (c, h, w) of maps of nodes, or None."""
-        strides = {node: stride(PROBE_SIZE, one) for node, one in maps.items() if one and all(one)}
+        strides = {
+            node: stride(self.probe_size, one) for node, one in maps.items() if one and all(one)
+        }
         for depth in range(1, self._depth() + 1):
             pair = _pair_of_stages(
                 {layer: strides.get(node) for layer, node in self._layers(depth).items()}
@@ -214,8 +223,9 @@ class TracedNetwork:
 
     def _turn(self, model):
         """Have layers give maps (n, c, h, w) that give tokens, or maps (n, h, w, c) as Swin's."""
+        height, width = self.probe_size
         try:
-            low, high = (self._maps(model, size) for size in (PROBE_SIZE, _TALL_PROBE))
+            low, high = (self._maps(model, (tall, width)) for tall in (height, 2 * height))
         except ValueError:
             # A network for few sizes, or one: what a layer gives is seen when it is run.
             low = high = None
@@ -261,13 +271,26 @@ class _ShapesAlone(TorchFunctionMode):
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         """Call a function of torch."""
-        if function is functional.linear:
-            inputs, weights = args[:2]
-            return inputs.new_zeros(*inputs.shape[:-1], len(weights))
-        if function is functional.scaled_dot_product_attention:
-            queries, _, values = args[:3]
-            return queries.new_zeros(*queries.shape[:-1], values.shape[-1])
-        return function(*args, **(kwargs or {}))
+        instead = _ZEROS.get(function, function)
+        return instead(*args, **(kwargs or {}))
+
+
+# By the names that torch has for the arguments.
+def _zeros_of_linear(input, weight, bias=None):
+    return input.new_zeros(*input.shape[:-1], len(weight))
+
+
+def _zeros_of_attention(query, key, value, attn_mask=None, *args, **kwargs):
+    if attn_mask is not None:
+        # It may be a bias for images of one size, which does not fit those of another.
+        torch.broadcast_shapes((*query.shape[:-1], key.shape[-2]), attn_mask.shape)
+    return query.new_zeros(*query.shape[:-1], value.shape[-1])
+
+
+_ZEROS = {
+    functional.linear: _zeros_of_linear,
+    functional.scaled_dot_product_attention: _zeros_of_attention,
+}
 
 
 def weighted(taps):

@@ -5,7 +5,7 @@ import math
 
 __all__ = ["PROBE_SIZE", "stride"]
 
-# Of the image with which a network's strides are measured.
+# Of the image with which a network's strides are measured, unless it is for another size alone.
 PROBE_SIZE = (224, 224)
 
 

@@ -13,6 +13,7 @@ from ..runtime.text import first_line
 
 __all__ = [
     "PREFIX",
+    "declared_size",
     "downloaded_from_hub",
     "fill_buffers",
     "hub_weights",
@@ -66,6 +67,17 @@ def read_settings(module):
     settings = getattr(module, "pretrained_cfg", None) or {}
     found = settings.get("mean"), settings.get("std")
     return found if None not in found and len(found[0]) == 3 else None
+
+
+def declared_size(module):
+    """Size (H, W) that a network of timm says its images have, None if they may have any."""
+    settings = getattr(module, "pretrained_cfg", None) or {}
+    is_fixed = settings.get("fixed_input_size") and not getattr(module, "dynamic_img_size", False)
+    if "timm" not in sys.modules or not is_fixed:
+        return None
+    # It may have been made for another size than that of its weights.
+    size = getattr(getattr(module, "patch_embed", None), "img_size", None)
+    return tuple(size or settings["input_size"][1:])
 
 
 def hub_weights(backbone):

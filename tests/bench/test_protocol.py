@@ -27,7 +27,7 @@ def test_masks_have_the_size_of_the_input_whatever_its_proportions(paths, tmp_pa
     data.mask_paths = {0: tmp_path / "mask.png", 1: None}
     masks = data.masks()
     # 225 x 393 pixels, half as much again, of which sides become multiples of the stride.
-    assert masks[0].shape == masks[1].shape == (224, 400)
+    assert masks[0].shape == masks[1].shape == (224, 384)
     assert masks[0].dtype == bool
     assert masks[0][:112].all()
     assert not masks[0][112:].any()
@@ -57,6 +57,29 @@ def test_a_mask_of_another_image_is_refused(paths, tmp_path):
     )
     with pytest.raises(ValueError, match=r"mask\.png' has 262 x 150 .* shape is \(150, 262\)"):
         data.masks()
+
+
+def test_all_training_images_of_a_folder_are_learned_from():
+    """As the papers do; of MVTec AD all categories but one have more than 200."""
+    is_defective = np.arange(450) >= 420
+    train, pool = ImageSet("set", range(450), is_defective, np.arange(400, 450)).split(3)
+    assert sorted(train) == list(range(400))
+    np.testing.assert_array_equal(pool, np.arange(400, 450))
+
+
+def test_several_masks_of_an_image(paths, tmp_path):
+    """MVTec LOCO AD has one for each defect."""
+    names = [str(tmp_path / f"{number}.png") for number in ("first", "second")]
+    for name, column in zip(names, (0, 200), strict=True):
+        mask = np.zeros((150, 262), np.uint8)
+        mask[:, column : column + 62] = 255
+        Image.fromarray(mask).save(name)
+    data = ImageSet("set", paths, np.array([True, False, False]), mask_paths={0: tuple(names)})
+    data.extractor = PatchFeatureExtractor(image_size=(150, 262)).fit(paths)
+    assert data.masks()[0].any(axis=0).tolist() == [True] * 62 + [False] * 138 + [True] * 62
+    before = data.digest
+    Image.fromarray(mask.T).save(names[1])
+    assert ImageSet("set", paths, data.is_defective, mask_paths={0: tuple(names)}).digest != before
 
 
 def test_unaligned_images_are_moved_in_the_same_way_each_time(paths):

@@ -91,7 +91,7 @@ def test_rows_say_what_they_were_measured_with(here):
     with open("robustness.csv", newline="") as file:
         (row,) = csv.DictReader(file)
     assert row["folder"] == str(here / "parts")
-    assert (row["backbone"], row["image_size"]) == ("efficientnet_lite0", "224 x 224")
+    assert (row["backbone"], row["image_size"]) == ("efficientnet_lite0", "224 x 224, 2 scales")
     assert row["layers"] == "features.3 features.5"
     assert json.loads(row["parameters"]) == {"discriminator": None, "contamination": 0.05}
     assert json.loads(row["versions"])["skpatch"] == skpatch.__version__

@@ -3,6 +3,7 @@
 
 import copy
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -96,14 +97,81 @@ def test_position_embeddings_are_resampled_once(engine):
     )
 
 
-def test_windows_with_masks_of_five_axes():
-    module = timm.models.SwinTransformer(
+def small_davit():
+    sizes = {"depths": (1, 1, 1, 1), "embed_dims": (8, 16, 24, 32), "num_heads": (1, 1, 1, 1)}
+    return timm.models.DaVit(**sizes)
+
+
+def small_swin():
+    return timm.models.SwinTransformer(
         56, embed_dim=8, depths=(2, 2, 2), num_heads=(1, 1, 1), window_size=7
     )
-    extractor = PatchFeatureExtractor(backbone=module, image_size=(56, 56), layers="layers.1")
+
+
+@pytest.mark.parametrize(
+    ("make", "layer", "number", "size"),
+    [
+        (small_davit, "stages.1", 1, (64, 96)),
+        (small_swin, "layers.1", 1, (56, 56)),
+        (partial(timm.create_model, "maxvit_rmlp_pico_rw_256"), "stages.1", 2, (256, 256)),
+    ],
+    ids=["davit", "swin", "maxvit"],
+)
+def test_windows_are_put_together_for_each_image(make, layer, number, size):
+    """That function is not looked into, and after `unbind`; its result is no constant for that."""
+    torch.manual_seed(0)
+    module, pictures = make().eval(), photographs(size, size, size)
+    extractor = PatchFeatureExtractor(backbone=module, layers=layer, image_size=size, patch_size=1)
+    extractor.fit(pictures)
+    mean, std = torch.tensor(extractor._mean), torch.tensor(extractor._std)
+    pixels = (torch.from_numpy(np.stack(pictures)) / 255 - mean) / std
+    with torch.inference_mode():
+        (expected,) = module.forward_intermediates(
+            pixels.permute(0, 3, 1, 2).float(), indices=[number], intermediates_only=True
+        )
+    for n_images in (1, 3):
+        found = extractor.transform(pictures[:n_images])
+        np.testing.assert_allclose(
+            found, expected[:n_images].permute(0, 2, 3, 1), rtol=1e-3, atol=1e-4
+        )
+
+
+def test_windows_with_masks_of_five_axes():
+    extractor = PatchFeatureExtractor(backbone=small_swin(), image_size=(56, 56), layers="layers.1")
     pictures = photographs((56, 56))
     found = extractor.set_params(patch_size=1).fit_transform(pictures)
     assert found.shape == (1, 7, 7, 16)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "layers"),
+    [
+        ("beit_base_patch16_224", (224, 224), ("blocks.5", "blocks.8")),
+        ("eva02_tiny_patch14_224", (224, 224), ("blocks.5", "blocks.8")),
+        ("swinv2_tiny_window8_256", (256, 256), ("layers.1", "layers.2")),
+        ("maxvit_rmlp_pico_rw_256", (256, 256), ("stages.1", "stages.2")),
+    ],
+)
+def test_default_layers_are_found_at_the_size_that_a_network_is_for(name, size, layers):
+    network = TracedNetwork(f"timm/{name}", build_backbone(f"timm/{name}", None, 0).module)
+    assert network.probe_size == size
+    assert network.default_layers() == layers
+
+
+def test_a_network_for_one_size_has_that_size():
+    """CoAtNet seems to take any, as long as no image is there."""
+    extractor = PatchFeatureExtractor(backbone="timm/coatnet_pico_rw_224", weights=None)
+    assert extractor.fit(photographs((40, 60))).image_size_ == (224, 224)
+    extractor.set_params(image_size=256)
+    with pytest.raises(ValueError, match="cannot process an image of 256 x 384 pixels"):
+        extractor.fit(photographs((40, 60)))
+
+
+def test_a_module_for_another_size_has_that_size():
+    module = timm.create_model("swin_tiny_patch4_window7_224", img_size=112)
+    extractor = PatchFeatureExtractor(backbone=module).fit(photographs((40, 60)))
+    assert extractor.image_size_ == (112, 112)
+    assert extractor.layers_ == ("layers.1", "layers.2")
 
 
 def test_pickled():
