@@ -121,7 +121,9 @@ def test_windows_are_put_together_for_each_image(make, layer, number, size):
     """That function is not looked into, and after `unbind`; its result is no constant for that."""
     torch.manual_seed(0)
     module, pictures = make().eval(), photographs(size, size, size)
-    extractor = PatchFeatureExtractor(backbone=module, layers=layer, image_size=size, patch_size=1)
+    extractor = PatchFeatureExtractor(
+        backbone=module, layers=layer, image_size=size, n_scales=1, patch_size=1
+    )
     extractor.fit(pictures)
     mean, std = torch.tensor(extractor._mean), torch.tensor(extractor._std)
     pixels = (torch.from_numpy(np.stack(pictures)) / 255 - mean) / std
