@@ -2,7 +2,8 @@
 """Which mean of the worst patches finds defects of all sizes, on grids of all sizes.
 
     python benchmarks/small_defects.py maps --data DATA --maps MAPS
-    python benchmarks/small_defects.py report --maps MAPS --table docs/small_defects.csv
+    python benchmarks/small_defects.py report --maps MAPS --csv docs/small_defects.csv
+    python benchmarks/tables.py
 
 DATA is a folder of folders laid out as MVTec AD; solar cells come with the package extra 'demo',
 and two textures of 1,200 x 1,200 pixels are computed. On normal test images of each set,
@@ -19,6 +20,7 @@ the sizes; and the same without one set, with what that costs there.
 
 import argparse
 import csv
+import datetime
 import sys
 from functools import partial
 from pathlib import Path
@@ -26,6 +28,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+import skpatch
 from skpatch import PatchFeatureExtractor, SoftPatchDetector
 from skpatch.bench.protocol import load_parts, load_solar_cells
 from skpatch.images.collection import check_images
@@ -128,13 +131,15 @@ def load(name, arguments):
     return [[images.load(i) for i in part] for part in (train, normal, defective)]
 
 
-def measure(train, normal, defective, image_size, drawn):
+def measure(train, normal, defective, size, n_scales, drawn):
     """Scores of all patches of training images without themselves, and of test images."""
-    extractor = PatchFeatureExtractor(image_size=image_size, n_jobs=1).fit(train)
+    extractor = PatchFeatureExtractor(image_size=size, n_scales=n_scales, n_jobs=1).fit(train)
     features = extractor.transform(train)
     n_patches = features[..., 0].size
-    size = min(n_patches // 10, LARGEST_BANK)
-    detector = SoftPatchDetector(discriminator=None, coreset_size=size, random_state=0, n_jobs=1)
+    n_memory = min(n_patches // 10, LARGEST_BANK)
+    detector = SoftPatchDetector(
+        discriminator=None, coreset_size=n_memory, random_state=0, n_jobs=1
+    )
     bank = detector.fit(features)._state.bank
     found = {"train": bank.score_patches(features, np.arange(len(train)), None)}
     del features
@@ -173,7 +178,7 @@ def compute_maps(arguments):
                 continue
             images = images or load(name, arguments)
             drawn = plan(len(images[1]), images[1][0].shape[:2], is_texture)
-            maps = measure(*images, size, drawn)
+            maps = measure(*images, size, arguments.n_scales, drawn)
             plans = dict(
                 zip(("index", "kind", "length", "contrast"), zip(*drawn, strict=True), strict=True)
             )
@@ -245,7 +250,7 @@ def evaluate(file, statistic):
 
 
 def report(arguments):
-    """Print all figures, and write a table of their means over sets."""
+    """Print all figures, and write them as rows."""
     rows, losses = {}, {}
     for path in sorted(arguments.maps.glob("*.npz")):
         name, size = path.stem.rsplit("-", 1)
@@ -261,8 +266,8 @@ def report(arguments):
                 real = evaluate(file, partial(worst, np.inf, SHARE, peak))["real"]
                 losses.setdefault(peak, {}).setdefault(name, []).append(before - real)
     choose_peak(losses)
-    if arguments.table:
-        write_table(arguments.table, rows)
+    if arguments.csv:
+        write_rows(arguments.csv, rows)
 
 
 def choose_peak(losses):
@@ -280,30 +285,15 @@ def choose_peak(losses):
         print(f"share of the worst patch chosen without {left}: {chosen}{own}")
 
 
-def write_table(path, rows):
-    """CSV with a row for each statistic."""
-
-    def values(title, key, is_texture, size):
-        return [
-            row[key]
-            for (name, at, one), row in rows.items()
-            if one == title and at == size and key in row and (name in TEXTURES) == is_texture
-        ]
-
-    columns = {
-        "Real defects, 448": ("real", False, 448),
-        "Drawn on these sets, 448": ("drawn", False, 448),
-        "4 to 12 pixels, 448": ("4 to 12 pixels", False, 448),
-        "Drawn on textures, 1200": ("drawn", True, 1200),
-        "4 to 12 pixels, 1200": ("4 to 12 pixels", True, 1200),
-        "Faint 24 x 4, 1200": ("24 x 4, faint", True, 1200),
-    }
+def write_rows(path, rows):
+    """CSV with a row for each set, size, statistic and kind of defects."""
     with open(path, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["Score of an image", *columns])
-        for title in STATISTICS:
-            means = [np.mean(values(title, *column)) for column in columns.values()]
-            writer.writerow([title, *(f"{mean:.3f}" for mean in means)])
+        writer.writerow(["dataset", "size", "score", "defects", "auroc", "version", "date"])
+        about = skpatch.__version__, datetime.date.today().isoformat()
+        for key, found in rows.items():
+            aurocs = {kind: value for kind, value in found.items() if kind != "found"}
+            writer.writerows([*key, kind, f"{value:.4f}", *about] for kind, value in aurocs.items())
 
 
 def main():
@@ -313,8 +303,9 @@ def main():
     parser.add_argument("--data", type=Path, help="folder of sets")
     parser.add_argument("--sets", nargs="+", default=TEXTURES, help="folders, mono, poly, textures")
     parser.add_argument("--sizes", type=int, nargs="+", default=TEXTURE_SIZES)
+    parser.add_argument("--n-scales", type=int, default=1, help="of the extractor")
     parser.add_argument("--n-test", type=int, default=N_TEST, help="images of each class")
-    parser.add_argument("--table", type=Path, help="CSV to write")
+    parser.add_argument("--csv", type=Path, help="to write")
     arguments = parser.parse_args()
     {"maps": compute_maps, "report": report}[arguments.command](arguments)
 

@@ -21,6 +21,7 @@ PAGES = (
     "docs/robustness.rst",
     "docs/guide/comparison.rst",
     "docs/guide/how_many.rst",
+    "docs/guide/scores.rst",
     "docs/guide/settings.rst",
 )
 # What a table starts and ends with in each kind of file.
@@ -39,6 +40,16 @@ _MODELS = {
 }
 # Columns of the learning curve with shares of low p-values.
 _LOW = {"p05": 0.05, "p10": 0.1, "p20": 0.2}
+# Columns of the table of small defects: kind of defects, whether on textures, and size.
+_DEFECTS = {
+    "real defects, 448": ("real", False, 448),
+    "drawn on these sets, 448": ("drawn", False, 448),
+    "4 to 12 pixels, 448": ("4 to 12 pixels", False, 448),
+    "drawn on textures, 1200": ("drawn", True, 1200),
+    "4 to 12 pixels, 1200": ("4 to 12 pixels", True, 1200),
+    "faint 24 x 4, 1200": ("24 x 4, faint", True, 1200),
+}
+_TEXTURES = ("grain", "fabric")
 _PEERS = ("skpatch", "pyod", "anomalib", "pyimgano", "imgad")
 
 
@@ -251,27 +262,42 @@ def peers(rows):
 
 
 def image_sizes(rows):
-    """Image AUROC of the default and time for an image, by set and size of the network's input."""
+    """Image AUROC of the default, by set, size of the network's input, and number of scales."""
     rows = [row for row in rows if row["method"] == "default"]
-    sizes = list(dict.fromkeys(row["size"] for row in rows))
-    lines = []
-    for dataset in sorted({row["dataset"] for row in rows}):
-        found = {row["size"]: row for row in rows if row["dataset"] == dataset}
-        lines.append([dataset, *(_at_size(found[size]) for size in sizes)])
-    means = [
-        np.mean([float(row["auroc"]) for row in rows if row["size"] == size]) for size in sizes
-    ]
+    columns = sorted({(row["size"], row["scales"]) for row in rows})
+    found = {(row["dataset"], row["size"], row["scales"]): float(row["auroc"]) for row in rows}
+    sets = sorted({row["dataset"] for row in rows})
+    lines = [[one, *(f"{found[(one, *column)]:.3f}" for column in columns)] for one in sets]
+    means = [np.mean([found[(one, *column)] for one in sets]) for column in columns]
     lines.append(["mean", *(f"{mean:.3f}" for mean in means)])
     caption = (
-        "Image AUROC, and ms for features + score on one thread, 80 clean training images, seed "
-        f"{rows[0]['seed']}: EfficientNet-Lite0, {_measured(rows)}"
+        f"Image AUROC, 80 clean training images, seed {rows[0]['seed']}: EfficientNet-Lite0, "
+        f"{_measured(rows)}"
     )
-    return caption, ["set", *sizes], lines
+    words = {"1": "alone", "2": "and half of it"}
+    return caption, ["set", *(f"{size} {words[scales]}" for size, scales in columns)], lines
 
 
-def _at_size(row):
-    network, score = (f"{1e3 * float(row[name]):.0f}" for name in ("network", "score"))
-    return f"{float(row['auroc']):.3f} ({row['input']}: {network} + {score} ms)"
+def small_defects(rows):
+    """Image AUROC by what an image scores, for defects of several sizes: means of sets."""
+
+    def mean(score, kind, on_textures, size):
+        found = [
+            float(row["auroc"])
+            for row in rows
+            if (row["score"], row["defects"], int(row["size"])) == (score, kind, size)
+            and (row["dataset"] in _TEXTURES) == on_textures
+        ]
+        return f"{np.mean(found):.3f}"
+
+    scores = dict.fromkeys(row["score"] for row in rows)
+    lines = [[score, *(mean(score, *column) for column in _DEFECTS.values())] for score in scores]
+    n_sets = len({row["dataset"] for row in rows} - set(_TEXTURES))
+    caption = (
+        f"Image AUROC, means of {n_sets} sets, or of two textures: EfficientNet-Lite0 at one "
+        f"scale, PatchCore, {_measured(rows)}"
+    )
+    return caption, ["score of an image", *_DEFECTS], lines
 
 
 # From the name of a table to what makes it, and the CSV that it is made from.
@@ -284,6 +310,7 @@ TABLES = {
     "false alarms": (false_alarms, "learning_curve.csv"),
     "noise": (noise_found, "noise_models.csv"),
     "image sizes": (image_sizes, "resolution.csv"),
+    "small defects": (small_defects, "small_defects.csv"),
     "peers": (peers, "peers.csv"),
 }
 
