@@ -98,7 +98,9 @@ def measured(functions, pixels, repeats):
 def compare(backbone, repeats):
     images = list(np.random.default_rng(0).integers(0, 256, (2, *_SIZE, 3), dtype=np.uint8))
     weights = "default" if backbone == "efficientnet_lite0" else None
-    extractor = PatchFeatureExtractor(backbone=backbone, weights=weights, random_state=0)
+    extractor = PatchFeatureExtractor(
+        backbone=backbone, weights=weights, n_scales=1, random_state=0
+    )
     extractor.fit(images)
     functions = engines(extractor)
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
