@@ -448,6 +448,13 @@ A page to drop images on is at /, what can be asked at /docs, the state at
     default=30,
     help="Time after which a request is given up.",
 )
+@click.option(
+    "--state",
+    metavar="FILE",
+    type=_TEXT,
+    help="JSON file for recent p-values, so that a restart does not forget whether images have "
+    "changed.",
+)
 @network_options
 @machine_options
 def serve(**options):

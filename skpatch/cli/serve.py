@@ -7,6 +7,7 @@ import os
 import socket
 from pathlib import Path
 
+from ..runtime.files import check_output
 from ..runtime.text import first_few, say
 from .loading import load_pipeline
 
@@ -16,9 +17,12 @@ __all__ = ["run_serve"]
 _CONNECTIONS = 200
 
 
-def run_serve(*, models, host, port, api_key, max_megabytes, timeout, quiet, jobs, **options):
+def run_serve(
+    *, models, host, port, api_key, max_megabytes, timeout, state, quiet, jobs, **options
+):
     """Serve saved models until Ctrl-C."""
     paths = _by_name(models)
+    check_output(state, ".json", "--state")
     if not _is_local(host) and not api_key:
         raise ValueError(
             f"--host={host!r} is reached by other computers; give an API key, best by the "
@@ -35,6 +39,7 @@ def run_serve(*, models, host, port, api_key, max_megabytes, timeout, quiet, job
             f"skpatch serve needs the package extra 'serve' ({error}): pip install 'skpatch[serve]'"
         ) from error
     from ..serving.scoring import warm_up
+    from ..serving.state import StateFile
     from ..serving.worker import Served
 
     with _listen(host, port) as listener:
@@ -44,7 +49,11 @@ def run_serve(*, models, host, port, api_key, max_megabytes, timeout, quiet, job
             warm_up(pipeline)
             served[name] = Served(name, pipeline)
         app = make_app(
-            served, api_key=api_key or None, max_bytes=max_megabytes * 2**20, timeout=timeout
+            served,
+            api_key=api_key or None,
+            max_bytes=max_megabytes * 2**20,
+            timeout=timeout,
+            state=None if state is None else StateFile(state, served),
         )
         # It tells the log of each bad form, and the client is told anyway.
         logging.getLogger("python_multipart").setLevel(logging.ERROR)
