@@ -343,6 +343,7 @@ Example:
 )
 @click.argument("model", type=_PATH)
 @click.option("-o", "--output", type=_TEXT, required=True, help="ONNX file to write.")
+@click.option("--no-maps", is_flag=True, help="Scores only, in less than half of the time.")
 @force_option
 @weights_option
 def export(**options):

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The command that scores images which are sent to it over HTTP."""
 
-import ipaddress
 import logging
 import os
-import socket
 from pathlib import Path
 
 from ..runtime.files import check_output
 from ..runtime.text import first_few, say
+from ..serving.listening import is_local, listen
 from .loading import load_pipeline
 
 __all__ = ["run_serve"]
@@ -23,7 +22,7 @@ def run_serve(
     """Serve saved models until Ctrl-C."""
     paths = _by_name(models)
     check_output(state, ".json", "--state")
-    if not _is_local(host) and not api_key:
+    if not is_local(host) and not api_key:
         raise ValueError(
             f"--host={host!r} is reached by other computers; give an API key, best by the "
             "environment variable SKPATCH_API_KEY, which no list of processes shows."
@@ -42,7 +41,7 @@ def run_serve(
     from ..serving.state import StateFile
     from ..serving.worker import Served
 
-    with _listen(host, port) as listener:
+    with listen(host, port, _CONNECTIONS) as listener:
         served = {}
         for name, path in paths.items():
             pipeline = load_pipeline(path, jobs=jobs, **options)
@@ -91,23 +90,3 @@ def _by_name(models):
             )
         paths[name] = path
     return paths
-
-
-def _is_local(host):
-    """Whether only this computer reaches an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _listen(host, port):
-    """Socket at an address; taken before the models are loaded, so that errors come at once."""
-    kind = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=kind, backlog=_CONNECTIONS)
-    except OSError as error:
-        raise ValueError(
-            f"{host}, port {port}, cannot be listened at: {error.strerror or error}. Give another "
-            "--port or --host."
-        ) from error
