@@ -361,7 +361,7 @@ class PatchPipeline(Pipeline):
         self.steps[-1][1].trust(find_by_name(images, self._names))
         return self
 
-    def to_onnx(self, path: str | os.PathLike) -> None:
+    def to_onnx(self, path: str | os.PathLike, *, maps: bool = True) -> None:
         """Export to one ONNX graph, from pixels to scores and maps, that needs no skpatch to run.
 
         Its input `images` (n, H, W, 3), uint8, are RGB images of any one size, and as many as you
@@ -371,7 +371,7 @@ class PatchPipeline(Pipeline):
         - `score` (n,), float32: 1 = threshold, high = anomalous;
         - `p_value` (n,), float32;
         - `is_anomalous` (n,), bool: whether the score is above 1;
-        - `map` (n, H, W), float32: 1 = threshold; NaN where `crop` cut the image away.
+        - `map` (n, H, W), float32, with `maps`: 1 = threshold; NaN where `crop` cut the image away.
 
         Before it is written, onnxruntime scores random images with it, and scores and maps must be
         those of the model within 1e-3.
@@ -380,6 +380,9 @@ class PatchPipeline(Pipeline):
         ----------
         path : path
             The .onnx file. It is replaced once the new one is complete.
+        maps : bool
+            Whether there are maps. Without them the scores are the same, and take less than half of
+            the time with a large memory bank: few patches need a complete search.
 
         Raises
         ------
@@ -408,7 +411,7 @@ class PatchPipeline(Pipeline):
         """
         from .export.writing import write_onnx
 
-        write_onnx(self, path)
+        write_onnx(self, path, maps)
 
     @property
     def _names(self):

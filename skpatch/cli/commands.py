@@ -343,6 +343,7 @@ Example:
 )
 @click.argument("model", type=_PATH)
 @click.option("-o", "--output", type=_TEXT, required=True, help="ONNX file to write.")
+@click.option("--no-maps", is_flag=True, help="Scores only, in less than half of the time.")
 @force_option
 @weights_option
 def export(**options):
@@ -447,6 +448,13 @@ A page to drop images on is at /, what can be asked at /docs, the state at
     type=click.FloatRange(min=0, min_open=True),
     default=30,
     help="Time after which a request is given up.",
+)
+@click.option(
+    "--state",
+    metavar="FILE",
+    type=_TEXT,
+    help="JSON file for recent p-values, so that a restart does not forget whether images have "
+    "changed.",
 )
 @network_options
 @machine_options

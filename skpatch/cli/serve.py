@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The command that scores images which are sent to it over HTTP."""
 
-import ipaddress
 import logging
 import os
-import socket
 from pathlib import Path
 
+from ..runtime.files import check_output
 from ..runtime.text import first_few, say
+from ..serving.listening import is_local, listen
 from .loading import load_pipeline
 
 __all__ = ["run_serve"]
@@ -16,10 +16,13 @@ __all__ = ["run_serve"]
 _CONNECTIONS = 200
 
 
-def run_serve(*, models, host, port, api_key, max_megabytes, timeout, quiet, jobs, **options):
+def run_serve(
+    *, models, host, port, api_key, max_megabytes, timeout, state, quiet, jobs, **options
+):
     """Serve saved models until Ctrl-C."""
     paths = _by_name(models)
-    if not _is_local(host) and not api_key:
+    check_output(state, ".json", "--state")
+    if not is_local(host) and not api_key:
         raise ValueError(
             f"--host={host!r} is reached by other computers; give an API key, best by the "
             "environment variable SKPATCH_API_KEY, which no list of processes shows."
@@ -35,16 +38,21 @@ def run_serve(*, models, host, port, api_key, max_megabytes, timeout, quiet, job
             f"skpatch serve needs the package extra 'serve' ({error}): pip install 'skpatch[serve]'"
         ) from error
     from ..serving.scoring import warm_up
+    from ..serving.state import StateFile
     from ..serving.worker import Served
 
-    with _listen(host, port) as listener:
+    with listen(host, port, _CONNECTIONS) as listener:
         served = {}
         for name, path in paths.items():
             pipeline = load_pipeline(path, jobs=jobs, **options)
             warm_up(pipeline)
             served[name] = Served(name, pipeline)
         app = make_app(
-            served, api_key=api_key or None, max_bytes=max_megabytes * 2**20, timeout=timeout
+            served,
+            api_key=api_key or None,
+            max_bytes=max_megabytes * 2**20,
+            timeout=timeout,
+            state=None if state is None else StateFile(state, served),
         )
         # It tells the log of each bad form, and the client is told anyway.
         logging.getLogger("python_multipart").setLevel(logging.ERROR)
@@ -82,23 +90,3 @@ def _by_name(models):
             )
         paths[name] = path
     return paths
-
-
-def _is_local(host):
-    """Whether only this computer reaches an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _listen(host, port):
-    """Socket at an address; taken before the models are loaded, so that errors come at once."""
-    kind = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=kind, backlog=_CONNECTIONS)
-    except OSError as error:
-        raise ValueError(
-            f"{host}, port {port}, cannot be listened at: {error.strerror or error}. Give another "
-            "--port or --host."
-        ) from error

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Pillow's bilinear filter as matrices, for images whose size is known only when they come.
+"""Pillow's bilinear filter as products, for images whose size is known only when they come.
 
-ONNX has a resizing like Pillow's, but OpenVINO and TensorRT do not read it as such. Products of
-matrices are the same everywhere. A grey level more or less in a few pixels, as from another way to
+ONNX has a resizing like Pillow's, but OpenVINO and TensorRT do not read it as such. Products are
+the same everywhere. A grey level more or less in a few pixels, as from another way to
 round, changes scores by up to 1 %, so all sums here are of whole numbers that float32 holds.
 """
 
@@ -19,29 +19,27 @@ _HALF = 2.0**11
 
 
 def resample_pixels(pixels, region, size):
-    """Resize pixels (n, 3, H, W), float32 from 0 to 255, as Pillow does, whole numbers included.
+    """Resize pixels (n, H, W, 3), float32 from 0 to 255, as Pillow does, whole numbers included.
 
     Parameters
     ----------
-    pixels : Tensor of shape (n, 3, H, W)
+    pixels : Tensor of shape (n, H, W, 3)
     region : tuple of four Tensors (top, left, bottom, right)
         Part of the images that becomes the result.
     size : tuple (h, w)
 
     Returns
     -------
-    Tensor of shape (n, 3, h, w), float32
+    Tensor of shape (n, h, w, 3), float32
     """
     top, left, bottom, right = region
-    height, width = pixels.shape[-2:]
-    rows = _halves(_numerators(top, bottom, height, size[0]))
-    columns = _halves(_numerators(left, right, width, size[1]))
+    height, width = pixels.shape[1:3]
 
     def along_rows(pixels):
-        return _rounded(*(pixels @ half.T for half in columns))
+        return _resized(pixels.transpose(1, 2), left, right, size[1]).transpose(1, 2)
 
     def along_columns(pixels):
-        return _rounded(*(half @ pixels for half in rows))
+        return _resized(pixels, top, bottom, size[0])
 
     if not _has_columns_first():
         return along_columns(along_rows(pixels))
@@ -67,17 +65,35 @@ def _has_columns_first():
     return image.resize((15, 10), bilinear).tobytes() != rows_first.tobytes()
 
 
-def _numerators(first, last, n_inputs, n_outputs):
-    """Weights (n_outputs, n_inputs) by which the part of an axis from `first` to `last` is resized.
+def _resized(pixels, first, last, n_outputs):
+    """Pixels (n, n_outputs, m, 3) of (n, L, m, 3): an axis from `first` to `last`, resized."""
+    n_images, length, n_others, n_colours = pixels.shape
+    # Few inputs count for an output: a product of whole matrices takes two to four times as long.
+    n_taps = 2 * ((length + n_outputs - 1) // n_outputs) + 2
+    inputs, numerators = _taps(first, last, length, n_outputs, n_taps)
+    halves = torch.stack(_halves(numerators), dim=1)
+    taken = pixels.reshape(n_images, length, -1).index_select(1, inputs.reshape(-1))
+    sums = halves @ taken.reshape(n_images, n_outputs, n_taps, -1)
+    resized = _rounded(sums[:, :, 0], sums[:, :, 1])
+    return resized.reshape(n_images, n_outputs, n_others, n_colours)
 
-    Those of an output add up to 1 when they are divided by their sum. They are whole numbers if the
-    part is, as are all numbers on the way.
+
+def _taps(first, last, n_inputs, n_outputs, n_taps):
+    """Inputs that count for each output, and their weights, both (n_outputs, n_taps).
+
+    Weights of an output add up to 1 when they are divided by their sum. They are whole numbers if
+    the part from `first` to `last` is, as are all numbers on the way.
     """
     length = last - first
     centres = (2 * torch.arange(n_outputs, dtype=torch.float32) + 1) * length
-    places = (2 * torch.arange(n_inputs, dtype=torch.float32) + 1 - 2 * first) * n_outputs
     support = 2 * torch.clamp(length, min=float(n_outputs))
-    return torch.clamp(support - (places - centres[:, None]).abs(), min=0.0)
+    lowest = torch.floor((centres - support) / (2 * n_outputs) + first)
+    inputs = lowest[:, None] + torch.arange(n_taps, dtype=torch.float32)
+    places = (2 * inputs + 1 - 2 * first) * n_outputs
+    numerators = torch.clamp(support - (places - centres[:, None]).abs(), min=0.0)
+    is_inside = (inputs >= 0) & (inputs < n_inputs)
+    inputs = torch.clamp(inputs, min=0.0, max=n_inputs - 1.0).to(torch.int64)
+    return inputs, torch.where(is_inside, numerators, 0.0)
 
 
 def _halves(numerators):

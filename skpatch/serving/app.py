@@ -49,7 +49,7 @@ _REFUSED = {
 }
 
 
-def make_app(served, *, api_key, max_bytes, timeout):
+def make_app(served, *, api_key, max_bytes, timeout, state=None):
     """Application that serves models.
 
     Parameters
@@ -62,13 +62,15 @@ def make_app(served, *, api_key, max_bytes, timeout):
         The most that a request may send.
     timeout : float
         Seconds after which a request is given up.
+    state : StateFile, optional
+        Where what is known of recent images is kept.
 
     Returns
     -------
     FastAPI
     """
     measures = Measures(served)
-    worker = Worker(measures.add_batch)
+    worker = Worker(measures.add_batch, state)
     measures.watch_queue(lambda: worker.n_waiting)
     service = _Service(served, worker, measures, timeout)
     app = FastAPI(title="skpatch", version=__version__, docs_url=None, redoc_url=None)

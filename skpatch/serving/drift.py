@@ -63,11 +63,25 @@ class Drift:
         before = bool(self.is_changed)
         # Tables round p-values, so that they are a little more or less than their ranks say.
         ranks = np.rint([value * self._n_ranks for _, value in self._recent]).astype(int)
+        # Those before a restart may be by another model.
+        ranks = np.clip(ranks, 1, self._n_ranks)
         found = np.cumsum(np.bincount(ranks - 1, minlength=self._n_ranks)) / WINDOW
         self.distance = float(np.max(found - self._expected))
         self.is_changed = self.distance > (self._over if before else self.limit)
         self.words = self._in_words() if self.is_changed else None
         return self.is_changed and not before
+
+    def recall(self, recent, has_changed):
+        """Take names and p-values of images before a restart, and whether there was an alarm."""
+        # One that has begun lasts longer than it takes to begin.
+        self.is_changed = has_changed or None
+        for name, pvalue in recent:
+            self.add(name, pvalue)
+
+    @property
+    def recent(self):
+        """Names and p-values of the last images."""
+        return list(self._recent)
 
     @property
     def state(self):

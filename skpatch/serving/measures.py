@@ -32,7 +32,7 @@ class Measures:
         )
         for name, one in served.items():
             limit.labels(name).set(one.drift.limit)
-            self._changed.labels(name).set(0)
+            self._add_drift(one)
 
     def _new(self, kind, name, what, labels, **more):
         return kind(f"skpatch_{name}", what, labels, registry=self._registry, **more)
@@ -52,6 +52,9 @@ class Measures:
         self._batch.labels(served.name).observe(len(rows))
         for row in rows:
             self._images.labels(served.name, row["label"]).inc()
+        self._add_drift(served)
+
+    def _add_drift(self, served):
         self._changed.labels(served.name).set(bool(served.drift.is_changed))
         if served.drift.distance is not None:
             self._distance.labels(served.name).set(served.drift.distance)

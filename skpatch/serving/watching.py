@@ -61,8 +61,7 @@ class Watch:
         self._move_to, self._interval, self._quiet = move_to, interval, quiet
         self._arrivals = Arrivals(folder)
         self._drift = Drift(len(model[1].calibration_scores_))
-        for name, pvalue in record.recent:
-            self._drift.add(name, pvalue)
+        self._drift.recall(record.recent, has_changed=False)
         self._troubles, self._past_troubles = set(), set()
         self._pace = _Pace()
         self.stopped = threading.Event()

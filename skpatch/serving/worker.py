@@ -58,12 +58,14 @@ class Worker(threading.Thread):
     ----------
     on_batch : callable
         Is told of each batch: the model, and the rows of its images.
+    state : StateFile or None
+        Where what is known of recent images is kept.
     """
 
-    def __init__(self, on_batch):
+    def __init__(self, on_batch, state):
         super().__init__(name="skpatch-worker", daemon=True)
         self._queue = queue.Queue(_WAITING)
-        self._on_batch = on_batch
+        self._on_batch, self._state = on_batch, state
 
     @property
     def n_waiting(self):
@@ -90,6 +92,10 @@ class Worker(threading.Thread):
             tasks = [task for task in batch if task is not None]
             for served in dict.fromkeys(task.served for task in tasks):
                 self._score([task for task in tasks if task.served is served])
+            if self._state is not None:
+                self._state.keep()
+        if self._state is not None:
+            self._state.close()
 
     def _score(self, tasks):
         """Score images for one model."""

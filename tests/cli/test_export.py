@@ -38,6 +38,16 @@ def test_export(model, tmp_path, capsys):
     check_free(output, ".onnx", "--output", force=False)
 
 
+@pytest.mark.slow
+def test_export_without_maps(model, tmp_path, capsys):
+    import onnx
+
+    assert run("export", model, "-o", tmp_path / "line.onnx", "--no-maps") == 0
+    assert "map (n" not in capsys.readouterr().out
+    names = [one.name for one in onnx.load(tmp_path / "line.onnx").graph.output]
+    assert names == ["score", "p_value", "is_anomalous"]
+
+
 def test_files_of_others_stay(model, tmp_path, capsys):
     output = tmp_path / "line.onnx"
     output.write_bytes(b"\x08\x0a\x12\x07pytorch")

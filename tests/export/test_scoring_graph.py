@@ -8,6 +8,7 @@ from _networks import small_extractor
 from _photographs import IMAGES, photographs
 
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
+from skpatch.export import search
 from skpatch.export.graph import ScoringGraph
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -15,17 +16,17 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 NEW = photographs((90, 61), (40, 50), (64, 64), seed=1)
 
 
-def said(model, image):
-    """Score, p-value, verdict and map of an image by a graph."""
-    graph = ScoringGraph(model[0], model[1]).eval()
+def said(model, images, maps=True):
+    """Scores, p-values, verdicts and perhaps maps of images of one size by a graph."""
+    graph = ScoringGraph(model[0], model[1], maps).eval()
     with torch.inference_mode():
-        return [value[0].numpy() for value in graph(torch.from_numpy(image)[None])]
+        return [values.numpy() for values in graph(torch.from_numpy(np.stack(images)))]
 
 
 def assert_same(model):
     threshold = -model[1].offset_
     for image in NEW:
-        score, pvalue, is_anomalous, whole = said(model, image)
+        score, pvalue, is_anomalous, whole = (one[0] for one in said(model, [image]))
         expected = -model.score_samples([image])[0] / threshold
         assert score == pytest.approx(expected, rel=1e-4)
         assert pvalue == pytest.approx(model.predict_pvalue([image])[0], rel=1e-6)
@@ -34,6 +35,13 @@ def assert_same(model):
         np.testing.assert_allclose(
             whole, model.predict_map([image])[0] / threshold, atol=1e-3 * expected
         )
+        assert_same_without_maps(model, [image])
+
+
+def assert_same_without_maps(model, images):
+    """Fewer comparisons, the same scores."""
+    for one, expected in zip(said(model, images, maps=False), said(model, images), strict=False):
+        np.testing.assert_allclose(one, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +95,46 @@ def test_default_network():
     assert_same(model.fit(IMAGES))
 
 
+# Searching for the worst patches
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Banks of few patches are searched as large ones are."""
+    monkeypatch.setattr(search, "_BLOCK", 5)
+    monkeypatch.setattr(search, "_LEADERS", 2)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"worst_patches": 7},
+        {"discriminator": "lof"},
+        {"n_neighbors": 3, "metric": "sqeuclidean"},
+        {"n_neighbors": 30},
+    ],
+    ids=str,
+)
+def test_the_worst_patches_of_several_images(small_blocks, parameters):
+    detector = SoftPatchDetector(random_state=0, **parameters)
+    model = make_pipeline(small_extractor(image_size=64), detector).fit(IMAGES)
+    # One that is unusual everywhere, one that is nowhere, and one that is at one place.
+    normal, spoiled = IMAGES[0], IMAGES[1].copy()
+    spoiled[20:30, 20:30] = 255 - spoiled[20:30, 20:30]
+    assert_same_without_maps(model, [255 - normal, normal, spoiled])
+    scores = -model[1].score_samples(model[0].transform([255 - normal, spoiled]))
+    found = said(model, [255 - normal, spoiled], maps=False)[0]
+    np.testing.assert_allclose(found, scores / -model[1].offset_, rtol=1e-4)
+
+
+def test_patches_that_are_all_alike(small_blocks):
+    model = make_pipeline(small_extractor(image_size=64), SoftPatchDetector(random_state=0))
+    blank = np.zeros_like(IMAGES[0])
+    assert_same_without_maps(model.fit(IMAGES), [blank, blank])
+
+
 def test_training_images_are_compared_with_themselves():
     detector = SoftPatchDetector(coreset_size=1.0, random_state=0)
     model = make_pipeline(small_extractor(image_size=64), detector).fit(IMAGES)
-    assert said(model, IMAGES[0])[0] < 0.9 * model.inspect(IMAGES[:1]).scores[0]
+    assert said(model, IMAGES[:1])[0][0] < 0.9 * model.inspect(IMAGES[:1]).scores[0]

@@ -12,8 +12,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 import skpatch
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
-from skpatch.export import writing
-from skpatch.export.graph import OUTPUTS
+from skpatch.export import search, writing
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -45,7 +44,7 @@ def by_onnxruntime(path):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options)
-    return lambda images: session.run(OUTPUTS, {"images": images})
+    return lambda images: session.run(None, {"images": images})
 
 
 def by_openvino(path):
@@ -70,6 +69,21 @@ def test_equal_to_the_model(model, path, runtime):
         np.testing.assert_allclose(whole, expected, atol=1e-4 * expected.max())
         verdicts.append(bool(is_anomalous))
     assert set(verdicts) == {False, True}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", [by_onnxruntime, by_openvino])
+def test_without_maps(model, path, tmp_path, runtime, monkeypatch):
+    # A small bank is searched as a large one is.
+    monkeypatch.setattr(search, "_BLOCK", 16)
+    model.to_onnx(tmp_path / "scores.onnx", maps=False)
+    run, run_with_maps = runtime(tmp_path / "scores.onnx"), runtime(path)
+    names = [one.name for one in onnx.load(tmp_path / "scores.onnx").graph.output]
+    assert names == ["score", "p_value", "is_anomalous"]
+    blank = np.zeros((3, 70, 80, 3), np.uint8)
+    for images in (*(image[np.newaxis] for image in NEW), blank, np.stack(IMAGES)):
+        for found, expected in zip(run(images), run_with_maps(images), strict=False):
+            np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 @pytest.mark.slow
@@ -164,7 +178,7 @@ def test_graphs_that_score_otherwise_are_not_written(path):
     other = make_pipeline(PatchFeatureExtractor(image_size=64), SoftPatchDetector(random_state=0))
     other.fit(IMAGES)
     with pytest.raises(ValueError, match=r"scores of the graph differ from its own by .* Nothing"):
-        writing._check_scores(path.read_bytes(), other[0], other[1])
+        writing._check_scores(path.read_bytes(), other[0], other[1], maps=True)
 
 
 @pytest.mark.slow

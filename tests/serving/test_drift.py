@@ -80,3 +80,28 @@ def test_nothing_is_said_of_few():
     drift = Drift(200)
     assert alarms(drift, [0.005] * (WINDOW - 1)) == []
     assert (drift.state, drift.distance) == (None, None)
+
+
+def test_an_alarm_lasts_over_a_restart():
+    random = np.random.RandomState(3)
+    # Fewer low ones than an alarm takes to begin, and more than let it end.
+    pvalues = stream(200, np.r_[random.random_sample(60) ** 8, random.random_sample(100)])
+    drift, others = Drift(200), []
+    for number, pvalue in enumerate(pvalues):
+        drift.add(f"image {number}", pvalue)
+        after, without = Drift(200), Drift(200)
+        after.recall(drift.recent, bool(drift.is_changed))
+        without.recall(drift.recent, False)
+        assert (after.state, after.distance, after.words) == (
+            drift.state,
+            drift.distance,
+            drift.words,
+        )
+        others.append(without.state != drift.state)
+    assert any(others)
+
+
+def test_pvalues_of_a_model_of_more_images():
+    drift = Drift(50)
+    drift.recall([("image", 1 / 1001)] * WINDOW, False)
+    assert drift.is_changed

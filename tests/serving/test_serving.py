@@ -2,17 +2,24 @@
 """A server in a process of its own: what it answers, and that no body makes it fail."""
 
 import base64
+import errno
 import io
 import json
 import random
 import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import sklearn.base
 from _cli import run
 from PIL import Image
+
+from skpatch.serving import state
+from skpatch.serving.state import StateFile
+from skpatch.serving.worker import Served
 
 pytest.importorskip("fastapi")
 pytest.importorskip("prometheus_client")
@@ -221,10 +228,87 @@ def test_keys_kill_and_restart(line, data, start):
     assert process.returncode == 130
 
 
+@pytest.mark.slow
+def test_a_restart_remembers_that_images_have_changed(line, start, wait_for, tmp_path):
+    path = tmp_path / "state.json"
+    noise = png(np.random.RandomState(0).randint(0, 256, (64, 64, 3), np.uint8))
+
+    def serve():
+        process = start("serve", line, "--port", "0", "--state", path)
+        return process, httpx.Client(base_url=address_of(process), timeout=60)
+
+    def kept():
+        return json.loads(path.read_text())["models"]["line"]["recent"]
+
+    def is_kept():
+        client.post("/score?name=noise.png", content=noise)
+        return len(kept()) == 100
+
+    process, client = serve()
+    with client:
+        wait_for(is_kept)
+    process.kill()
+    process.communicate()
+    process, client = serve()
+    with client:
+        health = client.get("/health").json()
+        assert health["status"] == "changed"
+        assert "noise.png" in health["models"]["line"]["message"]
+        assert 'skpatch_changed{model="line"} 1.0' in client.get("/metrics").text
+        client.post("/score?name=last.png", content=noise)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert [name for name, _ in kept()] == ["noise.png"] * 99 + ["last.png"]
+
+
+def test_models_that_were_fitted_anew_begin_anew(model, data, tmp_path):
+    one = Served("line", model)
+    one.drift.recall([("cell.png", rank / 100) for rank in range(1, 101)], False)
+    StateFile(tmp_path / "state.json", {"line": one}).close()
+    same, other = Served("line", model), sklearn.base.clone(model).fit(data.images[:20])
+    other = Served("line", other)
+    for served in (same, other):
+        StateFile(tmp_path / "state.json", {"line": served})
+    assert same.drift.recent == one.drift.recent
+    assert (same.drift.state, other.drift.state) == ("no", None)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"image": 1}', '{"models": [1]}', '{"models": {"line": 1}}']
+)
+def test_files_of_others_are_no_states(model, tmp_path, content):
+    path = tmp_path / "state.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match="is none of 'skpatch serve'"):
+        StateFile(path, {"line": Served("line", model)})
+    assert path.read_text() == content
+
+
+def test_a_full_disk_is_told_once(model, tmp_path, capsys, monkeypatch):
+    file = StateFile(tmp_path / "state.json", {"line": Served("line", model)})
+    before = (tmp_path / "state.json").read_bytes()
+
+    @contextmanager
+    def full(path, **_):
+        raise OSError(errno.ENOSPC, "No space left on device", path)
+        yield
+
+    with monkeypatch.context() as patch:
+        patch.setattr(state, "replacing", full)
+        file.close()
+        file.close()
+    assert capsys.readouterr().err.count("No space left on device") == 1
+    assert (tmp_path / "state.json").read_bytes() == before
+    file.close()
+    assert capsys.readouterr().err == ""
+
+
 def test_what_is_wrong_is_told_first(line, client, tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("SKPATCH_API_KEY", raising=False)
     assert run("serve", tmp_path / "lost.skpatch") == 1
     assert "lost.skpatch" in capsys.readouterr().err
+    assert run("serve", line, "--state", tmp_path / "lost" / "state.json") == 1
+    assert "does not exist" in capsys.readouterr().err
     assert run("serve", line, "--host", "0.0.0.0") == 1
     assert "SKPATCH_API_KEY" in capsys.readouterr().err
     shutil.copy(line, tmp_path / "line.skpatch")
