@@ -153,4 +153,4 @@ def test_a_network_that_does_not_pad_is_refused():
         return [(8, size[0] // 8 - 2, size[1] // 8 - 2)]
 
     with pytest.raises(ValueError, match=r"for an input of \(320, 320\), this one gives .*38, 38"):
-        plan_tiles(shapes_at, (640, 640), 320)
+        plan_tiles(shapes_at, (224, 224), (640, 640), 320)
