@@ -294,8 +294,8 @@ def small_defects(rows):
     lines = [[score, *(mean(score, *column) for column in _DEFECTS.values())] for score in scores]
     n_sets = len({row["dataset"] for row in rows} - set(_TEXTURES))
     caption = (
-        f"Image AUROC, means of {n_sets} sets, or of two textures: EfficientNet-Lite0 at one "
-        f"scale, PatchCore, {_measured(rows)}"
+        f"Image AUROC of PatchCore, means of {n_sets} sets, or of two textures: "
+        f"EfficientNet-Lite0, one scale, {_measured(rows)}"
     )
     return caption, ["score of an image", *_DEFECTS], lines
 
