@@ -13,12 +13,12 @@ from ..runtime.devices import accelerator
 from .places import Places
 from .worst import worst_patches
 
-__all__ = ["MemoryBank", "ScoringRule", "average_worst"]
+__all__ = ["OF_SQUARES", "MemoryBank", "ScoringRule", "average_worst"]
 
 # Patches of an image below which looking for the worst ones first does not pay.
 _LEAST_GRID = 32
 # What squared distances are multiplied with.
-_OF_SQUARES = {"sqeuclidean": 1.0, "cosine": 0.5}
+OF_SQUARES = {"sqeuclidean": 1.0, "cosine": 0.5}
 
 
 class ScoringRule(NamedTuple):
@@ -157,7 +157,7 @@ class MemoryBank:
         """Scores (m,) from distances (m, k), inf for a missing neighbour, and their weights."""
         found = np.isfinite(distances)
         if self.rule.metric != "euclidean":
-            distances = _OF_SQUARES[self.rule.metric] * np.square(distances)
+            distances = OF_SQUARES[self.rule.metric] * np.square(distances)
         weighted = np.where(found, weights * distances, 0)
         scores = weighted.sum(axis=1) / np.maximum(found.sum(axis=1), 1)
         scores[~found[:, 0]] = np.inf
@@ -174,7 +174,7 @@ class MemoryBank:
         distance = score / self.weights.max()
         if self.rule.metric == "euclidean":
             return np.square(distance)
-        return distance / _OF_SQUARES[self.rule.metric]
+        return distance / OF_SQUARES[self.rule.metric]
 
 
 def average_worst(scores, n_worst, peak_share):

@@ -7,6 +7,9 @@ from itertools import pairwise
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
+
+from ..bank.bank import OF_SQUARES
 
 __all__ = ["BankSearch"]
 
@@ -26,7 +29,7 @@ class BankSearch(nn.Module):
         super().__init__()
         rule = bank.rule
         self._n_neighbors = min(rule.n_neighbors, len(bank.patches))
-        self._is_squared = rule.metric == "sqeuclidean"
+        self._metric = rule.metric
         self._is_plain = self._n_neighbors == 1 and (bank.weights == 1).all()
         # |a - b|^2 as a product, which cancels less around the centre.
         centre = bank.patches.mean(axis=0, dtype=np.float64)
@@ -88,7 +91,10 @@ class BankSearch(nn.Module):
 
     def _queries(self, patches):
         """Patches (n, p, d) as rows (n * p, d + 2) to be multiplied with the factors."""
-        patches = patches.reshape(-1, patches.shape[-1]) - self.centre
+        patches = patches.reshape(-1, patches.shape[-1])
+        if self._metric == "cosine":
+            patches = functional.normalize(patches, dim=1)
+        patches = patches - self.centre
         squares = patches.square().sum(dim=1, keepdim=True)
         return torch.cat([patches, torch.ones_like(squares), squares], dim=1)
 
@@ -127,6 +133,7 @@ class BankSearch(nn.Module):
         return (self.weights.max() * self._measured(found[0])).mean(dim=1)
 
     def _measured(self, squared):
-        """Distances, or their squares, from squares that rounding may have made negative."""
+        """Distances of the metric from squares that rounding may have made negative."""
         squared = torch.clamp(squared, min=0.0)
-        return squared if self._is_squared else torch.sqrt(squared)
+        factor = OF_SQUARES.get(self._metric)
+        return torch.sqrt(squared) if factor is None else factor * squared

@@ -10,6 +10,7 @@ import numpy as np
 from ..detector.estimator import SoftPatchDetector, fitted_state
 from ..distances.exact import ExactNeighbors
 from ..features.extractor import PatchFeatureExtractor
+from ..features.patches import check_patches
 from ..inspection.maps import image_maps
 from ..inspection.result import check_threshold
 from ..networks.tracing import tracing
@@ -167,7 +168,7 @@ def _check_scores(content, extractor, detector, maps):
     images = np.random.RandomState(0).randint(0, 256, (1, height + 9, width + 5, 3), np.uint8)
     # Not by the detector's methods, which would warn of such an image, rightly.
     bank = fitted_state(detector).bank.on("cpu")
-    features = extractor.transform(images)
+    features = check_patches(extractor.transform(images), unit=bank.rule.metric == "cosine")[0]
     threshold = check_threshold(detector)
     expected = {"score": bank.score_images(features)[0] / threshold}
     if maps:

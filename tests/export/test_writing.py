@@ -87,6 +87,16 @@ def test_without_maps(model, path, tmp_path, runtime, monkeypatch):
 
 
 @pytest.mark.slow
+def test_cosines(tmp_path):
+    extractor = small_extractor(image_size=64)
+    detector = SoftPatchDetector(discriminator=None, metric="cosine", random_state=0)
+    model = make_pipeline(extractor, detector).fit(IMAGES)
+    model.to_onnx(tmp_path / "model.onnx")
+    scores = [by_onnxruntime(tmp_path / "model.onnx")(one[np.newaxis])[0][0] for one in NEW]
+    expected = model.score_samples(NEW) / detector.offset_
+    np.testing.assert_allclose(scores, expected, rtol=1e-3, atol=1e-5)
+
+
 def test_any_number_of_images(model, path):
     run = by_onnxruntime(path)
     images = np.stack(IMAGES)
