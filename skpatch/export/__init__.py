@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A fitted pipeline as one ONNX graph, from pixels to scores and maps, compared with itself.
 
-Imports inspection, detector, features, networks, engines, distances and runtime.
+Imports bank, inspection, detector, features, networks, engines, distances and runtime.
 """
