@@ -3,7 +3,7 @@
 
 from typing import NamedTuple
 
-__all__ = ["ANOMALYDINO", "PATCHCORE", "SOFTPATCH", "SOFTPATCH_PLUS", "Published"]
+__all__ = ["PATCHCORE", "SOFTPATCH", "SOFTPATCH_PLUS", "Published"]
 
 
 class Published(NamedTuple):
@@ -134,14 +134,4 @@ SOFTPATCH_PLUS = tuple(
         (_VISA, 0.1, "no", (0.933, 0.984), f"{_PLUS}, about 8 % of noise"),
         (_VISA, 0.1, "yes", (0.910, 0.981), f"{_PLUS}, about 8 % of noise"),
     )
-)
-ANOMALYDINO = (
-    Published(
-        _MVTEC,
-        0,
-        "no",
-        _means(PatchCore=0.966),
-        "S. Damm et al., WACV 2025, abstract; with a single training image of each category, "
-        "turned copies of it, and masks",
-    ),
 )

@@ -3,7 +3,7 @@
 
 from typing import NamedTuple
 
-from .published import ANOMALYDINO, PATCHCORE, SOFTPATCH, SOFTPATCH_PLUS, Published
+from .published import PATCHCORE, SOFTPATCH, SOFTPATCH_PLUS, Published
 
 __all__ = [
     "CONTAMINATION",
@@ -114,8 +114,7 @@ PRESETS = {
         {"metric": "cosine", "coreset_size": 1.0, "worst_patches": 0.01},
         ("PatchCore",),
         (0,),
-        ANOMALYDINO,
-        "Without the turned copies and the masks of the background that the paper has for "
+        variant="Without the turned copies and the masks of the background that the paper has for "
         "some sets; images are not cropped.",
     ),
 }
