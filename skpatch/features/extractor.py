@@ -76,8 +76,9 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         three quarters of the depth, "blocks.5" and "blocks.8" of twelve.
     image_size : "auto", int or (int, int), default="auto"
         Size of the network's input. An int is the shorter side; the aspect ratio is the median
-        of the training images', and each side is rounded to a multiple of the network's stride.
-        A pair is (height, width). All images are resized to it as a whole. "auto" is 320 for square
+        of the training images', and each side is rounded to a multiple of the network's stride, of
+        twice that with two scales. A pair is (height, width). All images are resized to it as a
+        whole. "auto" is 320 for square
         images and, for elongated ones, the shorter side with which they have as many pixels, but
         not more than 1.5 times that of the images themselves, and 224 at least. For networks that
         take no other size it is theirs, most often 224 x 224.
@@ -91,7 +92,7 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         At how many sizes images pass the network: that of its input, half of it, and so on. A
         layer's map is the mean of those of all sizes, each brought to the largest one's grid, so a
         patch is described by what is around it, too. "auto" is 2 for inputs of at least 224 pixels
-        along the shorter side, which takes a quarter more of the network's time, and 1 for smaller
+        along the shorter side, which takes a quarter more of its arithmetic, and 1 for smaller
         ones, with `crop` or `tile_size`, and for layers that give tokens.
     region : path, array of shape (H, W) or None, default=None
         The part of the images that is inspected, the same for all: a picture, white there and

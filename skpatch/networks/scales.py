@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Networks that see images at several scales, each half of the one before."""
 
-import torch
 from torch import fx
 from torch.nn import functional
 
@@ -42,9 +41,8 @@ def at_scales(model, n_scales):
 
 def _mean(finest, *others):
     """Mean of maps (n, c, h, w) of any sizes, which are brought to the first one's."""
-    grid = tuple(map(int, finest.shape[-2:]))
-    resized = [
-        functional.interpolate(one, size=grid, mode="bilinear", align_corners=False)
-        for one in others
-    ]
-    return torch.stack([finest, *resized]).mean(dim=0)
+    grid, total = tuple(map(int, finest.shape[-2:])), finest
+    for one in others:
+        # Not of all at once: the sum keeps the order in memory, which what follows is fast in.
+        total = total + functional.interpolate(one, grid, mode="bilinear", align_corners=False)
+    return total / (1 + len(others))
