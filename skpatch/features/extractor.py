@@ -78,10 +78,9 @@ class PatchFeatureExtractor(  # type: ignore[call-arg]
         Size of the network's input. An int is the shorter side; the aspect ratio is the median
         of the training images', and each side is rounded to a multiple of the network's stride, of
         twice that with two scales. A pair is (height, width). All images are resized to it as a
-        whole. "auto" is 320 for square
-        images and, for elongated ones, the shorter side with which they have as many pixels, but
-        not more than 1.5 times that of the images themselves, and 224 at least. For networks that
-        take no other size it is theirs, most often 224 x 224.
+        whole. "auto" is 320 for square images and, for elongated ones, the shorter side with which
+        they have as many pixels, but not more than 1.5 times that of the images themselves, and 224
+        at least. For networks that take no other size it is theirs, most often 224 x 224.
     resize : int or None, default=None
         With `crop`, in place of `image_size`: the shorter side of an image after resizing, before
         cropping. The paper's protocol is ``resize=256, crop=224``.

@@ -45,7 +45,7 @@ def plan_tiles(shapes_at, probe_size, image_size, tile_size, n_scales):
     """
     if tile_size is None:
         return image_size, 0, shapes_at(image_size)
-    step = largest_stride(shapes_at, probe_size) << (n_scales - 1)
+    step = largest_stride(shapes_at, probe_size, n_scales)
     seen = MARGIN << (n_scales - 1)
     side, margin = tile_size // step * step, -(seen // -step) * step
     if side <= 2 * margin:

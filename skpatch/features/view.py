@@ -97,7 +97,7 @@ def _learn_size(extractor, sizes, shapes_at, probe_size, n_scales):
     is_auto = isinstance(extractor.image_size, str)
     if not (is_auto or isinstance(extractor.image_size, Integral)):
         return tuple(int(side) for side in extractor.image_size)
-    step = largest_stride(shapes_at, probe_size) << (n_scales - 1)
+    step = largest_stride(shapes_at, probe_size, n_scales)
     heights, widths = np.array(sizes, float).T
     aspect = float(np.median(widths / heights))
     if max(aspect, 1 / aspect) > _LARGEST_ASPECT:
@@ -128,9 +128,10 @@ def _automatic_side(heights, widths, aspect):
     return max(_SHORTEST, min(affordable, useful))
 
 
-def largest_stride(shapes_at, probe_size):
-    """Largest stride of the layers; the arguments are those of :func:`learn_geometry`."""
-    return max(stride(probe_size, shape) for shape in shapes_at(probe_size))
+def largest_stride(shapes_at, probe_size, n_scales):
+    """Largest stride of the layers, at the smallest scale; arguments as of `learn_geometry`."""
+    largest = max(stride(probe_size, shape) for shape in shapes_at(probe_size))
+    return largest << (n_scales - 1)
 
 
 def sizes_in_words(image_size, n_scales):

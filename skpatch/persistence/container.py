@@ -23,7 +23,14 @@ import numpy as np
 
 from ..runtime.files import open_regular, replacing
 
-__all__ = ["StoredArrays", "check_distance", "entries", "read_container", "write_container"]
+__all__ = [
+    "StoredArrays",
+    "check_distance",
+    "check_scales",
+    "entries",
+    "read_container",
+    "write_container",
+]
 
 _MAGIC = b"\x89skpatch"
 _VERSION = 1
@@ -93,6 +100,12 @@ def entries(mapping, *names, **defaults):
     if found != sorted(names):
         raise ValueError(f"its JSON has {found}, not {sorted(names)}")
     return [mapping[name] for name in names]
+
+
+def check_scales(n_scales, size):
+    """Raise unless images of a size (H, W) can be halved for so many scales."""
+    if type(n_scales) is not int or not 1 <= n_scales <= min(size).bit_length():
+        raise ValueError(f"images of size {size!r} have no {n_scales!r} scales")
 
 
 def check_distance(value, name):

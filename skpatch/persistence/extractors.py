@@ -11,7 +11,7 @@ from ..features.region import read_region
 from ..features.survey import check_intensity_range
 from ..features.view import check_geometry
 from ..runtime.products import has_torch
-from .container import entries
+from .container import check_scales, entries
 from .networks import pack_network, restore_network, take_network
 from .parameters import pack_parameters, unpack_parameters
 
@@ -91,8 +91,7 @@ def unpack_extractor(packed, versions, arrays, backbone, weights, detector):
     height, width = size
     if not all(type(number) is int and 0 <= number < 2**31 for number in (seed, height, width)):
         raise ValueError(f"its seed {seed!r} and size of images {size!r} are not whole numbers")
-    if type(n_scales) is not int or not 1 <= n_scales <= min(size).bit_length():
-        raise ValueError(f"images of size {size!r} have no {n_scales!r} scales")
+    check_scales(n_scales, size)
     # Building the network for them would take memory without limit.
     most = (_LARGEST_STRIDE * cells for cells in detector.grid_shape_)
     known = None, detector.n_features_in_

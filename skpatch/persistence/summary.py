@@ -8,7 +8,7 @@ import numpy as np
 
 from ..detector.calibration import score_threshold
 from ..likeness.given import GivenImages
-from .container import read_container
+from .container import check_scales, read_container
 
 __all__ = ["ModelSummary", "summarize"]
 
@@ -96,8 +96,7 @@ def summarize(path):
         extractor = packed["extractor"]
         fitted = {name: extractor[name] for name in ("image_size_", "intensity_range_")}
         fitted["n_scales_"] = extractor.get("n_scales_", 1)
-        if not 1 <= fitted["n_scales_"] <= max(fitted["image_size_"]).bit_length():
-            raise ValueError("its images have no so many scales")
+        check_scales(fitted["n_scales_"], fitted["image_size_"])
         network = {**extractor["params"], **fitted, "is_in_file": "network" in extractor}
     return ModelSummary(
         n_bytes=os.path.getsize(path),

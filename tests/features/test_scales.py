@@ -15,6 +15,7 @@ from torch.nn import functional
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, load, make_pipeline, save
 from skpatch.engines import choosing
 from skpatch.features import tiling
+from skpatch.persistence.summary import summarize
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -143,6 +144,8 @@ def test_models_that_do_not_say_it_have_one_scale(tmp_path):
     write(path, header, body)
     with pytest.raises(ValueError, match="have no 40 scales"):
         load(path, backbone=extractor.backbone)
+    with pytest.raises(ValueError, match="have no 40 scales"):
+        summarize(path)
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnx"])
