@@ -2,6 +2,7 @@
 """The steps of a fit: screen the patches, select the bank, judge it, and calibrate its scores."""
 
 import warnings
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -245,6 +246,10 @@ def complete(
     candidates = Candidates(selection.patches, selection.source, ratios)
     memory = candidates.take(~verdict.is_noise)
     bank = _build_bank(memory, verdict, fit, random_state)
+    if fit.settings.soft_weights:
+        is_normal = kept & ~accused & verdict.is_trusted[:, np.newaxis, np.newaxis]
+        usual = model.usual(evidence, is_normal[:, fit.grid.inspected])
+        bank = replace(bank, usual=None if usual is None else usual.after(fit.components))
     training = score(bank, own_images(np.arange(len(kept)), bank, kept, fit.grid))
     known = np.isfinite(training.scores) & is_left
     training = training._replace(scores=np.where(known, -training.scores, np.nan))

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from ..bank.bank import MemoryBank
+from ..bank.usual import UsualPatches
 from ..features.patches import check_patches, require_images
 from ..runtime.parameters import fit_context
 from .finding import NoiseFinding
@@ -343,6 +344,23 @@ class NoiseDiscriminator(BaseEstimator, metaclass=ABCMeta):
             weights=np.maximum(selection.scores, 0),
             is_trusted=np.ones(selection.n_images, bool),
         )
+
+    def usual(self, evidence: Any, is_normal: NDArray[np.bool_]) -> UsualPatches | None:
+        """Say what is usual at each place, by which scores of patches are weighted.
+
+        Parameters
+        ----------
+        evidence : object
+            What :meth:`collect` returned; None without any image.
+        is_normal : ndarray of shape (n, p), bool
+            Inspected patches of all training images that are no noise, of images that are trusted.
+
+        Returns
+        -------
+        UsualPatches or None
+            By default None: scores depend on the nearest memory patches alone.
+        """
+        return None
 
     def dismiss(self, evidence: Any, images: NDArray[np.int64]) -> Any:
         """Leave training images, given by their numbers, out of what was collected.

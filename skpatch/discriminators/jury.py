@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..bank.usual import UsualPatches
 from ..distances.scaling import LowerBounds, Scaling, inner_products
 from ..runtime.products import products
 from ..runtime.threads import progress, run_blocks
@@ -64,6 +65,8 @@ class JuryVerdict(NamedTuple):
         Of the local outlier factors that the limit is one of.
     scores : ndarray of shape (j, p), float64, or None
         These factors; None where none was measured.
+    is_aligned : bool
+        Whether the same place shows the same part in all images.
     """
 
     finding: NoiseFinding
@@ -71,6 +74,7 @@ class JuryVerdict(NamedTuple):
     suspicion: np.ndarray
     n_neighbors: int
     scores: np.ndarray | None
+    is_aligned: bool = False
 
 
 class Jury:
@@ -195,6 +199,14 @@ class Jury:
         if self.axes is not None:
             scaled = products(scaled, self.axes)
         return np.clip(scaled, -_LARGEST, _LARGEST).astype(np.float16)
+
+    def usual(self, is_normal):
+        """What is usual at each place, from patches (n, p), bool, of all training images."""
+        axes = np.eye(self._scaling.n_features) if self.axes is None else self.axes
+        axes = (self._scaling.factor[0, 0] * axes).astype(np.float32)
+        shift = products(self._scaling.shift, axes)[0]
+        counted = is_normal[self.images]
+        return UsualPatches.of(self.coordinates, self.images, counted, axes, shift)
 
     def project(self, points):
         """Coordinates (m, k), float32, of an ndarray or Rows (m, d), block by block."""

@@ -82,6 +82,7 @@ def judge_accusations(jury, accuse):
             "same place of other images.",
             len(jury.images),
         )
+    is_aligned = rank <= _UNALIGNED[0] and coordinates.shape[1] > 1
     everything = np.ones(coordinates.shape[:2], bool)
     before = _score_without_own(_trial_bank(coordinates, everything), coordinates)
     n_many = max(NEIGHBORS, round(_MANY * n_images))
@@ -93,8 +94,8 @@ def judge_accusations(jury, accuse):
         finding = of_many.finding
         if finding.noise_ratio >= _LEAST_OF_MANY:
             reason = f"{finding.reason} Many images share them: a normal variant must be trusted."
-            return of_many._replace(finding=finding._replace(reason=reason))
-    return verdict
+            verdict = of_many._replace(finding=finding._replace(reason=reason))
+    return verdict._replace(is_aligned=is_aligned)
 
 
 def _judged(jury, is_asked, before, scores, n_neighbors, least_support):

@@ -248,7 +248,7 @@ def search_tree(queries, bank, reaches, tree, tolerance, unit, enough, distances
         Bound on the error of half a squared distance for each query.
     unit : float
         One squared distance of the coordinates, in squared distances of the rows.
-    enough : float
+    enough : (m,) float64
         Squared distance of the farthest neighbour at which a query is looked for no further.
     distances : (m, k) float64, changed in place
         Squared distances found so far; inf where there is none.
@@ -295,7 +295,7 @@ def search_tree(queries, bank, reaches, tree, tolerance, unit, enough, distances
                 exact = max(_squared_distance(query_rows[i], rows[row]), reaches[row])
                 _insert(distances[i], indices[i], exact, row)
                 limit = np.float32(distances[i, -1] / (2.0 * unit) + slack)
-            if distances[i, -1] <= enough:
+            if distances[i, -1] <= enough[i]:
                 break
 
 
