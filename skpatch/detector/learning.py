@@ -231,7 +231,7 @@ def complete(
     """
     declared = given.is_declared
     verdict = model.judge(evidence, selection, fit.settings.threshold)
-    verdict = _overrule(verdict, selection.source[:, 0], declared)
+    verdict = verdict.overruled(selection.source[:, 0], declared)
     scores, kept = noise
     places = tuple(selection.source.T)
     is_left = ~given.is_gone
@@ -273,18 +273,6 @@ def complete(
         copy_gap=gap,
         training=training,
         calibration_scores=calibration_scores(training.scores, verdict.noise_ratio, declared),
-    )
-
-
-def _overrule(verdict, images, declared):
-    """A verdict on patches of these images (c,) that takes declared ones (n,) for normal."""
-    is_normal = declared[images]
-    reaches = verdict.reaches
-    return verdict._replace(
-        is_noise=verdict.is_noise & ~is_normal,
-        weights=np.where(is_normal, 1.0, verdict.weights),
-        reaches=None if reaches is None else np.where(is_normal, 0.0, reaches),
-        is_trusted=verdict.is_trusted | declared,
     )
 
 

@@ -140,6 +140,16 @@ class Verdict(NamedTuple):
     is_accused: NDArray[np.bool_] | None = None
     finding: NoiseFinding | None = None
 
+    def overruled(self, images: NDArray[np.int64], declared: NDArray[np.bool_]) -> "Verdict":
+        """Take declared images (n,) for normal, of those (c,) that the patches are of."""
+        is_normal, reaches = declared[images], self.reaches
+        return self._replace(
+            is_noise=self.is_noise & ~is_normal,
+            weights=np.where(is_normal, 1.0, self.weights),
+            reaches=None if reaches is None else np.where(is_normal, 0.0, reaches),
+            is_trusted=self.is_trusted | declared,
+        )
+
 
 class NoiseDiscriminator(BaseEstimator, metaclass=ABCMeta):
     """Base class of noise discriminators.

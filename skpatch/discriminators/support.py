@@ -20,8 +20,6 @@ __all__ = ["SupportDiscriminator", "distance_ratios"]
 _FARTHER = 1.3
 # Images that patches are measured against where that serves later updates only.
 _SOME = 8
-# Images of which fewer do not tell what is usual at a place.
-_LEAST_USUAL = 20
 # Memory patches measured at a time.
 _BLOCK = 128
 
@@ -151,10 +149,7 @@ class SupportDiscriminator(NoiseDiscriminator):
 
     def usual(self, evidence, is_normal):
         """Take means and variances of aligned places; see the base class."""
-        jury = evidence
-        if not jury.verdict.is_aligned or len(jury.images) < _LEAST_USUAL:
-            return None
-        return jury.usual(is_normal)
+        return evidence.usual(is_normal) if evidence.verdict.is_aligned else None
 
     def _share(self, threshold):
         return self.noise_threshold if threshold is None else threshold

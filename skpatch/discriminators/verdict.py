@@ -18,7 +18,7 @@ __all__ = ["judge_accusations", "share_standing_out"]
 _ACCUSED = 0.07
 _BANK, _LEAST_BANK, _LARGEST_BANK = 0.02, 32, 2000
 _WORST = 0.006
-# Images below which a rank correlation says nothing.
+# Images below which a rank correlation says nothing, nor what is usual at a place.
 _LEAST_IMAGES = 20
 # Ranks of the patch at the same place between which places mean something else in each image:
 # less with parts that are aligned; about one half with textures that are the same everywhere, whose
