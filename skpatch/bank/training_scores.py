@@ -76,10 +76,17 @@ def _some(patches):
     return flat[:, :, places], places
 
 
-def score_again(bank, training, own):
-    """As of :func:`score_training`, from the worst patches of images whose others are not known."""
+def score_again(bank, training, own, before):
+    """As of :func:`score_training`, from the worst patches of images whose others are not known.
+
+    `before` is the bank that they were scored by then.
+    """
     worst = training.worst_patches[:, :, np.newaxis]
     scores = bank.score_patches(worst, own, places=training.worst_rows)
     scores = average_worst(scores, bank.rule.n_worst, bank.rule.peak_share)
     # Worst patches that are near now, as of images declared normal, say that the others are too.
-    return training._replace(scores=scores, typical=np.minimum(training.typical, scores))
+    typical = np.minimum(training.typical, scores)
+    if (bank.usual is None) != (before.usual is None):
+        # What is usual has become known, or is not any more, and scores are not as they were.
+        typical = np.full_like(typical, np.nan)
+    return training._replace(scores=scores, typical=typical)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from scipy.stats import trim_mean
 
 from ..runtime.products import products
 from ..runtime.threads import run_blocks
@@ -14,10 +15,15 @@ __all__ = ["LEAST_SQUARE", "UsualPatches"]
 # Of the mean variance along all axes at the place, and at all places: little of it along an axis,
 # or at a place that is the same in all images, is no reason to take the least change for a defect.
 _OF_PLACE, _OF_ALL = 0.1, 0.1
+# Share of the places with the largest, and of those with the least variance that do not count.
+_TRIMMED = 0.1
 # A patch that is like the mean counts for at least so much.
 LEAST_SQUARE = 1e-4
+# Relative precision of coordinates, and so of means.
+_PRECISION = np.finfo(np.float16).eps / 2
 # Patches at a place below which nothing is known of it.
 _LEAST_COUNT = 10
+# Places of a block.
 _PLACES = 64
 
 
@@ -27,54 +33,32 @@ class UsualPatches:
 
     The distances from their means say, independently of the nearest memory patch, how unusual a
     patch is: as in Defard et al., "PaDiM: a patch distribution modeling framework for anomaly
-    detection and localization", 2021, but with variances only. An image that they were taken from
-    is compared with what the others leave.
+    detection and localization", 2021, but with variances only. A patch may be usual at its place
+    or at one beside it, since a camera moves a little. An image that the distributions were taken
+    from is compared with what the others leave.
 
     Attributes
     ----------
     axes : ndarray of shape (d, k), float32
         From patches to their coordinates.
-    means : ndarray of shape (p, k), float32
-    variances : ndarray of shape (p, k), float32
+    shift : ndarray of shape (k,), float32
+        What coordinates are less than patches along the axes.
+    coordinates : ndarray of shape (j, p, k), floating
+        Of patches of some images.
     images : ndarray of shape (j,), int64
-        Numbers of the images that these are of, ascending.
+        Numbers of these images, ascending.
     is_counted : ndarray of shape (j, p), bool
-        Their patches that these are of.
+        Their patches that the distributions are of.
+    inspected : ndarray of shape (h, w), bool
+        The p places.
     """
 
     axes: np.ndarray
-    means: np.ndarray
-    variances: np.ndarray
+    shift: np.ndarray
+    coordinates: np.ndarray
     images: np.ndarray
     is_counted: np.ndarray
-
-    @classmethod
-    def of(cls, coordinates, images, is_counted, axes, shift):
-        """Those of some patches of images.
-
-        Parameters
-        ----------
-        coordinates : ndarray of shape (j, p, k), floating
-        images : ndarray of shape (j,), int64
-        is_counted : ndarray of shape (j, p), bool
-        axes : ndarray of shape (d, k), float32
-        shift : ndarray of shape (k,), float32
-            What coordinates are less than patches along the axes.
-        """
-        counts = is_counted.sum(axis=0)
-        means = np.empty(coordinates.shape[1:], np.float32)
-        variances = np.empty_like(means)
-
-        def measure(start, stop):
-            some, counted = coordinates[:, start:stop].astype(np.float64), is_counted[:, start:stop]
-            count = np.maximum(counts[start:stop, np.newaxis], 2)
-            mean = np.einsum("jpk,jp->pk", some, counted) / count
-            squares = np.square(some - mean)
-            means[start:stop] = mean + shift
-            variances[start:stop] = np.einsum("jpk,jp->pk", squares, counted) / (count - 1)
-
-        run_blocks(measure, len(means), _PLACES)
-        return cls(axes, means, variances, images, is_counted)
+    inspected: np.ndarray
 
     def after(self, components):
         """The same for patches that components (d', d), or None, bring to those of before."""
@@ -94,51 +78,83 @@ class UsualPatches:
         Returns
         -------
         ndarray of shape (n, q), float64
-            The root of the distance from the mean, in standard deviations.
+            The root of the distance from the nearest mean, in standard deviations.
         """
-        weights = np.empty(patches.shape[:2])
-        if places is not None:
-            places = np.broadcast_to(places, patches.shape[:2])
+        from ..distances.kernels import nearest_means
 
-        def weigh(start, stop):
+        squares = np.empty(patches.shape[:2])
+        places = np.arange(len(self.beside)) if places is None else places
+        places = np.broadcast_to(places, squares.shape)
+        known = self.known
+
+        def measure(start, stop):
             for image in range(start, stop):
-                at = slice(None) if places is None else places[image]
-                weights[image] = self._weigh(patches[image], at, -1 if own is None else own[image])
+                points = products(np.require(patches[image], requirements="W"), self.axes)
+                distributions = known if own is None else self._without(own[image])
+                beside = self.beside[places[image]]
+                nearest_means(points, beside, *distributions, squares[image])
 
-        run_blocks(weigh, len(patches), 1)
-        return weights
-
-    @cached_property
-    def counts(self):
-        """Number of patches (p,) at each place."""
-        return self.is_counted.sum(axis=0)
+        run_blocks(measure, len(patches), 1)
+        return np.where(np.isinf(squares), 1.0, np.maximum(squares, LEAST_SQUARE)) ** 0.25
 
     @cached_property
-    def is_known(self):
-        """Places (p,) of which enough is known: others have weights of 1."""
-        return (self.counts >= _LEAST_COUNT) & (self.spreads.min(axis=1) > 0)
+    def beside(self):
+        """Numbers (p, 9) of the places around each, and its own also where there is none."""
+        numbers = np.full(np.add(self.inspected.shape, 2), -1)
+        own = np.arange(np.count_nonzero(self.inspected))
+        numbers[1:-1, 1:-1][self.inspected] = own
+        around = np.lib.stride_tricks.sliding_window_view(numbers, (3, 3))[self.inspected]
+        around = around.reshape(len(own), 9)
+        return np.where(around >= 0, around, own[:, np.newaxis])
 
     @cached_property
-    def spreads(self):
-        """Variances (p, k), float64, that distances are measured by."""
-        return self._spread(self.variances.astype(np.float64))
+    def known(self):
+        """Means (p, k), float32, and what squared distances are multiplied with, (p, k), float64.
 
-    def _spread(self, variances):
-        of_all = _OF_ALL * self.variances.mean(dtype=np.float64)
-        return variances + _OF_PLACE * variances.mean(axis=1, keepdims=True) + of_all
+        Zeros where too little is known of a place.
+        """
+        means, variances = self._moments
+        return (means + self.shift).astype(np.float32), self._shares(variances)
 
-    def _weigh(self, patches, places, own):
-        """Weights (q,) of patches (q, d) at places, of an image with that number or -1."""
-        gaps = products(np.require(patches, requirements="W"), self.axes) - self.means[places]
-        squares, spreads = np.square(gaps, dtype=np.float64), self.spreads[places]
-        row = np.searchsorted(self.images, own)
-        if row < len(self.images) and self.images[row] == own:
-            # What is left without it.
-            n = np.maximum(self.counts[places], 3)[:, np.newaxis]
-            is_own = self.is_counted[row][places][:, np.newaxis]
-            left = ((n - 1) * self.variances[places] - n / (n - 1) * squares) / (n - 2)
-            spreads = np.where(is_own, self._spread(np.maximum(left, 0)), spreads)
-            squares = np.where(is_own, np.square(n / (n - 1)) * squares, squares)
-        known = self.is_known[places]
-        square = np.mean(squares / np.where(known[:, np.newaxis], spreads, 1), axis=1)
-        return np.where(known, np.maximum(square, LEAST_SQUARE), 1.0) ** 0.25
+    @cached_property
+    def _moments(self):
+        """Means and variances (p, k), float64, of coordinates."""
+        means = np.empty(self.coordinates.shape[1:])
+        variances = np.empty_like(means)
+
+        def measure(start, stop):
+            some = self.coordinates[:, start:stop].astype(np.float64)
+            counted, count = self.is_counted[:, start:stop], self._counts[start:stop]
+            means[start:stop] = np.einsum("jpk,jp->pk", some, counted) / count
+            squares = np.square(some - means[start:stop])
+            variances[start:stop] = np.einsum("jpk,jp->pk", squares, counted) / (count - 1)
+
+        run_blocks(measure, len(means), _PLACES)
+        return means, variances
+
+    @cached_property
+    def _counts(self):
+        """Number of patches (p, 1) at each place, at least 3."""
+        return np.maximum(self.is_counted.sum(axis=0), 3)[:, np.newaxis]
+
+    def _without(self, number):
+        """As `known`, without the image of that number."""
+        row = np.searchsorted(self.images, number)
+        if row == len(self.images) or self.images[row] != number:
+            return self.known
+        n, (means, variances) = self._counts, self._moments
+        gaps = np.where(self.is_counted[row][:, np.newaxis], self.coordinates[row] - means, np.nan)
+        left = ((n - 1) * variances - n / (n - 1) * np.square(gaps)) / (n - 2)
+        left = np.where(np.isnan(gaps), variances, np.maximum(left, 0))
+        means = means - np.nan_to_num(gaps) / (n - 1)
+        return (means + self.shift).astype(np.float32), self._shares(left)
+
+    def _shares(self, variances):
+        """What squared distances are multiplied with, (p, k), from variances."""
+        means, of_all = self._moments
+        # Whatever a few places show in some image.
+        of_all = trim_mean(of_all.mean(axis=1), _TRIMMED)
+        spreads = variances + _OF_PLACE * variances.mean(axis=1, keepdims=True) + _OF_ALL * of_all
+        spreads += np.square(_PRECISION * np.abs(means).max())
+        is_known = (self._counts >= _LEAST_COUNT) & (spreads.min(axis=1, keepdims=True) > 0)
+        return np.where(is_known, 1 / np.where(is_known, spreads, 1) / spreads.shape[1], 0)

@@ -81,7 +81,7 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     soft_weights : bool, default=True
         Whether patches count as the discriminator says. "support": memory patches as at least as
         far away as the nearest good patch of another image is from each, so that a defect does not
-        make its own image look normal; and where at least 20 images are aligned, scores of patches
+        make its own image look normal; and where at least 40 images are aligned, scores of patches
         are multiplied by the root of their distance, in standard deviations, from what is usual at
         their place. The paper's: distances are multiplied by the noise score of the memory patch
         they are measured to.

@@ -248,7 +248,8 @@ def complete(
     bank = _build_bank(memory, verdict, fit, random_state)
     if fit.settings.soft_weights:
         is_normal = kept & ~accused & verdict.is_trusted[:, np.newaxis, np.newaxis]
-        usual = model.usual(evidence, is_normal[:, fit.grid.inspected])
+        inspected = fit.grid.inspected
+        usual = model.usual(evidence, is_normal[:, inspected], inspected)
         bank = replace(bank, usual=None if usual is None else usual.after(fit.components))
     training = score(bank, own_images(np.arange(len(kept)), bank, kept, fit.grid))
     known = np.isfinite(training.scores) & is_left

@@ -355,7 +355,9 @@ class NoiseDiscriminator(BaseEstimator, metaclass=ABCMeta):
             is_trusted=np.ones(selection.n_images, bool),
         )
 
-    def usual(self, evidence: Any, is_normal: NDArray[np.bool_]) -> UsualPatches | None:
+    def usual(
+        self, evidence: Any, is_normal: NDArray[np.bool_], inspected: NDArray[np.bool_]
+    ) -> UsualPatches | None:
         """Say what is usual at each place, by which scores of patches are weighted.
 
         Parameters
@@ -364,6 +366,8 @@ class NoiseDiscriminator(BaseEstimator, metaclass=ABCMeta):
             What :meth:`collect` returned; None without any image.
         is_normal : ndarray of shape (n, p), bool
             Inspected patches of all training images that are no noise, of images that are trusted.
+        inspected : ndarray of shape (H, W), bool
+            The patches of the grid that are inspected.
 
         Returns
         -------

@@ -65,8 +65,8 @@ class JuryVerdict(NamedTuple):
         Of the local outlier factors that the limit is one of.
     scores : ndarray of shape (j, p), float64, or None
         These factors; None where none was measured.
-    is_aligned : bool
-        Whether the same place shows the same part in all images.
+    knows_places : bool
+        Whether enough images show the same part at the same place.
     """
 
     finding: NoiseFinding
@@ -74,7 +74,7 @@ class JuryVerdict(NamedTuple):
     suspicion: np.ndarray
     n_neighbors: int
     scores: np.ndarray | None
-    is_aligned: bool = False
+    knows_places: bool = False
 
 
 class Jury:
@@ -200,13 +200,13 @@ class Jury:
             scaled = products(scaled, self.axes)
         return np.clip(scaled, -_LARGEST, _LARGEST).astype(np.float16)
 
-    def usual(self, is_normal):
-        """What is usual at each place, from patches (n, p), bool, of all training images."""
+    def usual(self, is_normal, inspected):
+        """What is usual at each place (h, w) that is inspected; see `NoiseDiscriminator.usual`."""
         axes = np.eye(self._scaling.n_features) if self.axes is None else self.axes
         axes = (self._scaling.factor[0, 0] * axes).astype(np.float32)
         shift = products(self._scaling.shift, axes)[0]
         counted = is_normal[self.images]
-        return UsualPatches.of(self.coordinates, self.images, counted, axes, shift)
+        return UsualPatches(axes, shift, self.coordinates, self.images, counted, inspected)
 
     def project(self, points):
         """Coordinates (m, k), float32, of an ndarray or Rows (m, d), block by block."""

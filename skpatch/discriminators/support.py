@@ -62,10 +62,10 @@ class SupportDiscriminator(NoiseDiscriminator):
     deviations of what it would be by chance on there is some evidence of noise; from 3.5 on, and if
     the support is at least 0.45, it is strong. See :class:`~skpatch.discriminators.NoiseFinding`.
 
-    Where the same place shows the same part in all images, and there are at least 20, patches that
+    Where the same place shows the same part in all images, and there are at least 40, patches that
     are unusual for their place count for more: their scores are multiplied by the root of their
-    distance from the mean of what is no noise there, in standard deviations along 64 axes. Of at
-    most 256 images.
+    distance from the mean of what is no noise there, or at the nearest of the eight places around,
+    in standard deviations along 64 axes. Means are of at most 256 images.
     """
 
     _parameter_constraints = {
@@ -147,9 +147,9 @@ class SupportDiscriminator(NoiseDiscriminator):
             finding=finding,
         )
 
-    def usual(self, evidence, is_normal):
+    def usual(self, evidence, is_normal, inspected):
         """Take means and variances of aligned places; see the base class."""
-        return evidence.usual(is_normal) if evidence.verdict.is_aligned else None
+        return evidence.usual(is_normal, inspected) if evidence.verdict.knows_places else None
 
     def _share(self, threshold):
         return self.noise_threshold if threshold is None else threshold

@@ -19,6 +19,8 @@ __all__ = ["BankSearch"]
 _BLOCK = 256
 # The bank is searched up to these shares, and what cannot be among the worst is left out between.
 _SHARES = (1 / 8, 1 / 4, 1 / 2, 1)
+# Squared distance from what is not known, in variances; no patch is as far from anything else.
+_FAR = 1e30
 # Patches with the largest bounds, which are compared with the whole bank at once.
 _LEADERS = 32
 
@@ -98,20 +100,28 @@ class BankSearch(nn.Module):
 
     def _take_usual(self, usual):
         """Keep what is usual at each place; of what is not known, factors are 1."""
-        known = usual.is_known[:, np.newaxis]
-        shares = np.where(known, 1 / np.where(known, usual.spreads, 1), 0) / usual.means.shape[1]
+        means, shares = usual.known
+        unknown = np.where(shares[:, 0] > 0, 0, _FAR)
         self.register_buffer("axes", torch.from_numpy(usual.axes))
-        self.register_buffer("means", torch.from_numpy(usual.means))
+        self.register_buffer("means", torch.from_numpy(means))
         self.register_buffer("shares", torch.from_numpy(shares.astype(np.float32)))
-        self.register_buffer("unknown", torch.from_numpy((~usual.is_known).astype(np.float32)))
+        self.register_buffer("unknown", torch.from_numpy(unknown.astype(np.float32)))
+        self.register_buffer("beside", torch.from_numpy(np.ascontiguousarray(usual.beside.T)))
 
     def _factors(self, patches):
         """What scores of patches (n, p, d) are multiplied with, (n, p)."""
         if not self._knows_usual:
             return torch.ones(patches.shape[:2])
-        squares = (patches @ self.axes - self.means).square()
-        square = (squares * self.shares).sum(dim=2) + self.unknown
-        return torch.sqrt(torch.sqrt(torch.clamp(square, min=LEAST_SQUARE)))
+        points = patches @ self.axes
+        squares = torch.stack([self._squares(points, places) for places in self.beside]).amin(dim=0)
+        squares = torch.where(squares < _FAR, torch.clamp(squares, min=LEAST_SQUARE), 1.0)
+        return torch.sqrt(torch.sqrt(squares))
+
+    def _squares(self, points, places):
+        """Squared distances (n, p) of points (n, p, k) from the means at some places (p,)."""
+        means, shares = (one.index_select(0, places) for one in (self.means, self.shares))
+        squares = ((points - means).square() * shares).sum(dim=2)
+        return squares + self.unknown.index_select(0, places)
 
     def _unit(self, patches):
         return functional.normalize(patches, dim=2) if self._metric == "cosine" else patches

@@ -98,7 +98,7 @@ def unpack_detector(packed, arrays):
             rule=settings.scoring_rule(grid.n_patches)._replace(
                 peak_share=_check_share(peak_share)
             ),
-            usual=_usual(known, learned["trusted_images_"], grid) if knows_usual else None,
+            usual=_usual(known, learned["trusted_images_"], grid) if knows_usual is True else None,
         ),
         coreset_radius=check_distance(radius, "coreset_radius_"),
         discriminator=None,
@@ -129,9 +129,9 @@ def _take_learned(arrays):
 def _usual(known, trusted, grid):
     """What is usual at each place, of the fields of FittedState that updates need."""
     if known["evidence"] is None:
-        raise ValueError("it lacks the images that what is usual is known from")
+        raise ValueError("it lacks the images that say what is usual at each place")
     is_normal = known["kept"] & ~known["accused"] & trusted[:, np.newaxis, np.newaxis]
-    usual = known["evidence"].usual(is_normal[:, grid.inspected])
+    usual = known["evidence"].usual(is_normal[:, grid.inspected], grid.inspected)
     return usual.after(known["components"])
 
 

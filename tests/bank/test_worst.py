@@ -20,7 +20,9 @@ def usual_of(patches):
     many = np.concatenate([flat, flat * 1.5, flat - 1])[..., ::2]
     counted = np.ones(many.shape[:2], bool)
     counted[: len(flat), ::3] = False
-    return UsualPatches.of(many, np.arange(len(many)), counted, axes, np.zeros(axes.shape[1]))
+    inspected = np.ones(patches.shape[1:3], bool)
+    shift = np.zeros(axes.shape[1], np.float32)
+    return UsualPatches(axes, shift, many, np.arange(len(many)), counted, inspected)
 
 
 @pytest.mark.parametrize("knows_usual", [False, True])

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Patches that are unusual for their place count for more, where places mean something."""
 
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from _references import repeated_defects
@@ -9,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skpatch import SoftPatchDetector, load, save
 from skpatch.detector.estimator import fitted_state
 from skpatch.metrics import image_auroc
+from skpatch.persistence.container import read_container, write_container
 
 
 def aligned(n, seed=0, shape=(8, 8), n_features=16):
@@ -41,10 +45,10 @@ def test_scores_are_distances_times_weights():
 
 def test_training_images_are_left_out_of_what_is_usual():
     """A new model of the others scores an image nearly as training scores say."""
-    train = aligned(40)
+    train = aligned(41)
     train[11, 2, 3] += 3
     detector = SoftPatchDetector(random_state=0, coreset_size=1.0).fit(train)
-    others = np.arange(40) != 11
+    others = np.arange(41) != 11
     without = SoftPatchDetector(random_state=0, coreset_size=1.0).fit(train[others])
     expected = without.score_samples(train[[11]])
     assert_allclose(detector.training_scores_[11], expected, rtol=0.02)
@@ -62,7 +66,7 @@ def test_training_images_are_left_out_of_what_is_usual():
         ({"soft_weights": False}, 40, (8, 8)),
         ({"discriminator": None}, 40, (8, 8)),
         ({"discriminator": "lof"}, 40, (8, 8)),
-        ({}, 19, (8, 8)),
+        ({}, 39, (8, 8)),
         ({}, 40, (1, 1)),
     ],
 )
@@ -143,3 +147,55 @@ def test_noise_is_not_usual():
 
 def trusted(detector):
     return detector.trusted_images_[:, np.newaxis, np.newaxis]
+
+
+def changed(path, change):
+    """Change the JSON and the arrays of a detector's file."""
+    content, stored = read_container(path)
+    arrays = dict(stored._arrays)
+    change(content["model"], arrays)
+    write_container(path, content, arrays)
+    return path
+
+
+def test_files_of_before_score_as_before(tmp_path):
+    train, test = aligned(40), aligned(4, 1)
+    detector = SoftPatchDetector(random_state=0).fit(train)
+    save(detector, tmp_path / "model.skpatch")
+    path = changed(tmp_path / "model.skpatch", lambda model, _: model.pop("knows_usual"))
+    bank = replace(fitted_state(detector).bank, usual=None)
+    assert_array_equal(load(path).predict_map(test), bank.score_patches(test))
+
+
+@pytest.mark.parametrize("what", ["jury", "axes"])
+def test_files_that_say_what_is_usual_wrongly(tmp_path, what):
+    train = aligned(40, n_features=200)
+    save(SoftPatchDetector(random_state=0, projection_dim=None).fit(train), tmp_path / "m.skpatch")
+
+    def change(model, arrays):
+        if what == "jury":
+            model["updates"]["jury"] = None
+        else:
+            arrays["jury.axes"] = 10 * arrays["jury.axes"]
+
+    with pytest.raises(
+        ValueError, match="usual at each place" if what == "jury" else "orthonormal"
+    ):
+        load(changed(tmp_path / "m.skpatch", change))
+
+
+def test_nothing_is_called_unlike_once_nothing_is_usual():
+    """Scores with weights are no measure of those without."""
+    rng = np.random.RandomState(0)
+    spreads = 10 ** rng.uniform(-1.5, 0.5, (20, 20, 1))
+    means = 3 * rng.normal(size=(20, 20, 8))
+    train, test = (means + spreads * rng.normal(size=(n, 20, 20, 8)) for n in (45, 20))
+    detector = SoftPatchDetector(random_state=0).fit(train)
+    assert np.isfinite(detector.unlike_limit_)
+    detector.forget(range(8))
+    assert usual_of(detector) is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        detector.score_samples(test)
+    with pytest.warns(UserWarning, match="unlike everything"):
+        SoftPatchDetector(random_state=0).fit(train).score_samples(test[:, ::-1])

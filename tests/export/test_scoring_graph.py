@@ -86,7 +86,7 @@ def test_reaches():
 )
 def test_weights_by_place(small_blocks, parameters):
     detector = SoftPatchDetector(random_state=0, **parameters)
-    model = make_pipeline(small_extractor(image_size=64), detector).fit(parts(30, seed=0))
+    model = make_pipeline(small_extractor(image_size=64), detector).fit(parts(40, seed=0))
     bank = fitted_state(detector).bank
     assert bank.usual is not None
     assert_same(model)

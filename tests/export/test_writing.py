@@ -91,7 +91,7 @@ def test_without_maps(model, path, tmp_path, runtime, monkeypatch):
 @pytest.mark.parametrize("runtime", [by_onnxruntime, by_openvino])
 def test_weights_by_place(tmp_path, runtime):
     detector = SoftPatchDetector(random_state=0)
-    model = make_pipeline(small_extractor(image_size=64), detector).fit(parts(30, seed=0))
+    model = make_pipeline(small_extractor(image_size=64), detector).fit(parts(40, seed=0))
     assert fitted_state(detector).bank.usual is not None
     model.to_onnx(tmp_path / "model.onnx")
     run = runtime(tmp_path / "model.onnx")
