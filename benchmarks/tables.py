@@ -169,18 +169,18 @@ def default_size_methods(rows):
     lines = []
     for noise in sorted({row["noise"] for row in rows}, key=float):
         of_noise = [row for row in rows if row["noise"] == noise]
-        found = {dataset: {} for dataset in sorted({row["dataset"] for row in of_noise})}
+        found = {dataset: [] for dataset in sorted({row["dataset"] for row in of_noise})}
         for row in of_noise:
-            found[row["dataset"]][row["method"]] = float(row["auroc"])
-        found["mean"] = {
-            method: np.mean([one[method] for one in found.values()]) for method in columns
-        }
-        for dataset, of in found.items():
-            cells = [f"{of[method]:.3f}" for method in columns]
+            found[row["dataset"]].append(row)
+        found["mean"] = of_noise
+        for dataset, some in found.items():
+            by_method = ([row for row in some if row["method"] == one] for one in columns)
+            cells = [spread(some, "auroc") for some in by_method]
             lines.append([dataset, f"{float(noise):.0%}", *cells])
+    seeds = ", ".join(sorted({row["seed"] for row in rows}))
     caption = (
-        "Image AUROC at the default image size, 80 training images, seed "
-        f"{rows[0]['seed']}: EfficientNet-Lite0, {_measured(rows)}"
+        "Image AUROC at the default image size, 80 training images, mean ± standard deviation over "
+        f"seeds {seeds}: EfficientNet-Lite0, {_measured(rows)}"
     )
     return caption, ["set", "noise", *columns.values()], lines
 

@@ -15,3 +15,11 @@ def photographs(*sizes, seed=0):
 
 
 IMAGES = photographs(*[(70, 80)] * 7)
+
+
+def parts(n, seed):
+    """Photographs of the same part at the same place: one of smooth noise, and a little more."""
+    one = photographs((70, 80), seed=99)[0].astype(float)
+    rng = np.random.RandomState(seed)
+    noise = rng.normal(size=(n, 14, 16, 3)).repeat(5, axis=1).repeat(5, axis=2)
+    return list(np.clip(one + 6 * noise, 0, 255).astype(np.uint8))

@@ -11,6 +11,7 @@ from ..distances.exact import ExactNeighbors
 from ..distances.search import on_device
 from ..runtime.devices import accelerator
 from .places import Places
+from .usual import UsualPatches
 from .worst import worst_patches
 
 __all__ = ["OF_SQUARES", "MemoryBank", "ScoringRule", "average_worst"]
@@ -59,6 +60,8 @@ class MemoryBank:
     search : object
         Fitted neighbour search of `patches` with these `reaches`.
     rule : ScoringRule
+    usual : UsualPatches or None
+        What is usual at each place, by which scores of patches are weighted too.
     """
 
     patches: np.ndarray
@@ -67,6 +70,7 @@ class MemoryBank:
     reaches: np.ndarray
     search: Any
     rule: ScoringRule
+    usual: UsualPatches | None = None
 
     def on(self, device):
         """The same bank, searched on a device."""
@@ -109,6 +113,7 @@ class MemoryBank:
             self._bound,
             self._harmless,
             self.weights,
+            self._factors(patches, own),
             n_worst,
             n_spare,
             None if own is None else (own, self.source[:, 0]),
@@ -116,17 +121,23 @@ class MemoryBank:
         )
         return average_worst(scores, n_worst, self.rule.peak_share), rows
 
-    def score_patches(self, patches, own=None, description="scoring"):
-        """Score patches: (n, h, w), high = anomalous; parameters as for :meth:`score_images`."""
-        distances, rows = self.nearest(patches, self._n_neighbors, own, description)
-        return self._weigh(distances, self.weights[rows]).reshape(patches.shape[:3])
+    def score_patches(self, patches, own=None, description="scoring", places=None):
+        """Score patches: (n, h, w), high = anomalous; parameters as for :meth:`score_images`.
 
-    def bound_patches(self, patches, own=None):
-        """Scores of patches (n, h, w) are at most these; parameters as for :meth:`score_images`."""
+        `places`, (h * w,) or (n, h * w), are those of the patches, where they are not all of an
+        image's.
+        """
+        distances, rows = self.nearest(patches, self._n_neighbors, own, description)
+        scores = self._weigh(distances, self.weights[rows]).reshape(patches.shape[:3])
+        return scores * self._factors(patches, own, places).reshape(scores.shape)
+
+    def bound_patches(self, patches, own=None, places=None):
+        """Scores of patches (n, h, w) are at most these; see :meth:`score_patches`."""
         if not self._has_tree:
-            return self.score_patches(patches, own, None)
+            return self.score_patches(patches, own, None, places)
         distances, _ = self.search.near(*self._queries(patches, self._n_neighbors, own))
-        return self._bound(distances).reshape(patches.shape[:3])
+        bounds = self._bound(distances).reshape(patches.shape[:3])
+        return bounds * self._factors(patches, own, places).reshape(bounds.shape)
 
     def nearest(self, patches, n_neighbors=1, own=None, description=None):
         """Distances (n * h * w, k) of patches to the nearest memory patches, and these, by row."""
@@ -139,6 +150,13 @@ class MemoryBank:
             own = np.broadcast_to(own[:, np.newaxis, np.newaxis], patches.shape[:3]).ravel()
             excluded = own, self.source[:, 0]
         return patches.reshape(-1, patches.shape[-1]), n_neighbors, excluded
+
+    def _factors(self, patches, own=None, places=None):
+        """What scores of patches (n, h * w) are multiplied with."""
+        flat = patches.reshape(len(patches), -1, patches.shape[-1])
+        if self.usual is None:
+            return np.ones(flat.shape[:2])
+        return self.usual.weights(flat, own, places)
 
     @cached_property
     def _places(self):

@@ -42,7 +42,8 @@ def score_training(bank, patches, own):
     n_spare = min(SPARE_PATCHES, patches[0, ..., 0].size - bank.rule.n_worst)
     scores, rows = bank.score_images(patches, own, "calibrating", n_spare)
     flat = patches.reshape(len(patches), -1, patches.shape[-1])
-    typical = typical_scores(bank.score_patches(_some(patches), own, None)[:, 0])
+    some, places = _some(patches)
+    typical = typical_scores(bank.score_patches(some, own, None, places)[:, 0])
     return TrainingImages(
         scores,
         rows,
@@ -56,23 +57,36 @@ def is_typical_beyond(bank, patches, own, limit):
 
     For nearly all of them an upper bound is enough to say no.
     """
-    some = _some(patches)
-    beyond = typical_scores(bank.bound_patches(some, own)[:, 0]) > limit
+    some, places = _some(patches)
+    beyond = typical_scores(bank.bound_patches(some, own, places)[:, 0]) > limit
     if beyond.any():
         own = None if own is None else own[beyond]
-        beyond[beyond] = typical_scores(bank.score_patches(some[beyond], own, None)[:, 0]) > limit
+        scores = bank.score_patches(some[beyond], own, None, places)[:, 0]
+        beyond[beyond] = typical_scores(scores) > limit
     return beyond
 
 
 def _some(patches):
-    """The patches (n, 1, k, d) whose scores are the typical one of an image (n, h, w, d)."""
+    """The patches (n, 1, k, d) whose scores are the typical one of an image, and their places (k,).
+
+    `patches` (n, h, w, d) are all those of the images.
+    """
     flat = patches.reshape(len(patches), 1, -1, patches.shape[-1])
-    return flat[:, :, sample_positions(flat.shape[2])]
+    places = sample_positions(flat.shape[2])
+    return flat[:, :, places], places
 
 
-def score_again(bank, training, own):
-    """As of :func:`score_training`, from the worst patches of images whose others are not known."""
-    scores = bank.score_patches(training.worst_patches[:, :, np.newaxis], own)
+def score_again(bank, training, own, before):
+    """As of :func:`score_training`, from the worst patches of images whose others are not known.
+
+    `before` is the bank that they were scored by then.
+    """
+    worst = training.worst_patches[:, :, np.newaxis]
+    scores = bank.score_patches(worst, own, places=training.worst_rows)
     scores = average_worst(scores, bank.rule.n_worst, bank.rule.peak_share)
     # Worst patches that are near now, as of images declared normal, say that the others are too.
-    return training._replace(scores=scores, typical=np.minimum(training.typical, scores))
+    typical = np.minimum(training.typical, scores)
+    if (bank.usual is None) != (before.usual is None):
+        # What is usual has become known, or is not any more, and scores are not as they were.
+        typical = np.full_like(typical, np.nan)
+    return training._replace(scores=scores, typical=typical)

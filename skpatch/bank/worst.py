@@ -23,6 +23,7 @@ def worst_patches(
     bound,
     harmless,
     weights,
+    factors,
     n_worst,
     n_spare=0,
     excluded=None,
@@ -50,6 +51,8 @@ def worst_patches(
     harmless : callable
         From a score to the squared distance up to which no patch has a higher one.
     weights : ndarray of shape (size of the bank,), float64
+    factors : ndarray of shape (n, h * w), float64
+        Positive numbers that the scores of patches are multiplied with.
     n_worst : int
         Number of patches wanted.
     n_spare : int
@@ -89,17 +92,20 @@ def worst_patches(
             squared[some], indices[some] = found
 
         def score(some):
-            return weigh(np.sqrt(squared[some]), weights[indices[some]])
+            return factors[image, some] * weigh(np.sqrt(squared[some]), weights[indices[some]])
+
+        def bounds(some):
+            return factors[image, some] * bound(np.sqrt(squared[some]))
 
         def maybe_worse(some, least):
-            return some[bound(np.sqrt(squared[some])) > least]
+            return some[bounds(some) > least]
 
         def look_beside(some):
             candidates = places.beside(*np.divmod(some, width))
             improve(some, partial(search.compare_with, candidates))
 
         def by_bound():
-            return np.argsort(-bound(np.sqrt(squared)), kind="stable")
+            return np.argsort(-bounds(slice(None)), kind="stable")
 
         search.improve(queries, squared, indices, groups, np.inf)
         search.share(queries, width, squared, indices)
@@ -113,7 +119,7 @@ def worst_patches(
         left = maybe_worse(left, least)
         look_beside(left)
         left = maybe_worse(left, least)
-        improve(left, search.improve, harmless(least))
+        improve(left, search.improve, harmless(least / factors[image, left]))
         left = maybe_worse(left, least)
         scores[left] = score(left)
         worst[image] = np.argsort(-scores, kind="stable")[:n_wanted]

@@ -59,8 +59,9 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     - By default ("support", :class:`~skpatch.SupportDiscriminator`), patches that are unusual at
       their place are accused, and taken for noise if the accused vouch for each other. They are
       kept out of the bank where the evidence is strong, and memory patches count only from the
-      distance on at which good patches vouch for them. Without evidence of noise the model is
-      PatchCore's.
+      distance on at which good patches vouch for them. Without evidence of noise the memory bank
+      is PatchCore's. Where images are aligned, patches that are unusual for their place count for
+      more.
     - As SoftPatch does, before the coreset: a discriminator scores every training patch among those
       at its grid position, a given share is dropped, and distances are multiplied by the scores.
 
@@ -78,10 +79,12 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         for the discriminator to decide: the paper's 0.15, while "support" finds out from the
         training images whether and how much is noise.
     soft_weights : bool, default=True
-        Whether memory patches count as the discriminator says. "support": as at least as far away
-        as the nearest good patch of another image is from each, so that a defect does not make its
-        own image look normal. The paper's: distances are multiplied by
-        the noise score of the memory patch they are measured to.
+        Whether patches count as the discriminator says. "support": memory patches as at least as
+        far away as the nearest good patch of another image is from each, so that a defect does not
+        make its own image look normal; and where at least 40 images are aligned, scores of patches
+        are multiplied by the root of their distance, in standard deviations, from what is usual at
+        their place. The paper's: distances are multiplied by the noise score of the memory patch
+        they are measured to.
     coreset_size : "auto", float in (0, 1] or int, default="auto"
         Size of the memory bank: a share of *all* training patches, as in the paper, or a number.
         "auto" is the paper's tenth, but at most 20,000 patches, which the time of scoring an image
@@ -216,6 +219,9 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
     X. Jiang et al., "SoftPatch: Unsupervised Anomaly Detection with Noisy Data", NeurIPS 2022.
 
     K. Roth et al., "Towards Total Recall in Industrial Anomaly Detection" (PatchCore), CVPR 2022.
+
+    T. Defard et al., "PaDiM: a Patch Distribution Modeling Framework for Anomaly Detection and
+    Localization", 2021: distances from what is usual at a place.
 
     Examples
     --------
@@ -556,8 +562,8 @@ class SoftPatchDetector(OutlierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n, h, w), float64
-            Weighted distance to the nearest memory patch, in feature units; high = anomalous. NaN
-            for patches that are not inspected.
+            Weighted distance to the nearest memory patch, in feature units, see `soft_weights`;
+            high = anomalous. NaN for patches that are not inspected.
         """
         patches = self._check(X)
         with self._execution():

@@ -2,6 +2,7 @@
 """The steps of a fit: screen the patches, select the bank, judge it, and calibrate its scores."""
 
 import warnings
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -230,7 +231,7 @@ def complete(
     """
     declared = given.is_declared
     verdict = model.judge(evidence, selection, fit.settings.threshold)
-    verdict = _overrule(verdict, selection.source[:, 0], declared)
+    verdict = verdict.overruled(selection.source[:, 0], declared)
     scores, kept = noise
     places = tuple(selection.source.T)
     is_left = ~given.is_gone
@@ -245,6 +246,11 @@ def complete(
     candidates = Candidates(selection.patches, selection.source, ratios)
     memory = candidates.take(~verdict.is_noise)
     bank = _build_bank(memory, verdict, fit, random_state)
+    if fit.settings.soft_weights:
+        is_normal = kept & ~accused & verdict.is_trusted[:, np.newaxis, np.newaxis]
+        inspected = fit.grid.inspected
+        usual = model.usual(evidence, is_normal[:, inspected], inspected)
+        bank = replace(bank, usual=None if usual is None else usual.after(fit.components))
     training = score(bank, own_images(np.arange(len(kept)), bank, kept, fit.grid))
     known = np.isfinite(training.scores) & is_left
     training = training._replace(scores=np.where(known, -training.scores, np.nan))
@@ -268,18 +274,6 @@ def complete(
         copy_gap=gap,
         training=training,
         calibration_scores=calibration_scores(training.scores, verdict.noise_ratio, declared),
-    )
-
-
-def _overrule(verdict, images, declared):
-    """A verdict on patches of these images (c,) that takes declared ones (n,) for normal."""
-    is_normal = declared[images]
-    reaches = verdict.reaches
-    return verdict._replace(
-        is_noise=verdict.is_noise & ~is_normal,
-        weights=np.where(is_normal, 1.0, verdict.weights),
-        reaches=None if reaches is None else np.where(is_normal, 0.0, reaches),
-        is_trusted=verdict.is_trusted | declared,
     )
 
 

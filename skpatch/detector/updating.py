@@ -57,7 +57,7 @@ def grow(state, patches, settings, random_state):
 
     def score(bank, own):
         new = score_training(bank, patches, own[n_before:])
-        old = score_again(bank, state.training, own[:n_before])
+        old = score_again(bank, state.training, own[:n_before], state.bank)
         return TrainingImages(*map(np.concatenate, zip(old, new, strict=True)))
 
     return complete(
@@ -159,7 +159,7 @@ def _judge_again(state, settings, random_state, model, evidence, candidates, scr
         gap=state.copy_gap,
         radius=state.coreset_radius,
         random_state=check_random_state(random_state),
-        score=lambda bank, own: score_again(bank, state.training, own),
+        score=lambda bank, own: score_again(bank, state.training, own, state.bank),
     )
 
 

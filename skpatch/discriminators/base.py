@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from ..bank.bank import MemoryBank
+from ..bank.usual import UsualPatches
 from ..features.patches import check_patches, require_images
 from ..runtime.parameters import fit_context
 from .finding import NoiseFinding
@@ -138,6 +139,16 @@ class Verdict(NamedTuple):
     ratios: NDArray[np.float64] | None = None
     is_accused: NDArray[np.bool_] | None = None
     finding: NoiseFinding | None = None
+
+    def overruled(self, images: NDArray[np.int64], declared: NDArray[np.bool_]) -> "Verdict":
+        """Take declared images (n,) for normal, of those (c,) that the patches are of."""
+        is_normal, reaches = declared[images], self.reaches
+        return self._replace(
+            is_noise=self.is_noise & ~is_normal,
+            weights=np.where(is_normal, 1.0, self.weights),
+            reaches=None if reaches is None else np.where(is_normal, 0.0, reaches),
+            is_trusted=self.is_trusted | declared,
+        )
 
 
 class NoiseDiscriminator(BaseEstimator, metaclass=ABCMeta):
@@ -343,6 +354,27 @@ class NoiseDiscriminator(BaseEstimator, metaclass=ABCMeta):
             weights=np.maximum(selection.scores, 0),
             is_trusted=np.ones(selection.n_images, bool),
         )
+
+    def usual(
+        self, evidence: Any, is_normal: NDArray[np.bool_], inspected: NDArray[np.bool_]
+    ) -> UsualPatches | None:
+        """Say what is usual at each place, by which scores of patches are weighted.
+
+        Parameters
+        ----------
+        evidence : object
+            What :meth:`collect` returned; None without any image.
+        is_normal : ndarray of shape (n, p), bool
+            Inspected patches of all training images that are no noise, of images that are trusted.
+        inspected : ndarray of shape (H, W), bool
+            The patches of the grid that are inspected.
+
+        Returns
+        -------
+        UsualPatches or None
+            By default None: scores depend on the nearest memory patches alone.
+        """
+        return None
 
     def dismiss(self, evidence: Any, images: NDArray[np.int64]) -> Any:
         """Leave training images, given by their numbers, out of what was collected.

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..bank.usual import UsualPatches
 from ..distances.scaling import LowerBounds, Scaling, inner_products
 from ..runtime.products import products
 from ..runtime.threads import progress, run_blocks
@@ -64,6 +65,8 @@ class JuryVerdict(NamedTuple):
         Of the local outlier factors that the limit is one of.
     scores : ndarray of shape (j, p), float64, or None
         These factors; None where none was measured.
+    knows_places : bool
+        Whether enough images show the same part at the same place.
     """
 
     finding: NoiseFinding
@@ -71,6 +74,7 @@ class JuryVerdict(NamedTuple):
     suspicion: np.ndarray
     n_neighbors: int
     scores: np.ndarray | None
+    knows_places: bool = False
 
 
 class Jury:
@@ -195,6 +199,14 @@ class Jury:
         if self.axes is not None:
             scaled = products(scaled, self.axes)
         return np.clip(scaled, -_LARGEST, _LARGEST).astype(np.float16)
+
+    def usual(self, is_normal, inspected):
+        """What is usual at each place (h, w) that is inspected; see `NoiseDiscriminator.usual`."""
+        axes = np.eye(self._scaling.n_features) if self.axes is None else self.axes
+        axes = (self._scaling.factor[0, 0] * axes).astype(np.float32)
+        shift = products(self._scaling.shift, axes)[0]
+        counted = is_normal[self.images]
+        return UsualPatches(axes, shift, self.coordinates, self.images, counted, inspected)
 
     def project(self, points):
         """Coordinates (m, k), float32, of an ndarray or Rows (m, d), block by block."""

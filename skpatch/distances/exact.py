@@ -200,7 +200,7 @@ class ExactNeighbors(BaseEstimator):
         distances: NDArray[np.float64],
         indices: NDArray[np.int64],
         groups: NDArray | None = None,
-        enough: float = -1.0,
+        enough: float | NDArray[np.float64] = -1.0,
     ) -> None:
         """Improve nearest neighbours, on the calling thread.
 
@@ -214,7 +214,7 @@ class ExactNeighbors(BaseEstimator):
             Their rows of the bank, -1 where there is none.
         groups : ndarray of shape (n,), optional
             Those of the bank's rows, of which a query is not matched with its own.
-        enough : float, default=-1
+        enough : float or ndarray of shape (m,), default=-1
             Squared distance of the farthest neighbour at which a query's search may end. With inf
             it ends in the first leaf of the tree that has neighbours enough.
         """
@@ -231,7 +231,7 @@ class ExactNeighbors(BaseEstimator):
             self._tree,
             self.bounds_.tolerance(queries.halves, self._largest_half),
             self.bounds_.unit,
-            enough if is_narrow else np.inf,
+            np.full(len(distances), enough if is_narrow else np.inf),
             distances,
             indices,
         )

@@ -6,6 +6,7 @@ nearest_in_groups   the same within each of several groups of rows
 search_tree         the same by a k-d tree of the bank
 share_neighbors     upper bounds, from the neighbours of patches beside a patch
 nearest_candidates  exact k nearest of a few candidates, given bounds of their distances
+nearest_means       least of a few weighted distances
 exclude             rule out pairs of the same group
 lower_distances     greedy k-centre: lower each point's distance to its nearest centre
 pick_farthest       greedy k-centre: the next picks among a group of candidates
@@ -29,6 +30,7 @@ __all__ = [
     "lower_distances",
     "nearest_candidates",
     "nearest_in_groups",
+    "nearest_means",
     "nearest_rows",
     "pick_farthest",
     "search_tree",
@@ -248,7 +250,7 @@ def search_tree(queries, bank, reaches, tree, tolerance, unit, enough, distances
         Bound on the error of half a squared distance for each query.
     unit : float
         One squared distance of the coordinates, in squared distances of the rows.
-    enough : float
+    enough : (m,) float64
         Squared distance of the farthest neighbour at which a query is looked for no further.
     distances : (m, k) float64, changed in place
         Squared distances found so far; inf where there is none.
@@ -295,8 +297,34 @@ def search_tree(queries, bank, reaches, tree, tolerance, unit, enough, distances
                 exact = max(_squared_distance(query_rows[i], rows[row]), reaches[row])
                 _insert(distances[i], indices[i], exact, row)
                 limit = np.float32(distances[i, -1] / (2.0 * unit) + slack)
-            if distances[i, -1] <= enough:
+            if distances[i, -1] <= enough[i]:
                 break
+
+
+@_jit(fastmath={"reassoc", "contract"})
+def nearest_means(points, candidates, means, shares, squares):
+    """Squared distances (m,) of points (m, k), float32, to the nearest of a few means.
+
+    Parameters
+    ----------
+    points : (m, k) float32
+    candidates : (m, c) int64
+        Rows of the means that each point is compared with.
+    means : (r, k) float32
+    shares : (r, k) float64
+        What squares are multiplied with, along each axis. Of a mean that is not known they are 0.
+    squares : (m,) float64, changed in place
+        Inf where no mean is known.
+    """
+    for i in range(len(points)):
+        squares[i] = np.inf
+        for row in candidates[i]:
+            if shares[row, 0] > 0:
+                square = 0.0
+                for axis in range(points.shape[1]):
+                    gap = np.float64(points[i, axis] - means[row, axis])
+                    square += gap * gap * shares[row, axis]
+                squares[i] = min(squares[i], square)
 
 
 @_jit

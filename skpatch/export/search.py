@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from ..bank.bank import OF_SQUARES
+from ..bank.usual import LEAST_SQUARE
 
 __all__ = ["BankSearch"]
 
@@ -18,6 +19,8 @@ __all__ = ["BankSearch"]
 _BLOCK = 256
 # The bank is searched up to these shares, and what cannot be among the worst is left out between.
 _SHARES = (1 / 8, 1 / 4, 1 / 2, 1)
+# Squared distance from what is not known, in variances; no patch is as far from anything else.
+_FAR = 1e30
 # Patches with the largest bounds, which are compared with the whole bank at once.
 _LEADERS = 32
 
@@ -40,6 +43,9 @@ class BankSearch(nn.Module):
         self._has_reaches = reaches.any()
         self.register_buffer("centre", torch.from_numpy(centre.astype(np.float32)))
         self.register_buffer("weights", torch.from_numpy(bank.weights.astype(np.float32)))
+        self._knows_usual = bank.usual is not None
+        if self._knows_usual:
+            self._take_usual(bank.usual)
         self._starts = range(0, len(rows), _BLOCK)
         self._parts = self._split()
         for start in self._starts:
@@ -50,8 +56,9 @@ class BankSearch(nn.Module):
 
     def forward(self, patches):
         """Scores (n, p) of patches (n, p, d)."""
+        patches = self._unit(patches)
         found = self._nearest(self._queries(patches), self._starts)
-        return self._scores(found).reshape(patches.shape[:2])
+        return self._scores(found).reshape(patches.shape[:2]) * self._factors(patches)
 
     def worst(self, patches, n_worst):
         """The largest scores (n, n_worst) of patches (n, p, d) of each image, descending.
@@ -59,27 +66,29 @@ class BankSearch(nn.Module):
         Distances to a part of the bank bound scores from above. The patches with the largest bounds
         are compared with all of it at once, and others part by part, as long as they may be worse.
         """
+        patches = self._unit(patches)
         n_images, n_patches, _ = patches.shape
-        queries = self._queries(patches)
+        factors, queries = self._factors(patches).reshape(-1), self._queries(patches)
         found = self._nearest(queries, self._parts[0])
-        bounds = self._bounds(found)
+        bounds = factors * self._bounds(found)
         n_leaders = min(max(_LEADERS, n_worst), n_patches)
         leaders = torch.topk(bounds.reshape(n_images, n_patches), n_leaders, dim=1).indices
         leaders = (leaders + torch.arange(n_images)[:, None] * n_patches).reshape(-1)
         scores = self._scores(self._nearest(queries.index_select(0, leaders), self._starts))
+        scores = factors.index_select(0, leaders) * scores
         least = torch.topk(scores.reshape(n_images, -1), n_worst, dim=1).values[:, -1:]
         bounds = bounds.scatter(0, leaders, scores)
         limits = least.expand(n_images, n_patches).reshape(-1)
         left = torch.arange(n_images * n_patches)
         for part in self._parts[1:]:
             worse = torch.nonzero(bounds.index_select(0, left) > limits.index_select(0, left))
-            left, queries, *found = (
-                one.index_select(0, worse.squeeze(1)) for one in (left, queries, *found)
+            left, queries, factors, *found = (
+                one.index_select(0, worse.squeeze(1)) for one in (left, queries, factors, *found)
             )
             found = self._joined([found, self._nearest(queries, part)])
-            bounds = bounds.scatter(0, left, self._bounds(found))
+            bounds = bounds.scatter(0, left, factors * self._bounds(found))
         # Of those that are left all is known by now; all others are not among the worst.
-        bounds = bounds.scatter(0, left, self._scores(found))
+        bounds = bounds.scatter(0, left, factors * self._scores(found))
         return torch.topk(bounds.reshape(n_images, n_patches), n_worst, dim=1).values
 
     def _split(self):
@@ -89,12 +98,37 @@ class BankSearch(nn.Module):
         ends = np.unique(np.maximum(ends, math.ceil(self._n_neighbors / _BLOCK)))
         return [self._starts[first:end] for first, end in pairwise([0, *ends])]
 
+    def _take_usual(self, usual):
+        """Keep what is usual at each place; of what is not known, factors are 1."""
+        means, shares = usual.known
+        unknown = np.where(shares[:, 0] > 0, 0, _FAR)
+        self.register_buffer("axes", torch.from_numpy(usual.axes))
+        self.register_buffer("means", torch.from_numpy(means))
+        self.register_buffer("shares", torch.from_numpy(shares.astype(np.float32)))
+        self.register_buffer("unknown", torch.from_numpy(unknown.astype(np.float32)))
+        self.register_buffer("beside", torch.from_numpy(np.ascontiguousarray(usual.beside.T)))
+
+    def _factors(self, patches):
+        """What scores of patches (n, p, d) are multiplied with, (n, p)."""
+        if not self._knows_usual:
+            return torch.ones(patches.shape[:2])
+        points = patches @ self.axes
+        squares = torch.stack([self._squares(points, places) for places in self.beside]).amin(dim=0)
+        squares = torch.where(squares < _FAR, torch.clamp(squares, min=LEAST_SQUARE), 1.0)
+        return torch.sqrt(torch.sqrt(squares))
+
+    def _squares(self, points, places):
+        """Squared distances (n, p) of points (n, p, k) from the means at some places (p,)."""
+        means, shares = (one.index_select(0, places) for one in (self.means, self.shares))
+        squares = ((points - means).square() * shares).sum(dim=2)
+        return squares + self.unknown.index_select(0, places)
+
+    def _unit(self, patches):
+        return functional.normalize(patches, dim=2) if self._metric == "cosine" else patches
+
     def _queries(self, patches):
         """Patches (n, p, d) as rows (n * p, d + 2) to be multiplied with the factors."""
-        patches = patches.reshape(-1, patches.shape[-1])
-        if self._metric == "cosine":
-            patches = functional.normalize(patches, dim=1)
-        patches = patches - self.centre
+        patches = patches.reshape(-1, patches.shape[-1]) - self.centre
         squares = patches.square().sum(dim=1, keepdim=True)
         return torch.cat([patches, torch.ones_like(squares), squares], dim=1)
 

@@ -46,6 +46,7 @@ def pack_detector(detector):
         "params": pack_parameters(detector),
         "coreset_radius_": float(detector.coreset_radius_),
         "peak_share_": fitted.bank.rule.peak_share,
+        "knows_usual": fitted.bank.usual is not None,
         "feature_names_in_": None if names is None else list(names),
         "neighbors_": search,
         "search": searching,
@@ -70,10 +71,11 @@ def _check_unchanged(detector, fitted):
 def unpack_detector(packed, arrays):
     """Detector that :func:`pack_detector` took JSON and arrays, a StoredArrays, from."""
     # In files of 0.1.0.dev0 images score the mean of their worst patches and nothing else.
-    params, radius, names, search, searching, updates, peak_share = entries(
+    params, radius, names, search, searching, updates, peak_share, knows_usual = entries(
         packed,
         *("params", "coreset_radius_", "feature_names_in_", "neighbors_", "search", "updates"),
         peak_share_=0.0,
+        knows_usual=False,
     )
     detector = unpack_parameters(SoftPatchDetector, params)
     settings = Settings.of(detector)
@@ -96,6 +98,7 @@ def unpack_detector(packed, arrays):
             rule=settings.scoring_rule(grid.n_patches)._replace(
                 peak_share=_check_share(peak_share)
             ),
+            usual=_usual(known, learned["trusted_images_"], grid) if knows_usual is True else None,
         ),
         coreset_radius=check_distance(radius, "coreset_radius_"),
         discriminator=None,
@@ -121,6 +124,15 @@ def _take_learned(arrays):
         raise ValueError("its scores do not ascend")
     arrays.check_below("memory_source_", learned["memory_source_"], shape)
     return learned
+
+
+def _usual(known, trusted, grid):
+    """What is usual at each place, of the fields of FittedState that updates need."""
+    if known["evidence"] is None:
+        raise ValueError("it lacks the images that say what is usual at each place")
+    is_normal = known["kept"] & ~known["accused"] & trusted[:, np.newaxis, np.newaxis]
+    usual = known["evidence"].usual(is_normal[:, grid.inspected], grid.inspected)
+    return usual.after(known["components"])
 
 
 def _check_share(value):

@@ -14,7 +14,7 @@ from ..distances.scaling import LowerBounds
 from ..runtime.text import shown
 from .container import entries
 
-__all__ = ["pack_search", "unpack_search"]
+__all__ = ["check_axes", "pack_search", "unpack_search"]
 
 # skpatch 0.1.0.dev0 stored the graph itself, as t nodes of a tree in a space of a axes, and
 # e links. It is built again from the same parameters.
@@ -69,14 +69,14 @@ def unpack_search(search, state, arrays, bank, reaches):
 def _take_bounds(arrays, reduced):
     shift = arrays.take("bounds.shift", "f4", "1d")
     factor = arrays.take("bounds.factor", "f4", "11", np.finfo(np.float32).tiny)
-    return LowerBounds.from_arrays(shift, factor, _take_axes(arrays) if reduced else None)
+    axes = check_axes(arrays.take("bounds.axes", "f4", "dk")) if reduced else None
+    return LowerBounds.from_arrays(shift, factor, axes)
 
 
-def _take_axes(arrays):
-    """Principal axes; bounds hold for orthonormal ones only."""
-    axes = arrays.take("bounds.axes", "f4", "dk")
+def check_axes(axes):
+    """Principal axes (d, k), if they are orthonormal: bounds hold for such only."""
     # Products of larger numbers could overflow.
-    is_unit = np.abs(axes).max() < 2
+    is_unit = np.abs(axes).max(initial=0) < 2
     if not is_unit or not np.allclose(axes.T @ axes, np.eye(axes.shape[1]), atol=1e-3):
         raise ValueError("its principal axes are not orthonormal")
     return axes

@@ -11,6 +11,7 @@ from ..distances.rows import check_magnitude
 from ..likeness.given import GivenImages
 from ..likeness.recognition import TrainingImages
 from .container import check_distance, entries
+from .searches import check_axes
 
 __all__ = ["pack_updates", "unpack_updates"]
 
@@ -179,6 +180,8 @@ def _unpack_jury(arrays, patches, reduced):
     arrays.check_below("jury.images", jury.images, arrays.sizes["n"])
     if (np.diff(jury.images) <= 0).any():
         raise ValueError("its array 'jury.images' does not ascend")
+    if jury.axes is not None:
+        check_axes(jury.axes)
     if jury.usual_size(patches) > _LARGEST_SCALED:
         raise ValueError("its arrays 'jury.shift' and 'jury.factor' are not those of its patches")
     return jury

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -7,12 +9,26 @@ from skpatch import ExactNeighbors
 from skpatch.bank.bank import MemoryBank, ScoringRule
 from skpatch.bank.places import Places
 from skpatch.bank.training_scores import is_typical_beyond
+from skpatch.bank.usual import UsualPatches
 from skpatch.likeness.positions import sample_positions
 
 
+def usual_of(patches):
+    """What is usual at each place, by half of the features of patches (n, h, w, d)."""
+    flat = patches.reshape(len(patches), -1, patches.shape[-1])
+    axes = np.eye(flat.shape[-1], dtype=np.float32)[:, ::2]
+    many = np.concatenate([flat, flat * 1.5, flat - 1])[..., ::2]
+    counted = np.ones(many.shape[:2], bool)
+    counted[: len(flat), ::3] = False
+    inspected = np.ones(patches.shape[1:3], bool)
+    shift = np.zeros(axes.shape[1], np.float32)
+    return UsualPatches(axes, shift, many, np.arange(len(many)), counted, inspected)
+
+
+@pytest.mark.parametrize("knows_usual", [False, True])
 @pytest.mark.parametrize("width", [6, 40, 100])
 @pytest.mark.parametrize("n_neighbors", [1, 3])
-def test_worst_patches_are_those_of_a_complete_search(width, n_neighbors):
+def test_worst_patches_are_those_of_a_complete_search(width, n_neighbors, knows_usual):
     rng = np.random.RandomState(0)
     patches = rng.normal(size=(5, 12, 11, width)).astype(np.float32)
     rows = patches.reshape(-1, width)[rng.permutation(660)[:300]]
@@ -20,9 +36,15 @@ def test_worst_patches_are_those_of_a_complete_search(width, n_neighbors):
     weights, reaches = rng.uniform(1, 2, 300), rng.uniform(0, 1, 300)
     search = ExactNeighbors().fit(rows, reaches=reaches)
     rule = ScoringRule(n_neighbors, "euclidean", 4)
-    bank = MemoryBank(rows, source, weights, reaches, search, rule)
+    usual = usual_of(patches) if knows_usual else None
+    bank = MemoryBank(rows, source, weights, reaches, search, rule, usual)
     own = np.array([0, 1, -1, 3, 9])
     every = bank.score_patches(patches, own).reshape(5, -1)
+    if knows_usual:
+        plain = replace(bank, usual=None).score_patches(patches, own).reshape(5, -1)
+        factors = usual.weights(patches.reshape(5, -1, width), own)
+        assert_allclose(every, plain * factors)
+        assert factors.max() > 1.2 * factors.min()
     order = np.argsort(-every, axis=1)
     scores, found = bank.score_images(patches, own, n_spare=3)
     assert_allclose(scores, np.take_along_axis(every, order[:, :4], axis=1).mean(axis=1))
@@ -39,8 +61,9 @@ def test_places():
     assert_array_equal(many, [np.arange(64)] * 2)
 
 
+@pytest.mark.parametrize("knows_usual", [False, True])
 @pytest.mark.parametrize("n_neighbors", [1, 3])
-def test_what_is_typical_of_an_image_beyond_a_limit(n_neighbors):
+def test_what_is_typical_of_an_image_beyond_a_limit(n_neighbors, knows_usual):
     rng = np.random.RandomState(0)
     patches = rng.normal(size=(12, 20, 10, 8)).astype(np.float32)
     patches += np.arange(12)[:, np.newaxis, np.newaxis, np.newaxis] / 6
@@ -49,7 +72,8 @@ def test_what_is_typical_of_an_image_beyond_a_limit(n_neighbors):
     weights = rng.uniform(1, 1.2, 420)
     search = ExactNeighbors().fit(rows)
     rule = ScoringRule(n_neighbors, "euclidean", 4)
-    bank = MemoryBank(rows, source, weights, np.zeros(420), search, rule)
+    usual = usual_of(patches) if knows_usual else None
+    bank = MemoryBank(rows, source, weights, np.zeros(420), search, rule, usual)
     own = np.r_[:6, [-1] * 6]
     scores = bank.score_patches(patches, own).reshape(12, -1)[:, sample_positions(200)]
     quartiles = np.quantile(scores, 0.25, axis=1, method="higher")

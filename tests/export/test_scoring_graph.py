@@ -5,15 +5,23 @@ import numpy as np
 import pytest
 import torch
 from _networks import small_extractor
-from _photographs import IMAGES, photographs
+from _photographs import IMAGES, parts, photographs
 
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
+from skpatch.detector.estimator import fitted_state
 from skpatch.export import search
 from skpatch.export.graph import ScoringGraph
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 NEW = photographs((90, 61), (40, 50), (64, 64), seed=1)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Banks of few patches are searched as large ones are."""
+    monkeypatch.setattr(search, "_BLOCK", 5)
+    monkeypatch.setattr(search, "_LEADERS", 2)
 
 
 def said(model, images, maps=True):
@@ -74,6 +82,25 @@ def test_reaches():
 
 
 @pytest.mark.parametrize(
+    "parameters", [{}, {"metric": "cosine", "projection_dim": 8}, {"n_neighbors": 3}], ids=str
+)
+def test_weights_by_place(small_blocks, parameters):
+    detector = SoftPatchDetector(random_state=0, **parameters)
+    model = make_pipeline(small_extractor(image_size=64), detector).fit(parts(40, seed=0))
+    bank = fitted_state(detector).bank
+    assert bank.usual is not None
+    assert_same(model)
+    spoiled = parts(2, seed=1)
+    spoiled[1][20:30, 20:30] = 255
+    assert_same_without_maps(model, spoiled)
+    features = model[0].transform(spoiled)
+    if "metric" in parameters:
+        features /= np.linalg.norm(features, axis=-1, keepdims=True)
+    weights = bank.usual.weights(features.reshape(2, -1, features.shape[-1]))
+    assert weights[1].max() > 1.2 * weights[0].max()
+
+
+@pytest.mark.parametrize(
     "parameters",
     [
         {"image_size": (40, 72)},
@@ -97,13 +124,6 @@ def test_default_network():
 
 
 # Searching for the worst patches
-
-
-@pytest.fixture
-def small_blocks(monkeypatch):
-    """Banks of few patches are searched as large ones are."""
-    monkeypatch.setattr(search, "_BLOCK", 5)
-    monkeypatch.setattr(search, "_LEADERS", 2)
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 from _networks import Strange, small_extractor
-from _photographs import IMAGES, photographs
+from _photographs import IMAGES, parts, photographs
 from sklearn.preprocessing import FunctionTransformer
 
 import skpatch
 from skpatch import PatchFeatureExtractor, SoftPatchDetector, make_pipeline
+from skpatch.detector.estimator import fitted_state
 from skpatch.export import search, writing
 
 onnx = pytest.importorskip("onnx")
@@ -84,6 +85,19 @@ def test_without_maps(model, path, tmp_path, runtime, monkeypatch):
     for images in (*(image[np.newaxis] for image in NEW), blank, np.stack(IMAGES)):
         for found, expected in zip(run(images), run_with_maps(images), strict=False):
             np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", [by_onnxruntime, by_openvino])
+def test_weights_by_place(tmp_path, runtime):
+    detector = SoftPatchDetector(random_state=0)
+    model = make_pipeline(small_extractor(image_size=64), detector).fit(parts(40, seed=0))
+    assert fitted_state(detector).bank.usual is not None
+    model.to_onnx(tmp_path / "model.onnx")
+    run = runtime(tmp_path / "model.onnx")
+    images = [*parts(3, seed=1), *NEW]
+    scores = [run(one[np.newaxis])[0][0] for one in images]
+    np.testing.assert_allclose(scores, model.score_samples(images) / detector.offset_, rtol=1e-3)
 
 
 @pytest.mark.slow
