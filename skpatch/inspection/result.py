@@ -107,7 +107,7 @@ class Inspection:
     >>> inspection
     Inspection: 1 of 4 images are anomalous (score above 1). The threshold is ....
     >>> inspection.scores.round(1)
-    array([0.6, 0.6, 1.7, 0.6])
+    array([0.5, 0.6, 3.6, 0.5])
     >>> inspection.is_anomalous
     array([False, False,  True, False])
     >>> data.labels[40:]

@@ -98,7 +98,7 @@ def unpack_detector(packed, arrays):
             rule=settings.scoring_rule(grid.n_patches)._replace(
                 peak_share=_check_share(peak_share)
             ),
-            usual=_usual(known, learned["trusted_images_"], grid) if knows_usual is True else None,
+            usual=_usual(knows_usual, known, learned["trusted_images_"], grid),
         ),
         coreset_radius=check_distance(radius, "coreset_radius_"),
         discriminator=None,
@@ -126,8 +126,12 @@ def _take_learned(arrays):
     return learned
 
 
-def _usual(known, trusted, grid):
-    """What is usual at each place, of the fields of FittedState that updates need."""
+def _usual(is_known, known, trusted, grid):
+    """What is usual at each place, if it is known, by the fields of FittedState for updates."""
+    if not isinstance(is_known, bool):
+        raise ValueError("its knows_usual is neither true nor false")
+    if not is_known:
+        return None
     if known["evidence"] is None:
         raise ValueError("it lacks the images that say what is usual at each place")
     is_normal = known["kept"] & ~known["accused"] & trusted[:, np.newaxis, np.newaxis]
