@@ -167,20 +167,23 @@ def test_files_of_before_score_as_before(tmp_path):
     assert_array_equal(load(path).predict_map(test), bank.score_patches(test))
 
 
-@pytest.mark.parametrize("what", ["jury", "axes"])
-def test_files_that_say_what_is_usual_wrongly(tmp_path, what):
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [("jury", "usual at each place"), ("axes", "orthonormal"), ("flag", "neither true nor false")],
+)
+def test_files_that_say_what_is_usual_wrongly(tmp_path, what, message):
     train = aligned(40, n_features=200)
     save(SoftPatchDetector(random_state=0, projection_dim=None).fit(train), tmp_path / "m.skpatch")
 
     def change(model, arrays):
         if what == "jury":
             model["updates"]["jury"] = None
-        else:
+        elif what == "axes":
             arrays["jury.axes"] = 10 * arrays["jury.axes"]
+        else:
+            model["knows_usual"] = "no"
 
-    with pytest.raises(
-        ValueError, match="usual at each place" if what == "jury" else "orthonormal"
-    ):
+    with pytest.raises(ValueError, match=message):
         load(changed(tmp_path / "m.skpatch", change))
 
 
