@@ -8,7 +8,7 @@ from ..likeness.recognition import SPARE_PATCHES, TrainingImages
 from ..likeness.unlike import typical_scores
 from .bank import average_worst
 
-__all__ = ["is_typical_beyond", "own_images", "score_again", "score_training"]
+__all__ = ["is_typical_beyond", "own_images", "score_again", "score_training", "score_typical"]
 
 
 def own_images(numbers, bank, kept, grid):
@@ -42,8 +42,7 @@ def score_training(bank, patches, own):
     n_spare = min(SPARE_PATCHES, patches[0, ..., 0].size - bank.rule.n_worst)
     scores, rows = bank.score_images(patches, own, "calibrating", n_spare)
     flat = patches.reshape(len(patches), -1, patches.shape[-1])
-    some, places = _some(patches)
-    typical = typical_scores(bank.score_patches(some, own, None, places)[:, 0])
+    typical = score_typical(bank, patches, own)
     return TrainingImages(
         scores,
         rows,
@@ -61,9 +60,14 @@ def is_typical_beyond(bank, patches, own, limit):
     beyond = typical_scores(bank.bound_patches(some, own, places)[:, 0]) > limit
     if beyond.any():
         own = None if own is None else own[beyond]
-        scores = bank.score_patches(some[beyond], own, None, places)[:, 0]
-        beyond[beyond] = typical_scores(scores) > limit
+        beyond[beyond] = score_typical(bank, patches[beyond], own) > limit
     return beyond
+
+
+def score_typical(bank, patches, own=None):
+    """Typical scores (n,) of images (n, h, w, d); `own` as of :func:`own_images`."""
+    some, places = _some(patches)
+    return typical_scores(bank.score_patches(some, own, None, places)[:, 0])
 
 
 def _some(patches):

@@ -10,7 +10,7 @@ from scipy.stats import trim_mean
 from ..runtime.products import products
 from ..runtime.threads import run_blocks
 
-__all__ = ["LEAST_SQUARE", "UsualPatches"]
+__all__ = ["LEAST_SQUARE", "UsualPatches", "counted_patches"]
 
 # Of the mean variance along all axes at the place, and at all places: little of it along an axis,
 # or at a place that is the same in all images, is no reason to take the least change for a defect.
@@ -25,6 +25,15 @@ _PRECISION = np.finfo(np.float16).eps / 2
 _LEAST_COUNT = 10
 # Places of a block.
 _PLACES = 64
+
+
+def counted_patches(kept, accused, trusted, inspected):
+    """Inspected patches (n, p) that say what is usual: no noise, and of images that are trusted.
+
+    Of all patches (n, h, w) those that were kept and those accused, trusted images (n,), and
+    inspected places (h, w).
+    """
+    return (kept & ~accused & trusted[:, np.newaxis, np.newaxis])[:, inspected]
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +146,13 @@ class UsualPatches:
         """Number of patches (p, 1) at each place, at least 3."""
         return np.maximum(self.is_counted.sum(axis=0), 3)[:, np.newaxis]
 
+    @cached_property
+    def _least_spread(self):
+        """What all variances get, whatever a few places show in some image."""
+        means, variances = self._moments
+        of_all = _OF_ALL * trim_mean(variances.mean(axis=1), _TRIMMED)
+        return of_all + np.square(_PRECISION * np.abs(means).max())
+
     def _without(self, number):
         """As `known`, without the image of that number."""
         row = np.searchsorted(self.images, number)
@@ -151,10 +167,6 @@ class UsualPatches:
 
     def _shares(self, variances):
         """What squared distances are multiplied with, (p, k), from variances."""
-        means, of_all = self._moments
-        # Whatever a few places show in some image.
-        of_all = trim_mean(of_all.mean(axis=1), _TRIMMED)
-        spreads = variances + _OF_PLACE * variances.mean(axis=1, keepdims=True) + _OF_ALL * of_all
-        spreads += np.square(_PRECISION * np.abs(means).max())
+        spreads = variances + _OF_PLACE * variances.mean(axis=1, keepdims=True) + self._least_spread
         is_known = (self._counts >= _LEAST_COUNT) & (spreads.min(axis=1, keepdims=True) > 0)
         return np.where(is_known, 1 / np.where(is_known, spreads, 1) / spreads.shape[1], 0)

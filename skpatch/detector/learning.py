@@ -12,6 +12,7 @@ from ..bank.bank import MemoryBank
 from ..bank.candidates import Candidates, Rows
 from ..bank.coreset import farthest_on_average, greedy_coreset
 from ..bank.training_scores import own_images, score_training
+from ..bank.usual import counted_patches
 from ..discriminators.base import Selection, TrainingPatches
 from ..distances.projection import project
 from ..distances.search import make_neighbors, on_device
@@ -247,9 +248,9 @@ def complete(
     memory = candidates.take(~verdict.is_noise)
     bank = _build_bank(memory, verdict, fit, random_state)
     if fit.settings.soft_weights:
-        is_normal = kept & ~accused & verdict.is_trusted[:, np.newaxis, np.newaxis]
         inspected = fit.grid.inspected
-        usual = model.usual(evidence, is_normal[:, inspected], inspected)
+        is_normal = counted_patches(kept, accused, verdict.is_trusted, inspected)
+        usual = model.usual(evidence, is_normal, inspected)
         bank = replace(bank, usual=None if usual is None else usual.after(fit.components))
     training = score(bank, own_images(np.arange(len(kept)), bank, kept, fit.grid))
     known = np.isfinite(training.scores) & is_left

@@ -4,6 +4,7 @@
 import numpy as np
 
 from ..bank.bank import MemoryBank
+from ..bank.usual import counted_patches
 from ..detector.estimator import SoftPatchDetector, fitted_state, restore
 from ..detector.state import FittedState, Settings
 from ..distances.rows import check_magnitude
@@ -134,9 +135,8 @@ def _usual(is_known, known, trusted, grid):
         return None
     if known["evidence"] is None:
         raise ValueError("it lacks the images that say what is usual at each place")
-    is_normal = known["kept"] & ~known["accused"] & trusted[:, np.newaxis, np.newaxis]
-    usual = known["evidence"].usual(is_normal[:, grid.inspected], grid.inspected)
-    return usual.after(known["components"])
+    is_normal = counted_patches(known["kept"], known["accused"], trusted, grid.inspected)
+    return known["evidence"].usual(is_normal, grid.inspected).after(known["components"])
 
 
 def _check_share(value):
