@@ -210,7 +210,7 @@ def _rise(percent):
 
 def share_standing_out(scores):
     """Share of scores (n,), high = anomalous, that are no normal image's beyond doubt."""
-    return _share_beyond(scores, _BEYOND_AT_LEAST)
+    return _share_beyond(scores, _BEYOND_AT_LEAST) if len(scores) else 0.0
 
 
 def _share_beyond(scores, deviations):

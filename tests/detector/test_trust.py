@@ -210,6 +210,15 @@ def test_noise_is_looked_for_among_the_others():
     assert_array_equal(found, [-9, *np.sort(usual)])
 
 
+def test_all_images_may_be_declared_normal(discriminator, train):
+    everything = range(len(train))
+    at_once = detector(discriminator).fit(train, trusted=everything)
+    later = detector(discriminator).fit(train).trust(everything)
+    for model in (at_once, later):
+        assert_array_equal(model.calibration_scores_, np.sort(model.training_scores_))
+        assert np.isfinite(model.offset_)
+
+
 def test_a_selection_ends_at_a_radius():
     points = np.random.RandomState(0).normal(size=(300, 5)).astype(np.float32)
     picks, _ = greedy_coreset(points, 300, 0)
