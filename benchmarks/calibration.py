@@ -6,10 +6,12 @@
 
 DATA is a folder of folders laid out as MVTec AD; solar cells come with the package extra 'demo'.
 For each set, number of training images, share of defective ones and seed, other normal images are
-scored. `auto` is the share of false alarms of the default.
+scored; a set that has less than 50 of these is left out. `auto` is the share of false alarms of the
+default.
 """
 
 import argparse
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ from skpatch.bench.protocol import load_parts, load_solar_cells, permute_classes
 from skpatch.detector.calibration import conformal_pvalues
 
 LEVELS = (0.05, 0.1, 0.2)
-N_TEST = 200
+LEAST_TEST, N_TEST = 50, 200
 
 
 def measure(data, features, n_images, noise, seed):
@@ -42,6 +44,7 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--cache", default="noise-models-cache", help="folder for features")
     arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
     cache = Path(arguments.cache)
     cache.mkdir(exist_ok=True)
     folders = sorted(Path(arguments.data).iterdir()) if arguments.data else []
@@ -52,6 +55,8 @@ def main():
     for data in sets:
         features = data.features(cache)
         for n_images in arguments.images:
+            if np.sum(~data.is_defective) < n_images + LEAST_TEST:
+                continue
             for noise in arguments.noise:
                 found = [measure(data, features, n_images, noise, s) for s in arguments.seeds]
                 values = "  ".join(f"{v:.3f}" for v in np.mean([row for row, _ in found], axis=0))

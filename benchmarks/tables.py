@@ -262,20 +262,27 @@ def peers(rows):
 
 
 def image_sizes(rows):
-    """Image AUROC of the default, by set, size of the network's input, and number of scales."""
+    """Image AUROC of the default, by set, noise, size of the network's input, and scales."""
     rows = [row for row in rows if row["method"] == "default"]
-    columns = sorted({(row["size"], row["scales"]) for row in rows})
-    found = {(row["dataset"], row["size"], row["scales"]): float(row["auroc"]) for row in rows}
+    found = {}
+    for row in rows:
+        column = row["noise"], row["size"], row["scales"]
+        found.setdefault(column, {})[row["dataset"]] = float(row["auroc"])
+    columns = sorted(found)
     sets = sorted({row["dataset"] for row in rows})
-    lines = [[one, *(f"{found[(one, *column)]:.3f}" for column in columns)] for one in sets]
-    means = [np.mean([found[(one, *column)] for one in sets]) for column in columns]
+    lines = [[one, *(f"{found[column][one]:.3f}" for column in columns)] for one in sets]
+    means = [np.mean(list(found[column].values())) for column in columns]
     lines.append(["mean", *(f"{mean:.3f}" for mean in means)])
     caption = (
-        f"Image AUROC, 80 clean training images, seed {rows[0]['seed']}: EfficientNet-Lite0, "
-        f"{_measured(rows)}"
+        f"Image AUROC, 80 training images, clean but where noise is told, seed {rows[0]['seed']}: "
+        f"EfficientNet-Lite0, {_measured(rows)}"
     )
-    words = {"1": "alone", "2": "and half of it"}
-    return caption, ["set", *(f"{size} {words[scales]}" for size, scales in columns)], lines
+    scale = {"1": "", "2": " + half"}
+    header = [
+        f"{size}{scale[scales]}" + (f", {float(noise):.0%} noise" if float(noise) else "")
+        for noise, size, scales in columns
+    ]
+    return caption, ["set", *header], lines
 
 
 def small_defects(rows):

@@ -20,7 +20,7 @@ from skpatch.cli import main as skpatch
 from skpatch.datasets import inject_noise, load_elpv
 
 N_NORMAL, N_DEFECTIVE = 100, 10
-SIZE = {"width": 1300, "height": 1195}
+SIZE = {"width": 1300, "height": 1295}
 
 
 def write_report(folder):

@@ -15,7 +15,7 @@ __all__ = [
     "warn_of_promise",
 ]
 
-# Of fewer images the threshold depends on which they are (benchmarks/few_images.py).
+# Of fewer images the threshold depends on which they are (benchmarks/learning_curve.py).
 _FEW = 40
 # False alarms of contamination="auto", robust standard deviations that may make them more, and how
 # sure the bound of false alarms is.
@@ -28,10 +28,9 @@ _MARGIN = 1e-3
 def calibration_scores(training_scores, noise_ratio, declared=False):
     """Scores of the training images that pass for normal, ascending.
 
-    Left out are the lowest scores that stand out, at most as many as images should not be normal.
-    Taking the images that look normal would leave out the worst of the normal ones, and new normal
-    images would give more false alarms than they should; and so would leaving out as many as are
-    estimated, where normal images with rare patches look defective too.
+    The lowest scores are left out, as many as images should not be normal. Taking the images that
+    look normal would leave out the worst of the normal ones, and new normal images would give more
+    false alarms than they should.
 
     Parameters
     ----------
@@ -46,14 +45,10 @@ def calibration_scores(training_scores, noise_ratio, declared=False):
     -------
     ndarray of shape (at most n,), float64
     """
-    # Whoever only scores does not wait for scipy's statistics to load.
-    from ..discriminators.verdict import share_standing_out
-
     is_known = np.isfinite(training_scores)
     normal = training_scores[is_known & declared]
     others = np.sort(training_scores[is_known & np.logical_not(declared)])
-    n_left_out = round(min(noise_ratio, share_standing_out(-others)) * len(others))
-    return np.sort(np.append(normal, others[n_left_out:]))
+    return np.sort(np.append(normal, others[round(noise_ratio * len(others)) :]))
 
 
 def score_threshold(calibration, contamination):

@@ -11,7 +11,7 @@ from .accusing import NEIGHBORS, rank_of_same_place
 from .finding import NoiseFinding
 from .jury import JuryVerdict
 
-__all__ = ["judge_accusations", "share_standing_out"]
+__all__ = ["judge_accusations"]
 
 # Share of the patches that are accused for the verdict, and of the memory bank with and without
 # them, with its least and largest size; worst patches of an image, as the detector averages.
@@ -173,7 +173,7 @@ def _finding(accusations, before, after, least_support):
     support = 0.0
     if np.ptp(accusations) > 0 and np.ptp(rises) > 0:
         support = float(pearsonr(accusations, rises).statistic)
-    low, share = share_standing_out(after), _share_beyond(after, _BEYOND)
+    low, share = _share_beyond(after, _BEYOND_AT_LEAST), _share_beyond(after, _BEYOND)
     high = float(np.mean(after > suspicion_cut(after, _BEYOND_AT_MOST)))
     n = len(rises)
     deviations = float(support * np.sqrt(n - 1) * min(1.0, n / _ENOUGH))
@@ -206,11 +206,6 @@ def _finding(accusations, before, after, least_support):
 def _rise(percent):
     """A rise of some scores in words, less that of others."""
     return f"rise by {percent:.0f} % against" if percent >= 0.5 else "hardly rise more than"
-
-
-def share_standing_out(scores):
-    """Share of scores (n,), high = anomalous, that are no normal image's beyond doubt."""
-    return _share_beyond(scores, _BEYOND_AT_LEAST) if len(scores) else 0.0
 
 
 def _share_beyond(scores, deviations):

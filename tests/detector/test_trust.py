@@ -206,7 +206,7 @@ def test_noise_is_looked_for_among_the_others():
     usual = -np.linspace(1, 1.2, 20)
     scores = np.array([-9.0, -8, *usual, np.nan])
     is_declared = np.isin(scores, [-9, np.nan])
-    found = calibration_scores(scores, 0.25, is_declared)
+    found = calibration_scores(scores, 1 / 21, is_declared)
     assert_array_equal(found, [-9, *np.sort(usual)])
 
 

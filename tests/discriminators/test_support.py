@@ -500,16 +500,18 @@ def test_a_search_that_knows_no_reaches():
 
 
 class TestCalibration:
-    def test_scores_that_stand_out_are_left_out(self):
-        usual, far = -np.linspace(10, 12, 38), np.array([-40.0, -31, -30])
-        scores = np.random.RandomState(0).permutation([*usual, *far, np.nan])
-        assert_array_equal(calibration_scores(scores, 0.25), np.sort(usual))
-        # At most as many as should not be normal.
-        for noise_ratio, n_left in ((0.05, 1), (0.025, 2), (0.0, 3)):
-            found = calibration_scores(scores, noise_ratio)
-            assert_array_equal(found, np.sort([*usual, *far[3 - n_left :]]))
-        # However many that are, scores that do not stand out count.
-        assert_array_equal(calibration_scores(usual, 0.25), np.sort(usual))
+    def test_as_many_scores_as_images_are_defective_are_left_out(self):
+        known = np.arange(-40.0, 0)
+        scores = np.random.RandomState(0).permutation([*known, np.nan])
+        for noise_ratio, n_out in ((0.25, 10), (0.05, 2), (0.03, 1), (0.0, 0)):
+            assert_array_equal(calibration_scores(scores, noise_ratio), known[n_out:])
+
+    def test_no_more_than_surely_are(self):
+        model = detector().fit(repeated_defects(150, range(30)))
+        low, ratio = model.noise_finding_.low, model.noise_ratio_
+        assert 0.1 < low <= ratio
+        assert len(model.calibration_scores_) == 150 - round(150 * low)
+        assert len(detector().fit(CLEAN).calibration_scores_) == len(CLEAN)
 
     def test_pvalues_by_hand(self):
         calibration = np.array([-4.0, -3, -2, -1])
