@@ -45,10 +45,13 @@ def calibration_scores(training_scores, noise_ratio, declared=False):
     -------
     ndarray of shape (at most n,), float64
     """
+    if not 0 <= noise_ratio < 1:
+        raise ValueError(f"A verdict's noise_ratio must be in [0, 1), but it is {noise_ratio}.")
     is_known = np.isfinite(training_scores)
     normal = training_scores[is_known & declared]
     others = np.sort(training_scores[is_known & np.logical_not(declared)])
-    return np.sort(np.append(normal, others[round(noise_ratio * len(others)) :]))
+    n_left_out = min(round(noise_ratio * len(others)), len(others) - 1)
+    return np.sort(np.append(normal, others[max(n_left_out, 0) :]))
 
 
 def score_threshold(calibration, contamination):

@@ -119,8 +119,8 @@ class Verdict(NamedTuple):
     is_trusted : ndarray of shape (n,), bool
         Training images that look normal.
     noise_ratio : float
-        Share of the training images that should not be normal: as many of the lowest scores do not
-        count for the threshold.
+        Share of the training images, in [0, 1), that should not be normal: as many of the lowest
+        scores do not count for the threshold, but the highest does.
     reaches : ndarray of shape (c,), float64, or None
         Least distance at which each patch counts; None for 0, and for searches without them.
     ratios : ndarray of shape (c,), float64, or None

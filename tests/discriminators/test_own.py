@@ -202,3 +202,15 @@ def test_support_can_be_searched(patches):
 @parametrize_with_checks([SupportDiscriminator()])
 def test_support_is_an_estimator(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("noise_ratio", [1.0, -0.1, np.nan])
+def test_a_share_that_leaves_no_image(patches, noise_ratio):
+    class Sure(Crowd):
+        def judge(self, evidence, selection, threshold):
+            verdict = super().judge(evidence, selection, threshold)
+            return verdict._replace(noise_ratio=noise_ratio)
+
+    model = SoftPatchDetector(discriminator=Sure(), noise_threshold=0.2, random_state=0)
+    with pytest.raises(ValueError, match=f"noise_ratio must be in .* it is {noise_ratio}"):
+        model.fit(patches)

@@ -505,6 +505,8 @@ class TestCalibration:
         scores = np.random.RandomState(0).permutation([*known, np.nan])
         for noise_ratio, n_out in ((0.25, 10), (0.05, 2), (0.03, 1), (0.0, 0)):
             assert_array_equal(calibration_scores(scores, noise_ratio), known[n_out:])
+        assert_array_equal(calibration_scores(scores, 0.999), [-1])
+        assert_array_equal(calibration_scores(np.array([np.nan]), 0.5), [])
 
     def test_no_more_than_surely_are(self):
         model = detector().fit(repeated_defects(150, range(30)))
