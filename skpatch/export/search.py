@@ -34,8 +34,9 @@ class BankSearch(nn.Module):
         self._n_neighbors = min(rule.n_neighbors, len(bank.patches))
         self._metric = rule.metric
         self._is_plain = self._n_neighbors == 1 and (bank.weights == 1).all()
-        # |a - b|^2 as a product, which cancels less around the centre.
-        centre = bank.patches.mean(axis=0, dtype=np.float64)
+        # |a - b|^2 as a product, which cancels less around the centre: that of most patches, not of
+        # the few that may be far from all others.
+        centre = np.median(bank.patches, axis=0).astype(np.float64)
         rows = bank.patches - centre
         squares = np.square(rows).sum(axis=1, keepdims=True)
         factors = np.hstack([-2 * rows, squares, np.ones_like(squares)]).astype(np.float32)

@@ -156,6 +156,19 @@ def test_patches_that_are_all_alike(small_blocks):
     assert_same_without_maps(model.fit(IMAGES), [blank, blank])
 
 
+@pytest.mark.parametrize("far", [1e3, 1e5])
+def test_an_image_far_from_all_others(far):
+    """Products cancel where patches are large, so they are measured from where most are."""
+    features = np.random.RandomState(0).normal(size=(30, 4, 4, 8)).astype(np.float32)
+    features[7] += far
+    bank = fitted_state(SoftPatchDetector(discriminator=None, random_state=0).fit(features)).bank
+    new = np.random.RandomState(1).normal(size=(5, 16, 8)).astype(np.float32)
+    expected = bank.score_patches(new[:, np.newaxis], None, None)[:, 0]
+    with torch.inference_mode():
+        found = search.BankSearch(bank)(torch.from_numpy(new)).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
 def test_training_images_are_compared_with_themselves():
     detector = SoftPatchDetector(coreset_size=1.0, random_state=0)
     model = make_pipeline(small_extractor(image_size=64), detector).fit(IMAGES)
