@@ -61,7 +61,7 @@ def test_picture_of_a_report(browser, model, tmp_path):
     pytest.importorskip("show_report").photograph(browser, report, output)
     with Image.open(output) as picture:
         assert picture.format == "JPEG"
-        assert picture.size == (1300, 1195)
+        assert picture.size == (1300, 1295)
         red, green, blue = np.asarray(picture).reshape(-1, 3).astype(int).T
     # The mark of the first image.
     assert ((red > 150) & (green < 70) & (blue < 60)).sum() > 500
